@@ -1,0 +1,37 @@
+# On a fresh clone `make demo` and `make test` each do everything, the installation of .venv included.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# Which cores the demonstration may use (a number, or all)
+CORES ?= all
+# The interpreter that makes .venv (default: python3.11, else python3)
+PYTHON ?=
+export PYTHON
+
+.PHONY: help setup demo test test-all check lock
+help: ## This list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+setup: ## The environment .venv from envs/requirements.lock; nothing when it is there already
+	@bash envs/setup.sh
+
+demo: setup ## The whole chain on the text that comes with the packages: results/sft/nano/results.json and a report
+	@python workflow/scripts/demo.py --cores $(CORES)
+
+test: setup check ## Lint, formats, types and every test that takes seconds
+	pytest -m "not slow"
+
+test-all: setup check ## The same with the slow tests; what CI runs
+	pytest
+
+check: setup ## Lint, formats and types alone
+	ruff check
+	ruff format --check
+	snakefmt --check Snakefile rules
+	snakemake --lint
+	mypy
+
+lock: ## Renew envs/requirements.lock from envs/requirements.in
+	bash envs/lock.sh

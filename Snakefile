@@ -1,0 +1,37 @@
+# abovo: small language models from raw text to an evaluated, instruction-tuned model.
+# The stages stand in reading order; each rule maps one artifact to the script that makes it.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "rules/common.smk"
+
+
+wildcard_constraints:
+    run="[A-Za-z0-9_.-]+",
+    corpus="[A-Za-z0-9_.-]+",
+    source="[A-Za-z0-9_.-]+",
+    tokenizer="[A-Za-z0-9_.-]+",
+    dataset="[A-Za-z0-9_.-]+",
+    evaluation="[A-Za-z0-9_.-]+",
+    sequence_length=r"\d+",
+    stage="pretrain|sft",
+
+
+include: "rules/plan.smk"
+include: "rules/corpus.smk"
+include: "rules/tokenizer.smk"
+include: "rules/packing.smk"
+include: "rules/pretraining.smk"
+include: "rules/instruction.smk"
+include: "rules/sft.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"
+
+
+# The demo: everything, from raw text to an evaluated chat model, in minutes.
+rule all:
+    default_target: True
+    input:
+        "results/sft/nano/results.json",

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Makes .venv from envs/requirements.lock and puts the package itself into it; a second call installs nothing.
+#
+# What is installed is written in .venv/installed, last of all: the checksum of the lock, of pyproject.toml and of this
+# folder's path. pip's own settings (index, find-links, cache, certificates) are those of the machine.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for link in gpu slurm; do
+    [[ -e $link ]] || ln -sfn "profiles/$link" "$link"
+done
+
+wanted=$(cat envs/requirements.lock pyproject.toml <(echo "$PWD") | cksum)
+if [[ -f .venv/installed && $(<.venv/installed) == "$wanted" ]] && .venv/bin/python -c '' 2>/dev/null; then
+    exit 0
+fi
+
+fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))'
+interpreter=
+for candidate in ${PYTHON:-} python3.11 python3; do
+    if "$candidate" -c "$fits" 2>/dev/null; then
+        interpreter=$candidate
+        break
+    fi
+done
+if [[ -z $interpreter ]]; then
+    echo "error: no Python from 3.11 to 3.13 is on the PATH; install python3.11, or name one: make setup PYTHON=/path/to/python3" >&2
+    exit 1
+fi
+if ! "$interpreter" -c 'import ensurepip, venv' 2>/dev/null; then
+    echo "error: $interpreter cannot make virtual environments; install python3-venv (Debian, Ubuntu) or another Python" >&2
+    exit 1
+fi
+
+# An installation that was cut short may have left half a package: start again. A changed lock only moves versions.
+if [[ -f .venv/installing ]] || ! .venv/bin/python -c "$fits" 2>/dev/null; then
+    "$interpreter" -m venv --clear .venv
+fi
+rm -f .venv/installed
+touch .venv/installing
+echo "Installing $(grep -c == envs/requirements.lock) packages into .venv (once; a few minutes, 2.3 GB without CUDA)"
+.venv/bin/python -m pip install --progress-bar off --requirement envs/requirements.lock
+.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+.venv/bin/python -m pip check
+rm .venv/installing
+echo "$wanted" >.venv/installed

@@ -1,0 +1,19 @@
+# What a run will do and cost, from its settings alone: offline, in seconds, before anything is spent.
+rule plan:
+    output:
+        "results/plan/{run}/plan.json",
+    log:
+        "results/logs/plan/{run}.log",
+    benchmark:
+        "results/benchmarks/plan/{run}.jsonl"
+    conda:
+        "../envs/reporting.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime="5m",
+    params:
+        settings=settings_for("plan"),
+        code=code("plan"),
+    shell:
+        "exec python workflow/scripts/plan.py --settings {params.settings:q} --output {output} --log {log}"

@@ -1,0 +1,29 @@
+# Fine-tunes the base model of a run on its mix of conversations, with low-rank adapters.
+rule fine_tune:
+    input:
+        base="results/pretrain/{run}/manifest.json",
+        datasets=instruction_of_run,
+        tokenizer=tokenizer_of_run,
+    output:
+        manifest="results/sft/{run}/manifest.json",
+        model="results/sft/{run}/model/model.safetensors",
+        adapter="results/sft/{run}/adapter/adapter_model.safetensors",
+        metrics="results/sft/{run}/metrics.jsonl",
+    log:
+        "results/logs/sft/{run}.log",
+    benchmark:
+        "results/benchmarks/sft/{run}.jsonl"
+    conda:
+        "../envs/training.yaml"
+    threads: threads_of_run
+    resources:
+        mem_mb=4000,
+        runtime="12h",
+    params:
+        settings=settings_for("sft"),
+        code=code("fine_tune"),
+        state="results/sft/{run}/state",
+    shell:
+        "exec python workflow/scripts/fine_tune.py --settings {params.settings:q}"
+        " --base {input.base} --tokenizer {input.tokenizer} --datasets {input.datasets}"
+        " --state {params.state} --output {output.manifest} --log {log}"

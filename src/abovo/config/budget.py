@@ -1,0 +1,49 @@
+"""Turn a token budget into optimizer steps: steps always derive from tokens, never the other way round."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from abovo.errors import AbovoError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The steps of a run and of each of its phases (`phases` in order, summing to `steps`)."""
+
+    steps: int
+    tokens_per_step: int
+    phases: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the steps really see: the budget rounded up to whole steps."""
+        return self.steps * self.tokens_per_step
+
+
+def budget(run: Mapping[str, Any]) -> Budget:
+    """Steps for `run["tokens"]` at `run["training"]["batch_tokens"]` tokens per step.
+
+    A phase ends at the step nearest to its cumulated share of the run, so rounding never adds up.
+    Raises AbovoError where a batch is no multiple of the rows' length, or a phase would have no step.
+    """
+    batch, length = run["training"]["batch_tokens"], run["sequence_length"]
+    where = f"config/training/{run['training'].get('name', '?')}.yaml, key batch_tokens"
+    if batch % length:
+        nearest = max(length, round(batch / length) * length)
+        raise AbovoError(f"{batch} is no multiple of the sequence length {length}", where, f"use {nearest}")
+    steps = -(-run["tokens"] // batch)
+    ends, share = [0], 0.0
+    for phase in run["phases"]:
+        share += phase["share"]
+        ends.append(round(min(1.0, share) * steps))
+    ends[-1] = steps
+    lengths = tuple(end - start for start, end in zip(ends, ends[1:], strict=False))
+    for phase, count in zip(run["phases"], lengths, strict=True):
+        if count < 1:
+            raise AbovoError(
+                f"phase {phase['name']} has no step of {batch} tokens",
+                f"config/runs/{run.get('name', '?')}.yaml, key phases",
+                "give it a larger share or the run more tokens",
+            )
+    return Budget(steps, batch, lengths)

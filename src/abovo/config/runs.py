@@ -1,0 +1,126 @@
+"""Turn the name of a run into everything that the run's stages need to know.
+
+A run file names a model, a tokenizer, corpora, recipes and an engine, each a file of its own kind. Values that differ
+from those files stand under `set:` in the run file, or come for one call from `--config set="RUN.KEY=VALUE,..."`.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from abovo.config.load import load, names
+from abovo.errors import AbovoError
+
+# Parts that belong to one run alone. Tokenizers and corpora make artifacts under their own name, shared by runs.
+OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "evaluation": "evaluation", "engine": "engines"}
+SHARED_PARTS = {"tokenizer": "tokenizers", "corpus": "corpora"}
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Values for one call: `runs[name]` and `shared[(kind, name)]` map dotted keys to values."""
+
+    runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    shared: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+
+
+class Configuration:
+    """All that config/ says, with the overrides of one call laid over it."""
+
+    def __init__(self, root: Path = Path("config"), overrides: str = "") -> None:
+        self.root = root
+        self.overrides = _parse_overrides(overrides, root)
+
+    def runs(self) -> list[str]:
+        return names("runs", self.root)
+
+    def check(self) -> None:
+        """Read every run, so that a mistake in a config file is told before anything else happens."""
+        for run in self.runs():
+            self.run(run)
+
+    @functools.cache  # noqa: B019  (one configuration lives as long as its process)
+    def shared(self, kind: str, name: str) -> dict[str, Any]:
+        """A part that makes an artifact under its own name: corpora, tokenizers, instruction, evaluation."""
+        return load(kind, name, self.root, self.overrides.shared.get((kind, name)))
+
+    @functools.cache  # noqa: B019
+    def run(self, name: str) -> dict[str, Any]:
+        """A run with its parts in place of their names, and `phases` in place of the shorthand `corpus`.
+
+        Each part carries the name of its file as `name`.
+        """
+        values = dict(self.overrides.runs.get(name, {}))
+        own = {key: value for key, value in values.items() if key.split(".")[0] not in OWN_PARTS or "." not in key}
+        run = load("runs", name, self.root, own)
+        where = self.root / "runs" / f"{name}.yaml"
+        parts: dict[str, dict[str, Any]] = {part: {} for part in OWN_PARTS}
+        for key, value in {**run.pop("set"), **{k: v for k, v in values.items() if k not in own}}.items():
+            part, _, rest = key.partition(".")
+            if part not in OWN_PARTS or not rest:
+                mend = f"start it with one of {', '.join(OWN_PARTS)}; corpora and tokenizers are set in their own files"
+                raise AbovoError(f"cannot be set for one run: {key}", f"{where}, key set", mend)
+            parts[part][rest] = value
+        for part, kind in OWN_PARTS.items():
+            if run.get(part) is not None:
+                run[part] = self._part(kind, run[part], parts[part])
+        run["tokenizer"] = {"name": run["tokenizer"], **self.shared("tokenizers", run["tokenizer"])}
+        run["phases"] = _phases(run, where)
+        run.pop("corpus", None)
+        run["name"] = name
+        for corpus in corpora_of(run):
+            self.shared("corpora", corpus)
+        return run
+
+    def _part(self, kind: str, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A part with `values` laid over it; the training recipe that an SFT recipe names stands in the name's place."""
+        if kind != "sft":
+            return {"name": name, **load(kind, name, self.root, values)}
+        inner = {key.removeprefix("training."): value for key, value in values.items() if key.startswith("training.")}
+        own = {key: value for key, value in values.items() if not key.startswith("training.")}
+        part = {"name": name, **load(kind, name, self.root, own)}
+        return {**part, "training": self._part("training", part["training"], inner)}
+
+
+def corpora_of(run: Mapping[str, Any]) -> list[str]:
+    """The names of the corpora that a run's phases draw from, each once, in order of first use."""
+    return list(dict.fromkeys(corpus for phase in run["phases"] for corpus in phase["corpora"]))
+
+
+def _phases(run: dict[str, Any], where: Path) -> list[dict[str, Any]]:
+    if ("corpus" in run) == ("phases" in run):
+        raise AbovoError("needs either `corpus` or `phases`", where, "name one corpus, or list the phases")
+    phases = run.get("phases") or [{"name": "main", "corpora": {run["corpus"]: 1.0}, "share": 1.0}]
+    total = sum(phase["share"] for phase in phases)
+    if abs(total - 1) > 1e-6:
+        raise AbovoError(
+            f"the shares of the phases add up to {total:g}", f"{where}, key phases", "make them add up to 1"
+        )
+    return phases
+
+
+def _parse_overrides(text: str, root: Path) -> Overrides:
+    runs: dict[str, dict[str, Any]] = {}
+    shared: dict[tuple[str, str], dict[str, Any]] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = item.partition("=")
+        run, dot, rest = key.strip().partition(".")
+        if not equals or not dot or not rest:
+            raise AbovoError(f"cannot read {item!r}", "--config set", 'write set="RUN.KEY=VALUE,RUN.KEY=VALUE"')
+        parsed = yaml.safe_load(value)
+        data = load("runs", run, root)
+        part, _, inner = rest.partition(".")
+        if part == "corpora" and "." in inner:
+            name, _, inner = inner.partition(".")
+            shared.setdefault(("corpora", name), {})[inner] = parsed
+        elif part in SHARED_PARTS and inner:
+            if data.get(part) is None:
+                raise AbovoError(f"run {run} has no {part}", "--config set", f"write {run}.corpora.NAME.KEY=VALUE")
+            shared.setdefault((SHARED_PARTS[part], data[part]), {})[inner] = parsed
+        else:
+            runs.setdefault(run, {})[rest] = parsed
+    return Overrides(runs, shared)

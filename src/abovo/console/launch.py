@@ -1,0 +1,86 @@
+"""Turn a script's `main` into a process: arguments in, log lines out, one clear line and status 1 on failure."""
+
+import argparse
+import errno
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from abovo.errors import AbovoError
+
+log = logging.getLogger("abovo")
+
+
+def script_parser(docstring: str) -> argparse.ArgumentParser:
+    """An argument parser whose help is the script's docstring and which knows `--log`."""
+    parser = argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--log", type=Path, help="file that receives a copy of every log line")
+    return parser
+
+
+def settings(text: str) -> dict[str, Any]:
+    """An argument type: a JSON object, or the path of a JSON or YAML file that holds one."""
+    try:
+        value = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(Path(text).read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise argparse.ArgumentTypeError(f"neither a JSON object nor a readable file: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError("holds no keys")
+    return value
+
+
+def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
+    """Parse the arguments, call `main` and end the process with its exit status.
+
+    An AbovoError becomes one line on stderr and in the log file, and status 1. Anything unexpected leaves its
+    traceback in the log file (on stderr where there is none) and one line on stderr, status 1 as well.
+    """
+    options = parser.parse_args()
+    _set_up_logging(options.log)
+    try:
+        main(options)
+    except AbovoError as error:
+        log.error("error: %s", error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        log.error("interrupted")
+        sys.exit(130)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            log.error("error: %s: no space left on the device; make space and start again", error.filename or "disk")
+        else:
+            _unexpected(error, options.log)
+        sys.exit(1)
+    except Exception as error:
+        _unexpected(error, options.log)
+        sys.exit(1)
+    finally:
+        logging.shutdown()
+
+
+def _set_up_logging(path: Path | None) -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def _unexpected(error: BaseException, path: Path | None) -> None:
+    if path is None:
+        traceback.print_exc()
+    else:
+        with path.open("a", encoding="utf-8") as file:
+            traceback.print_exc(file=file)
+    place = f"; the traceback is in {path}" if path else ""
+    log.error("error: unexpected %s: %s%s", type(error).__name__, " ".join(str(error).split())[:300], place)

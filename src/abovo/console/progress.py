@@ -1,0 +1,43 @@
+"""Print the state of a long job as one line that is rewritten on a terminal and repeated now and then elsewhere."""
+
+import logging
+import sys
+import time
+
+log = logging.getLogger("abovo")
+
+
+class Progress:
+    """A progress line; `update` may be called as often as one likes, it prints at most every `interval` seconds."""
+
+    def __init__(self, label: str, interval: float | None = None) -> None:
+        self.label = label
+        self.terminal = sys.stderr.isatty()
+        self.interval = interval if interval is not None else (0.5 if self.terminal else 10.0)
+        self.started = time.monotonic()
+        self.printed = self.started
+
+    def update(self, text: str, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if not force and now - self.printed < self.interval:
+            return
+        self.printed = now
+        if self.terminal:
+            sys.stderr.write(f"\r\x1b[2K{self.label}: {text}")
+            sys.stderr.flush()
+        else:
+            log.info("%s: %s", self.label, text)
+
+    def close(self, text: str) -> None:
+        if self.terminal:
+            sys.stderr.write("\r\x1b[2K")
+        log.info("%s: %s (%s)", self.label, text, duration(time.monotonic() - self.started))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 8.1 s, 3 min 20 s, 5 h 02 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"

@@ -1,0 +1,149 @@
+"""Turn the validation documents of a corpus into evaluation sets: whole documents, yes/no and choice questions."""
+
+import heapq
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from abovo.corpus.shards import Document, read_documents
+from abovo.errors import AbovoError
+from abovo.evaluation.tasks import data_file, write_tasks
+from abovo.facts.draw import YES, Fact, number, pick
+from abovo.facts.question import make_facts
+from abovo.provenance.manifest import Manifest
+from abovo.provenance.products import Job, Made, produce
+
+log = logging.getLogger("abovo")
+OPTIONS = 4
+CANDIDATES_PER_ROW = 20
+Row = dict[str, Any]
+
+
+def prepare_evaluation(corpus: Manifest, settings: Mapping[str, Any], output: Path, script: Path) -> Manifest:
+    """Write the evaluation sets of one corpus; every row comes from a document of its validation split.
+
+    Settings: validation_bytes, facts (kinds), facts_per_document, yesno_rows, choice_rows.
+    """
+
+    def make(folder: Path) -> Made:
+        documents = choose_documents(read_documents(corpus, "val"), settings["validation_bytes"])
+        if not documents:
+            mend = "raise validation_share in its configuration, or the budget"
+            raise AbovoError("no document fell into the validation split", corpus.path, mend)
+        rows: dict[str, list[Row]] = {"validation": [_document_row(document) for document in documents]}
+        if settings["facts"]:
+            rows |= {"yesno": [], "choice": []}
+            for kind in settings["facts"]:
+                share = len(settings["facts"])
+                facts = make_facts(kind, read_documents(corpus, "val"), settings["facts_per_document"])
+                yesno, choice = choose_facts(facts, settings["yesno_rows"] // share, settings["choice_rows"] // share)
+                rows["yesno"] += [yesno_row(fact) for fact in yesno]
+                rows["choice"] += choice
+            _check_facts(rows, corpus)
+        for name, part in rows.items():
+            _write_rows(folder / f"{name}.jsonl", part)
+        tasks = [task for task in _tasks_of(rows)]
+        write_tasks(tasks, folder)
+        counts = {name: {"rows": len(part)} for name, part in rows.items()}
+        counts["validation"]["bytes"] = sum(row["bytes"] for row in rows["validation"])
+        log.info("evaluation sets of %s: %s", corpus.path.parent.name, counts)
+        return Made(counts, {"tasks": tasks, "corpus": corpus.path.parent.name})
+
+    return produce(Job(output, "abovo/evaluation_set/1", {"corpus": corpus}, settings, script), make)
+
+
+def choose_documents(documents: Iterable[Document], budget: int) -> list[Document]:
+    """Documents in the order of their ids' hashes while they fit into `budget` bytes; never more of them in memory."""
+    heap: list[tuple[int, str, Document]] = []
+    held = 0
+    for document in documents:
+        heapq.heappush(heap, (-number("validation", document.id), document.id, document))
+        held += _bytes(document)
+        while held > budget and len(heap) > 1:
+            held -= _bytes(heapq.heappop(heap)[2])
+    return [document for _, _, document in sorted(heap, reverse=True)]
+
+
+def choose_facts(facts: Iterable[Fact], yesno_rows: int, choice_rows: int) -> tuple[list[Fact], list[Row]]:
+    """Equally many facts with yes and with no, and questions with four options, drawn by hash."""
+    asked: set[str] = set()
+
+    def key(fact: Fact) -> tuple[int, str]:
+        return number("row", fact.document.id, fact.question), fact.question
+
+    kept: dict[str, list[Fact]] = {"yes": [], "no": [], "choice": []}
+    limits = {"yes": yesno_rows // 2, "no": yesno_rows // 2, "choice": choice_rows * CANDIDATES_PER_ROW}
+    for fact in facts:
+        if fact.question in asked:
+            continue
+        asked.add(fact.question)
+        name = ("yes" if fact.answer == YES else "no") if fact.is_yes_no else "choice" if fact.family else ""
+        if name:
+            _keep(kept[name], fact, limits[name], key)
+    for part in kept.values():
+        part.sort(key=key)
+    even = min(len(kept["yes"]), len(kept["no"]))
+    yesno = sorted([*kept["yes"][:even], *kept["no"][:even]], key=key)
+    rows = (choice_row(fact, kept["choice"]) for fact in kept["choice"])
+    return yesno, [row for row in rows if row][:choice_rows]
+
+
+def _keep(part: list[Fact], fact: Fact, limit: int, key: Callable[[Fact], tuple[int, str]]) -> None:
+    """Hold at most twice the limit, then cut back to the smallest keys."""
+    part.append(fact)
+    if len(part) > 2 * limit:
+        part.sort(key=key)
+        del part[limit:]
+
+
+def yesno_row(fact: Fact) -> Row:
+    label = int(fact.answer == YES)
+    return {"id": fact.document.id, "source": fact.document.source, "question": fact.question, "label": label}
+
+
+def choice_row(fact: Fact, pool: list[Fact]) -> Row | None:
+    """The fact with three wrong options: the right ones of other facts, so that no option stands out by frequency."""
+    wrong: list[str] = []
+    others = [other.option for other in pool if other.family == fact.family]
+    for attempt in range(10 * OPTIONS):
+        option = pick(others, "option", fact.document.id, fact.question, attempt)
+        if option != fact.option and option not in wrong:
+            wrong.append(option)
+        if len(wrong) == OPTIONS - 1:
+            options = sorted([fact.option, *wrong], key=lambda option: number("place", fact.question, option))
+            row = {"id": fact.document.id, "source": fact.document.source, "question": fact.question}
+            return {**row, "options": options, "label": options.index(fact.option)}
+    return None
+
+
+def _check_facts(rows: Mapping[str, list[Row]], corpus: Manifest) -> None:
+    for name in ("yesno", "choice"):
+        if not rows[name]:
+            sources = dict(Counter(row["source"] for row in rows["validation"]))
+            what = f"its validation documents ({sources}) give no {name} question"
+            raise AbovoError(what, corpus.path, "set facts: [] in the evaluation's configuration")
+
+
+def _tasks_of(rows: Mapping[str, list[Row]]) -> Iterator[str]:
+    from abovo.evaluation.tasks import TASKS
+
+    for task in TASKS:
+        if data_file(task).removesuffix(".jsonl") in rows:
+            yield task
+
+
+def _document_row(document: Document) -> Row:
+    return {"id": document.id, "source": document.source, "bytes": _bytes(document), "text": document.text}
+
+
+def _bytes(document: Document) -> int:
+    return len(document.text.encode())
+
+
+def _write_rows(path: Path, rows: Iterable[Row]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")

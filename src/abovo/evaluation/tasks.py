@@ -1,0 +1,60 @@
+"""The local tasks: which file of an evaluation set lm-eval reads, what it scores, and how a prompt is worded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PLAIN = "Question: {{question}}\nAnswer:"
+CHAT = "<|im_start|>user\n{{question}}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def _rows(file: str) -> dict[str, Any]:
+    return {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": file}}, "test_split": "test"}
+
+
+def _choice(file: str, prompt: str, choices: object, delimiter: str) -> dict[str, Any]:
+    return {
+        **_rows(file),
+        "output_type": "multiple_choice",
+        "doc_to_text": prompt,
+        "doc_to_choice": choices,
+        "doc_to_target": "label",
+        "target_delimiter": delimiter,
+        "metric_list": [{"metric": "acc"}],
+    }
+
+
+# Each question is asked twice, as plain text and as ChatML: a base model has never seen the second form and a
+# fine-tuned one answers in it, so either form alone would favour one of the two.
+TASKS: dict[str, dict[str, Any]] = {
+    "validation": {
+        **_rows("validation.jsonl"),
+        "output_type": "loglikelihood_rolling",
+        "doc_to_text": "",
+        "doc_to_target": "text",
+        "metric_list": [{"metric": "bits_per_byte"}],
+    },
+    "yesno": _choice("yesno.jsonl", PLAIN, ["no", "yes"], " "),
+    "yesno_chat": _choice("yesno.jsonl", CHAT, ["No", "Yes"], ""),
+    "choice": _choice("choice.jsonl", PLAIN, "options", " "),
+    "choice_chat": _choice("choice.jsonl", CHAT, "options", ""),
+}
+
+
+def data_file(task: str) -> str:
+    return TASKS[task]["dataset_kwargs"]["data_files"]["test"]
+
+
+def write_tasks(tasks: list[str], folder: Path) -> None:
+    """One YAML per task beside the data, so that lm-eval's own command line can run them from that folder."""
+    for task in tasks:
+        text = yaml.safe_dump({"task": task, **TASKS[task]}, sort_keys=False, allow_unicode=True)
+        (folder / f"{task}.yaml").write_text(text, encoding="utf-8")
+
+
+def local_task(name: str, task: str, data: Path, cache: Path) -> Mapping[str, Any]:
+    """The configuration of a local task under `name`, with the verified file and a cache of its own."""
+    kwargs = {"data_files": {"test": str(data)}, "cache_dir": str(cache)}
+    return {"task": name, **TASKS[task], "dataset_kwargs": kwargs}

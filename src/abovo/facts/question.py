@@ -1,0 +1,22 @@
+"""Turn documents into questions whose answers follow from the document's id and text: the table of fact kinds."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from abovo.corpus.shards import Document
+from abovo.errors import AbovoError
+from abovo.facts.draw import Fact
+from abovo.facts.functions import function_facts
+from abovo.facts.speech import speech_facts
+
+# Each takes documents in the corpus' order and a number of facts per document, and needs memory for one document.
+FACTS: dict[str, Callable[[Iterable[Document], int], Iterator[Fact]]] = {
+    "speech": speech_facts,
+    "functions": function_facts,
+}
+
+
+def make_facts(kind: str, documents: Iterable[Document], per_document: int) -> Iterator[Fact]:
+    """The facts of one kind; documents that carry none of them are passed over."""
+    if kind not in FACTS:
+        raise AbovoError(f"there is no fact kind {kind!r}", "facts", f"known: {', '.join(sorted(FACTS))}")
+    return FACTS[kind](documents, per_document)

@@ -1,0 +1,53 @@
+"""Turn a conversation into ChatML: token ids, and a mask that is 1 on the assistant's words and their <|im_end|>."""
+
+from collections.abc import Mapping, Sequence
+
+from abovo.errors import AbovoError
+from abovo.tokenizing.load import Tokenizer
+from abovo.tokenizing.special import IM_END, IM_START
+
+ROLES = ("system", "user", "assistant")
+START, END = "<|im_start|>", "<|im_end|>"
+Conversation = Sequence[Mapping[str, str]]
+
+
+def check_conversation(conversation: Conversation, where: object) -> None:
+    """Raise one line that names the record for unknown roles, empty or marked-up content, or a missing answer.
+
+    A marker inside a content would end a message early and put the label mask on words that nobody said.
+    """
+    mend = "mend the record or leave it out"
+    for message in conversation:
+        if message.get("role") not in ROLES:
+            raise AbovoError(f"unknown role {message.get('role')!r}", where, f"use one of {', '.join(ROLES)}")
+        if not message.get("content", "").strip():
+            raise AbovoError(f"the {message['role']}'s message is empty", where, mend)
+        if START in message["content"] or END in message["content"]:
+            raise AbovoError(f"the {message['role']}'s message holds a ChatML marker", where, mend)
+    if not conversation or conversation[-1]["role"] != "assistant":
+        raise AbovoError("the conversation does not end with an answer of the assistant", where, mend)
+
+
+def render(conversation: Conversation, *, answer: bool = False) -> str:
+    """The text of a conversation; with `answer`, up to where the assistant is to answer."""
+    text = "".join(f"{START}{message['role']}\n{message['content']}{END}\n" for message in conversation)
+    return f"{text}{START}assistant\n" if answer else text
+
+
+def encode(conversation: Conversation, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Ids and mask of one conversation, equal in length.
+
+    The ids are those of the rendered text as a whole: markers and newline are symbols of the vocabulary, no piece
+    reaches across them, so encoding part by part changes nothing. The newline after <|im_end|> is not a label: a
+    model that has said <|im_end|> is done.
+    """
+    ids: list[int] = []
+    mask: list[int] = []
+    for message in conversation:
+        label = int(message["role"] == "assistant")
+        head = [IM_START, *tokenizer.encode(f"{message['role']}\n")]
+        said = [*tokenizer.encode(message["content"]), IM_END]
+        tail = tokenizer.encode("\n")
+        ids += head + said + tail
+        mask += [0] * len(head) + [label] * len(said) + [0] * len(tail)
+    return ids, mask

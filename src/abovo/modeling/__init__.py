@@ -1,0 +1,1 @@
+"""Turn a model's configuration into a transformers model with fresh weights, and into its parameter count."""

@@ -1,0 +1,136 @@
+"""Turn a run's resolved settings into its plan.json: what will be trained on what, and what it takes."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from abovo.config.budget import budget
+from abovo.console.progress import duration
+from abovo.errors import AbovoError
+from abovo.modeling.parameters import ParameterCount, count_adapter_parameters, count_parameters, padded_vocabulary
+from abovo.planning.compute import adapter_flops_per_token, hours, training_flops_per_token
+from abovo.planning.disk import disk
+from abovo.provenance.products import Job, Made, produce
+
+log = logging.getLogger("abovo")
+CLAIM_TOLERANCE = 0.01
+
+
+def plan_run(settings: Mapping[str, Any], output: Path, script: Path) -> None:
+    """Write plan.json for `settings`: {"run", "corpora": {name}, "hardware": {name}, "overrides"}, all resolved."""
+    fields = plan(settings)
+
+    def make(folder: Path) -> Made:
+        return Made(counts={}, fields=fields)
+
+    produce(Job(output, "abovo/plan/1", {}, settings, script), make)
+    for line in describe(fields):
+        log.info("%s", line)
+
+
+def plan(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan as a dictionary; a pure function of the settings.
+
+    Raises AbovoError where the run's claimed parameters are off by more than 1 %, or where no step fits.
+    """
+    run = settings["run"]
+    rows = padded_vocabulary(run["tokenizer"]["vocabulary_size"])
+    count = count_parameters(run["model"], rows)
+    _check_claim(run, count)
+    steps = budget(run)
+    per_token = training_flops_per_token(run["model"], count, run["sequence_length"])
+    pretraining = per_token * steps.tokens
+    sft = _sft(run, count)
+    flops = pretraining + (sft["flops"] if sft else 0)
+    return {
+        "run": run["name"],
+        "model": {
+            "name": run["model"].get("name"),
+            "family": run["model"]["family"],
+            "vocabulary_rows": rows,
+            "parameters": count.total,
+            "embedding_parameters": count.embedding,
+            "non_embedding_parameters": count.non_embedding,
+        },
+        "tokens": steps.tokens,
+        "tokens_requested": run["tokens"],
+        "tokens_per_parameter": round(steps.tokens / count.total, 3),
+        "steps": steps.steps,
+        "tokens_per_step": steps.tokens_per_step,
+        "sequence_length": run["sequence_length"],
+        "phases": _phases(run, settings["corpora"], steps.phases, steps.tokens_per_step, per_token),
+        "sft": sft,
+        "flops": flops,
+        "flops_per_token": per_token,
+        "disk_bytes": disk(run, settings["corpora"], count),
+        "hours": {name: hours(flops, machine) for name, machine in settings.get("hardware", {}).items()},
+        "overrides": settings.get("overrides", {}),
+    }
+
+
+def _check_claim(run: Mapping[str, Any], count: ParameterCount) -> None:
+    claimed = run.get("parameters")
+    if claimed and abs(count.total - claimed) > CLAIM_TOLERANCE * claimed:
+        what = f"claims {claimed:,} parameters, but the model has {count.total:,} ({count.total / claimed - 1:+.1%})"
+        raise AbovoError(what, f"config/runs/{run['name']}.yaml, key parameters", "correct the claim or the model")
+
+
+def _phases(
+    run: Mapping[str, Any],
+    corpora: Mapping[str, Mapping[str, Any]],
+    lengths: tuple[int, ...],
+    tokens_per_step: int,
+    flops_per_token: int,
+) -> list[dict[str, Any]]:
+    """Per phase: its first and last step, tokens, operations, and the tokens and epochs of each corpus."""
+    phases, first = [], 1
+    for phase, steps in zip(run["phases"], lengths, strict=True):
+        tokens, weights = steps * tokens_per_step, phase["corpora"]
+        shares = {name: weight / sum(weights.values()) for name, weight in weights.items()}
+        phases.append(
+            {
+                "name": phase["name"],
+                "first_step": first,
+                "last_step": first + steps - 1,
+                "tokens": tokens,
+                "flops": tokens * flops_per_token,
+                "corpora": {name: _drawn(round(share * tokens), corpora[name]) for name, share in shares.items()},
+            }
+        )
+        first += steps
+    return phases
+
+
+def _drawn(tokens: int, corpus: Mapping[str, Any]) -> dict[str, Any]:
+    """Tokens that a phase draws from a corpus, and how often it then goes through it (null: no token budget)."""
+    available = corpus.get("tokens")
+    return {"tokens": tokens, "epochs": round(tokens / available, 3) if available else None}
+
+
+def _sft(run: Mapping[str, Any], count: ParameterCount) -> dict[str, Any] | None:
+    recipe = run.get("sft")
+    if not recipe:
+        return None
+    per_token = adapter_flops_per_token(run["model"], count, run["sequence_length"])
+    return {
+        "tokens": recipe["tokens"],
+        "adapter_parameters": count_adapter_parameters(run["model"], recipe["lora"]["rank"]),
+        "flops": per_token * recipe["tokens"],
+    }
+
+
+def describe(plan: Mapping[str, Any]) -> list[str]:
+    """The plan in a few lines for a person."""
+    model, space = plan["model"], plan["disk_bytes"]
+    lines = [
+        f"{plan['run']}: {model['family']}, {model['parameters']:,} parameters"
+        f" ({model['embedding_parameters'] / model['parameters']:.0%} embeddings)",
+        f"{plan['tokens']:,} tokens = {plan['steps']:,} steps of {plan['tokens_per_step']:,}"
+        f" ({plan['tokens_per_parameter']:.3g} tokens per parameter), {plan['flops']:.3g} operations with SFT",
+        f"{space['total'] / 1e9:.3g} GB on the disk, {space['checkpoints'] / 1e9:.3g} of them checkpoints",
+    ]
+    for name, (low, high) in plan["hours"].items():
+        lines.append(f"training on {name}: {duration(low * 3600)} to {duration(high * 3600)}")
+    lines += [f"override: {key} = {value}" for key, value in plan["overrides"].items()]
+    return lines

@@ -1,0 +1,73 @@
+"""Read a manifest and verify the files that it speaks for.
+
+A manifest is a small JSON file beside an artifact. Its `digest` is the artifact's identity: the sha256 of everything
+in it but `created_by`, so that other code which makes equal bytes makes an equal artifact.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from abovo.errors import AbovoError
+from abovo.provenance.files import read_json
+from abovo.provenance.hashing import sha256_file, sha256_json
+
+OUTSIDE_DIGEST = ("created_by", "digest")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest on disk; its file names are relative to its own folder."""
+
+    path: Path
+    data: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return self.data["digest"]
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return self.data[key]
+        except KeyError:
+            raise AbovoError(f"key {key!r} is missing", self.path, "remove the file and make it again") from None
+
+    def names(self, prefix: str = "") -> list[str]:
+        """The names of the output files that start with `prefix`, sorted."""
+        return sorted(name for name in self["outputs"] if name.startswith(prefix))
+
+    def file(self, name: str) -> Path:
+        """The path of one output file after its size and sha256 were found to be those of the manifest."""
+        expected = self["outputs"].get(name)
+        path = self.path.parent / name
+        mend = f"remove {self.path} and make it again"
+        if expected is None:
+            raise AbovoError(f"does not list {name}", self.path, mend)
+        if not path.is_file():
+            raise AbovoError(f"the file is missing, {self.path} lists it", path, mend)
+        if path.stat().st_size != expected["bytes"] or sha256_file(path) != expected["sha256"]:
+            raise AbovoError(f"its bytes are not those that {self.path} lists", path, mend)
+        return path
+
+    def require_tokenizer(self, sha256: str | None) -> None:
+        """Fail unless the artifact was made with the tokenizer whose spm.model has this sha256; null never passes."""
+        own = self.data.get("tokenizer_sha256")
+        if not own or not sha256 or own != sha256:
+            what = f"made with tokenizer {str(own)[:12]}, but the tokenizer in use is {str(sha256)[:12]}"
+            raise AbovoError(what, self.path, "remove it and make it again with this tokenizer")
+
+
+def digest_of(data: dict[str, Any]) -> str:
+    return sha256_json({key: value for key, value in data.items() if key not in OUTSIDE_DIGEST})
+
+
+def read_manifest(path: Path, schema: str | None = None) -> Manifest:
+    """Read a manifest; `schema` is the start of the schema name that the caller expects, such as abovo/packed/."""
+    data = read_json(path)
+    if not isinstance(data, dict) or "digest" not in data:
+        raise AbovoError("not a manifest", path, "remove it and make it again")
+    if data["digest"] != digest_of(data):
+        raise AbovoError("the manifest was altered after it was written", path, "remove it and make it again")
+    if schema and not str(data.get("schema", "")).startswith(schema):
+        raise AbovoError(f"is a {data.get('schema')} manifest, expected {schema}", path, "check the path")
+    return Manifest(path, data)

@@ -1,0 +1,168 @@
+"""Make an artifact once: run the work, or put the finished product of an equal earlier run in place.
+
+A job's fingerprint covers its inputs' digests, its resolved settings and its code. Finished products stay read-only in
+`.products/` beside the artifact, under their fingerprint; the declared outputs are hard links to them. A job whose
+fingerprint is known takes seconds, whatever it would cost to run.
+"""
+
+import logging
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import abovo
+from abovo.errors import AbovoError
+from abovo.provenance.code import code_hash
+from abovo.provenance.environment import environment
+from abovo.provenance.files import exclusive, link_or_copy, sync, write_json
+from abovo.provenance.hashing import sha256_file, sha256_json
+from abovo.provenance.manifest import Manifest, digest_of, read_manifest
+
+log = logging.getLogger("abovo")
+KEPT_PRODUCTS = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """One artifact to be made.
+
+    `output` is the path of its manifest, `schema` the manifest's schema name, `settings` everything from the
+    configuration that can change a byte, `script` the path of the running script.
+    """
+
+    output: Path
+    schema: str
+    inputs: Mapping[str, Manifest]
+    settings: Mapping[str, Any]
+    script: Path
+
+    @property
+    def fingerprint(self) -> str:
+        inputs = {name: manifest.digest for name, manifest in self.inputs.items()}
+        parts = {"inputs": inputs, "settings": self.settings, "code": code_hash(self.script), "schema": self.schema}
+        return sha256_json(parts)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the work reports: `counts` and further `fields` for the manifest, and the names of the files whose bytes
+    may differ between equal runs (`unhashed`: clocks, memory) and which therefore stay out of it."""
+
+    counts: Mapping[str, Any]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    unhashed: tuple[str, ...] = ()
+
+
+def produce(job: Job, make: Callable[[Path], Made]) -> Manifest:
+    """Put the job's artifact in place and return its manifest.
+
+    `make` gets an empty folder, writes the artifact's files into it and returns what the manifest says of them.
+    Nothing appears at the declared place before all of it is complete and on the disk.
+    """
+    store = job.output.parent / ".products" / job.output.name
+    product = store / job.fingerprint[:32]
+    with exclusive(store / "lock", f"the job that makes {job.output}"):
+        if _is_sound(product, job.output.name):
+            log.info("%s: inputs, settings and code are known; put in place, nothing computed", job.output)
+        else:
+            _make(job, make, product)
+        _put_in_place(product, job.output)
+        _prune(store, product)
+    return read_manifest(job.output)
+
+
+def _make(job: Job, make: Callable[[Path], Made], product: Path) -> None:
+    partial = product.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(product, ignore_errors=True)
+    partial.mkdir(parents=True)
+    started = time.time()
+    try:
+        made = make(partial)
+        _write_manifest(job, made, partial, started)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    for path in sorted(partial.rglob("*"), reverse=True):
+        if path.is_file():
+            path.chmod(path.stat().st_mode & ~0o222)
+        sync(path)
+    sync(partial)
+    partial.replace(product)
+    sync(product.parent)
+
+
+def _write_manifest(job: Job, made: Made, folder: Path, started: float) -> None:
+    outputs = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in made.unhashed:
+            outputs[name] = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+    data = {
+        "schema": job.schema,
+        "created_by": {"version": abovo.__version__, "code": code_hash(job.script)},
+        "inputs": {_relative(manifest.path): manifest.digest for manifest in job.inputs.values()},
+        "outputs": outputs,
+        "parameters": dict(job.settings),
+        "counts": dict(made.counts),
+        **made.fields,
+    }
+    data["digest"] = digest_of(data)
+    write_json(folder / job.output.name, data)
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    record = {
+        "environment": environment(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": round(time.time() - started, 3),
+        "peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024),
+    }
+    write_json(folder / _record_name(job.output), record)
+
+
+def _record_name(output: Path) -> str:
+    return f"{output.stem}.record.json"
+
+
+def _relative(path: Path) -> str:
+    return Path(os.path.relpath(path)).as_posix()
+
+
+def _is_sound(product: Path, name: str) -> bool:
+    """Whether a finished product is there with every byte that its manifest lists."""
+    if not (product / name).is_file():
+        return False
+    try:
+        manifest = read_manifest(product / name)
+        for file in manifest.names():
+            manifest.file(file)
+    except AbovoError as error:
+        log.warning("%s; the kept product is discarded and made again", error)
+        return False
+    return True
+
+
+def _put_in_place(product: Path, output: Path) -> None:
+    """Hard-link the product's files beside `output`, the manifest last, and drop what an earlier product left there."""
+    files = [path.relative_to(product) for path in sorted(product.rglob("*")) if path.is_file()]
+    for folder in {file.parent for file in files if file.parent != Path()}:
+        target = output.parent / folder
+        for old in target.iterdir() if target.is_dir() else ():
+            if old.is_file() and old.relative_to(output.parent) not in files:
+                old.unlink()
+    for file in sorted(files, key=lambda file: (file.name == output.name, file)):
+        link_or_copy(product / file, output.parent / file)
+    sync(output.parent)
+
+
+def _prune(store: Path, newest: Path) -> None:
+    """Keep the newest products of this artifact, `KEPT_PRODUCTS` in all, and remove the others."""
+    os.utime(newest)
+    products = sorted((path for path in store.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime_ns)
+    for path in products[:-KEPT_PRODUCTS]:
+        shutil.rmtree(path)

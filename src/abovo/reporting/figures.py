@@ -1,0 +1,132 @@
+"""Turn metrics and manifests into SVG figures, byte for byte the same from the same numbers."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+
+from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+from abovo.errors import AbovoError  # noqa: E402
+from abovo.provenance.files import atomic_path  # noqa: E402
+
+# Element names come from a fixed salt and no date is written, so equal figures are equal files; text stays text.
+STYLE = {
+    "svg.hashsalt": "abovo",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "figure.constrained_layout.use": True,
+}
+TRAINING, VALIDATION, REFERENCE = "#3b6ea5", "#c4572d", "#777777"
+# Colours that remain apart for colour-blind readers (Okabe and Ito 2008).
+OUTCOMES = {"kept": "#0072b2", "duplicates": "#e69f00", "rejected": "#999999"}
+
+
+def draw_loss(
+    metrics: Sequence[Mapping[str, Any]], vocabulary_size: int | None, phases: Mapping[str, int], title: str, path: Path
+) -> None:
+    """Draw training and validation loss (nats per token) over tokens.
+
+    `metrics` are the rows of metrics.jsonl. `vocabulary_size` adds the loss of a model that knows nothing, ln V.
+    `phases` maps the name of each phase to its last step; the borders between them are drawn.
+    Raises AbovoError where no row carries a loss.
+    """
+    training = [(row["tokens"], row["loss"]) for row in metrics if row.get("loss") is not None]
+    validation = [(row["tokens"], row["validation_loss"]) for row in metrics if row.get("validation_loss") is not None]
+    if not training:
+        raise AbovoError("no row carries a loss", "metrics", "train for at least one step")
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(7.0, 3.8))
+        axes.plot(*zip(*training, strict=True), color=TRAINING, linewidth=1.0, label="training")
+        if validation:
+            axes.plot(
+                *zip(*validation, strict=True), color=VALIDATION, marker="o", markersize=3.5, label="validation"
+            )
+            last = validation[-1]
+            axes.annotate(f"{last[1]:.3f}", last, textcoords="offset points", xytext=(4, 6), color=VALIDATION)
+        if vocabulary_size:
+            start = math.log(vocabulary_size)
+            axes.axhline(start, color=REFERENCE, linestyle="--", linewidth=1.0, label=f"ln {vocabulary_size} = {start:.2f}")
+        _mark_phases(axes, metrics, phases)
+        axes.set(title=title, xlabel="tokens", ylabel="loss (nats per token)")
+        axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
+        axes.legend(frameon=False)
+        _save(figure, path)
+
+
+def _mark_phases(axes: Axes, metrics: Sequence[Mapping[str, Any]], phases: Mapping[str, int]) -> None:
+    """A vertical line where a phase ends and the next begins, labelled with both names."""
+    names = list(phases)
+    for name, following in zip(names, names[1:], strict=False):
+        reached = [row["tokens"] for row in metrics if row["step"] <= phases[name]]
+        if reached:
+            axes.axvline(reached[-1], color=REFERENCE, linestyle=":", linewidth=1.0)
+            axes.annotate(
+                f"{name} | {following}",
+                (reached[-1], 1.0),
+                xycoords=("data", "axes fraction"),
+                ha="center",
+                va="bottom",
+                color=REFERENCE,
+            )
+
+
+def draw_composition(sources: Mapping[str, Mapping[str, Any]], title: str, path: Path) -> None:
+    """Draw, per source of a corpus, its tokens and what became of the documents that were read.
+
+    `sources` maps a source to {tokens, documents, duplicates, rejected} (rejected: a number, or numbers by reason).
+    """
+    if not sources:
+        raise AbovoError("no source is listed", title, "make the corpus again")
+    names = list(sources)[::-1]
+    with plt.rc_context(STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(8.0, 1.2 + 0.5 * len(names)), sharey=True)
+        tokens = [sources[name]["tokens"] for name in names]
+        bars = left.barh(names, tokens, color=OUTCOMES["kept"], height=0.6)
+        total = max(1, sum(tokens))
+        left.bar_label(bars, [f" {count / total:.0%}" for count in tokens])
+        left.set(title="tokens kept", xlabel="tokens")
+        left.margins(x=0.15)
+        start = [0.0] * len(names)
+        for outcome, color in OUTCOMES.items():
+            shares = [_outcomes(sources[name])[outcome] for name in names]
+            right.barh(names, shares, left=start, color=color, height=0.6, label=outcome)
+            start = [before + share for before, share in zip(start, shares, strict=True)]
+        right.set(title="documents read", xlabel="share of documents", xlim=(0, 1))
+        right.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.55 / (0.6 + 0.25 * len(names))))
+        for axes in (left, right):
+            axes.grid(visible=False, axis="y")
+        left.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
+        figure.suptitle(title)
+        _save(figure, path)
+
+
+def _outcomes(source: Mapping[str, Any]) -> dict[str, float]:
+    """Shares of the documents that were kept, dropped as duplicates and rejected by a filter."""
+    rejected = source.get("rejected", 0)
+    counts = {
+        "kept": source["documents"],
+        "duplicates": source.get("duplicates", 0),
+        "rejected": sum(rejected.values()) if isinstance(rejected, Mapping) else rejected,
+    }
+    total = max(1, sum(counts.values()))
+    return {name: count / total for name, count in counts.items()}
+
+
+def _save(figure: Figure, path: Path) -> None:
+    try:
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": "abovo"})
+    finally:
+        plt.close(figure)

@@ -1,0 +1,59 @@
+"""Turn rows of token ids into the next-token loss: the one place where labels are shifted.
+
+A row of L ids has L-1 targets: what the model says at ids 0..L-2 is scored on ids 1..L-1. No label is shifted anywhere
+else, and no model is ever handed labels.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of ids, int64 [rows, L], and which of them count as targets, bool [rows, L] (column 0 never does)."""
+
+    ids: torch.Tensor
+    counts: torch.Tensor
+
+    @property
+    def targets(self) -> int:
+        """How many targets count."""
+        return int(self.counts[:, 1:].sum())
+
+    def split(self, rows: int) -> Iterable["Batch"]:
+        """The batch in pieces of at most `rows` rows."""
+        for first in range(0, len(self.ids), rows):
+            yield Batch(self.ids[first : first + rows], self.counts[first : first + rows])
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(self.ids.to(device, non_blocking=True), self.counts.to(device, non_blocking=True))
+
+
+def summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Sum of the cross-entropy over the targets that count (nats), computed in float32."""
+    logits = model(input_ids=batch.ids, use_cache=False).logits[:, :-1]
+    targets = batch.ids[:, 1:].masked_fill(~batch.counts[:, 1:], -100)
+    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="sum")
+
+
+@torch.no_grad()
+def mean_loss(model: nn.Module, batches: Iterable[Batch], device: torch.device, precision: str = "fp32") -> float:
+    """Mean cross-entropy per counted target over all batches (nats); dropout is off while it is computed."""
+    training = model.training
+    model.eval()
+    total, targets = 0.0, 0
+    for batch in batches:
+        with autocast(device, precision):
+            total += summed_loss(model, batch.to(device)).item()
+        targets += batch.targets
+    model.train(training)
+    return total / max(1, targets)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Automatic mixed precision for one forward pass: bfloat16 where asked for, else off."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

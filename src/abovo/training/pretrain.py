@@ -1,0 +1,168 @@
+"""Turn packed bins and a recipe into a base model."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from abovo.config.budget import budget
+from abovo.console.progress import log
+from abovo.errors import AbovoError
+from abovo.modeling.families import build_model
+from abovo.packing.bins import open_bin
+from abovo.provenance.hashing import sha256_file
+from abovo.provenance.manifest import Manifest, read_manifest
+from abovo.provenance.products import Job, Made, produce
+from abovo.tokenizing.load import load_tokenizer
+from abovo.training.device import prepare_device, resolve_precision
+from abovo.training.export import export_model
+from abovo.training.loop import Task, train
+from abovo.training.loss import Batch
+from abovo.training.order import DataOrder, Phase
+from abovo.training.seeds import derive_seed
+from abovo.training.state import discard_state, open_state
+
+
+def pretrain(
+    settings: Mapping[str, Any],
+    tokenizer_path: Path,
+    packed_paths: Sequence[Path],
+    output: Path,
+    state: Path,
+    script: Path,
+) -> Manifest:
+    """Train a base model; `output` is the manifest, `state` the folder of the live state.
+
+    `settings` holds the run's model, training, engine, phases, tokens, sequence_length, seed and threads; each name in
+    the phases' `corpora` is the corpus of one of the packed manifests.
+    """
+    packed = {_corpus_of(path): read_manifest(path, "abovo/packed/") for path in packed_paths}
+    tokenizer_manifest = read_manifest(tokenizer_path, "abovo/tokenizer/")
+    for manifest in packed.values():
+        manifest.require_tokenizer(tokenizer_manifest["tokenizer_sha256"])
+    inputs = {"tokenizer": tokenizer_manifest, **{f"packed/{name}": manifest for name, manifest in packed.items()}}
+    job = Job(output, "abovo/model/1", inputs, settings, script)
+    made = produce(job, lambda folder: _train(settings, inputs, packed, state, folder))
+    discard_state(state)
+    return made
+
+
+def _train(
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, Manifest],
+    packed: Mapping[str, Manifest],
+    state: Path,
+    folder: Path,
+) -> Made:
+    tokenizer = load_tokenizer(inputs["tokenizer"].path)
+    device = prepare_device(settings["engine"], settings["threads"])
+    precision = resolve_precision(settings["training"]["precision"], device)
+    recipe = {**settings["training"], "precision": precision}
+    bins = {name: open_bin(manifest, "train") for name, manifest in packed.items()}
+    held_out = {name: open_bin(manifest, "val") for name, manifest in packed.items()}
+    order = data_order(settings, {name: len(rows) for name, rows in bins.items()})
+    length = settings["sequence_length"]
+    pad = next(iter(packed.values()))["pad_id"]
+    model = build_model(settings["model"], tokenizer.vocabulary_size, length, derive_seed(settings["seed"], "init"))
+    torch.manual_seed(derive_seed(settings["seed"], "dropout"))
+    parameters = check_parameters(model, settings)
+    steps = sum(phase.batches for phase in order.phases)
+    log.info("pretraining: %s parameters, %d steps of %s tokens", f"{parameters:,}", steps, f"{order.batch * length:,}")
+    task = Task(
+        label="pretraining",
+        model=model,
+        batch=lambda k: _batch(bins, order.rows_of(k), pad),
+        validation=lambda: validation_batches(held_out.values(), pad, recipe["micro_batch_sequences"]),
+        steps=steps,
+        tokens_per_step=order.batch * length,
+        recipe=recipe,
+        device=device,
+        tensorboard=state.parent / "tensorboard" if recipe["tensorboard"] else None,
+    )
+    identity = state_identity(settings, inputs, device, precision)
+    with open_state(state, identity, needed_bytes=12 * parameters) as opened:
+        rows = train(task, opened)
+        for path in (opened.metrics, opened.timings):
+            (folder / path.name).write_bytes(path.read_bytes())
+    export_model(model, tokenizer, folder / "model", length, chat=False)
+    counts = {"parameters": parameters, "steps": steps, "tokens": steps * order.batch * length}
+    fields = {
+        "tokenizer_sha256": tokenizer.sha256,
+        "model_sha256": sha256_file(folder / "model" / "model.safetensors"),
+        "sequence_length": length,
+        **counts,
+        **loss_summary(rows),
+    }
+    return Made(counts=counts, fields=fields, unhashed=("timings.jsonl",))
+
+
+def data_order(settings: Mapping[str, Any], rows: Mapping[str, int]) -> DataOrder:
+    """The run's order of batches over sources that have `rows` rows each."""
+    plan = budget(settings)
+    phases = [
+        Phase(phase["name"], phase["corpora"], batches)
+        for phase, batches in zip(settings["phases"], plan.phases, strict=True)
+    ]
+    for name in (name for phase in phases for name in phase.weights):
+        if not rows.get(name):
+            raise AbovoError("has no training rows", f"data set {name}", "enlarge its budget and pack it again")
+    batch = plan.tokens_per_step // settings["sequence_length"]
+    return DataOrder(phases, rows, batch, derive_seed(settings["seed"], "order"))
+
+
+def check_parameters(model: PreTrainedModel, settings: Mapping[str, Any]) -> int:
+    """The number of trained parameters, tied ones once; fails when it is off the run's claim by more than 1 %."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    claim = settings.get("parameters")
+    if claim and abs(parameters - claim) > claim / 100:
+        what = f"the run claims {claim:,} parameters, the model has {parameters:,}"
+        raise AbovoError(what, "parameters", "correct the claim or the model's shape")
+    return parameters
+
+
+def validation_batches(bins: Iterable[np.ndarray], pad: int, rows: int) -> Iterator[Batch]:
+    """All rows of the validation bins in their order, `rows` at a time."""
+    for held_out in bins:
+        for first in range(0, len(held_out), rows):
+            yield to_batch(held_out[first : first + rows], pad)
+
+
+def to_batch(rows: np.ndarray, pad: int) -> Batch:
+    """Rows of ids as a batch in which every id counts but padding."""
+    ids = torch.from_numpy(rows.astype(np.int64))
+    return Batch(ids, ids != pad)
+
+
+def state_identity(
+    settings: Mapping[str, Any], inputs: Mapping[str, Manifest], device: torch.device, precision: str
+) -> dict[str, Any]:
+    """What a live state depends on; a state of another identity is refused."""
+    return {
+        "inputs": {name: manifest.digest for name, manifest in inputs.items()},
+        "settings": dict(settings),
+        "world": {"device": device.type, "precision": precision, "processes": 1},
+    }
+
+
+def loss_summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """First and last training loss and the last validation loss of a metrics file (nats per token)."""
+    losses = [row["loss"] for row in rows if "loss" in row]
+    validation = [row["validation_loss"] for row in rows if "validation_loss" in row]
+    return {
+        "train_loss_first": losses[0],
+        "train_loss_last": losses[-1],
+        "validation_loss_first": validation[0],
+        "validation_loss": validation[-1],
+    }
+
+
+def _batch(bins: Mapping[str, np.ndarray], rows: Sequence[tuple[str, int]], pad: int) -> Batch:
+    return to_batch(np.stack([bins[source][row] for source, row in rows]), pad)
+
+
+def _corpus_of(packed: Path) -> str:
+    """results/packed/{corpus}/{tokenizer}/{sequence_length}/manifest.json"""
+    return packed.parts[-4]

@@ -1,0 +1,45 @@
+"""Turn a step into the factor by which the peak learning rate is multiplied."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def learning_rate_factor(schedule: Mapping[str, Any], step: int, steps: int) -> float:
+    """The factor for `step` (1 is the first) of `steps`: a linear warm-up, then the schedule's kind.
+
+    The decay starts at 1 and ends at `final_share` one step after the last, so that no step is spent at zero.
+    """
+    warmup = schedule["warmup_steps"]
+    if step <= warmup:
+        return step / warmup
+    return KINDS[schedule["kind"]](schedule, step - warmup - 1, steps - warmup)
+
+
+def _constant(schedule: Mapping[str, Any], step: int, steps: int) -> float:
+    return 1.0
+
+
+def _cosine(schedule: Mapping[str, Any], step: int, steps: int) -> float:
+    final = schedule["final_share"]
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+
+
+def _wsd(schedule: Mapping[str, Any], step: int, steps: int) -> float:
+    """Warm-up, stable, decay (MiniCPM, arXiv:2404.06395); the 1-sqrt shape is from arXiv:2405.18392."""
+    final = schedule["final_share"]
+    decay = max(1, round(schedule["decay_share"] * steps)) if schedule["decay_share"] else 0
+    done = step - (steps - decay)
+    if done < 0:
+        return 1.0
+    fallen = done / decay
+    if schedule["decay_shape"] == "1-sqrt":
+        fallen = math.sqrt(fallen)
+    return 1 - (1 - final) * fallen
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any], int, int], float]] = {
+    "wsd": _wsd,
+    "cosine": _cosine,
+    "constant": _constant,
+}

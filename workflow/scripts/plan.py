@@ -1,0 +1,28 @@
+"""Plan a run: parameters, tokens, steps, operations, disk and hours, from its settings alone.
+
+    python workflow/scripts/plan.py --settings results/settings.json --output results/plan/nano/plan.json
+"""
+
+import argparse
+from pathlib import Path
+
+from abovo.console.launch import run, script_parser, settings
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = script_parser(__doc__)
+    parser.add_argument(
+        "--settings", required=True, type=settings, help="JSON text or file: run, corpora, hardware, overrides"
+    )
+    parser.add_argument("--output", required=True, type=Path, help="plan.json to write")
+    return parser
+
+
+def main(options: argparse.Namespace) -> None:
+    from abovo.planning.plan import plan_run
+
+    plan_run(options.settings, options.output, Path(__file__))
+
+
+if __name__ == "__main__":
+    run(main, arguments())
