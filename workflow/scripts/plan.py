@@ -1,6 +1,6 @@
 """Plan a run: parameters, tokens, steps, operations, disk and hours, from its settings alone.
 
-    python workflow/scripts/plan.py --settings results/settings.json --output results/plan/nano/plan.json
+python workflow/scripts/plan.py --settings results/settings.json --output results/plan/nano/plan.json
 """
 
 import argparse
@@ -12,7 +12,7 @@ from abovo.console.launch import run, script_parser, settings
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument(
-        "--settings", required=True, type=settings, help="JSON text or file: run, corpora, hardware, overrides"
+        "--settings", required=True, type=settings, help="JSON text or file: the resolved run, corpora, hardware"
     )
     parser.add_argument("--output", required=True, type=Path, help="plan.json to write")
     return parser

@@ -1,5 +1,6 @@
 """Turn a token budget into optimizer steps: steps always derive from tokens, never the other way round."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,7 @@ def budget(run: Mapping[str, Any]) -> Budget:
         share += phase["share"]
         ends.append(round(min(1.0, share) * steps))
     ends[-1] = steps
-    lengths = tuple(end - start for start, end in zip(ends, ends[1:], strict=False))
+    lengths = tuple(end - start for start, end in itertools.pairwise(ends))
     for phase, count in zip(run["phases"], lengths, strict=True):
         if count < 1:
             raise AbovoError(

@@ -2,12 +2,28 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 Z95 = 1.959963984540054
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What each item adds to a metric; its value is sum(parts) / sum(wholes).
+
+    Bits and bytes of documents, right answers and ones of questions, nats and targets of rows.
+    """
+
+    parts: Sequence[float]
+    wholes: Sequence[float]
+
+    @property
+    def value(self) -> float:
+        return sum(self.parts) / sum(self.wholes)
 
 
 def wilson(right: float, n: int) -> Interval:
@@ -20,20 +36,32 @@ def wilson(right: float, n: int) -> Interval:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def bootstrap_ratio(numerators: Sequence[float], denominators: Sequence[float], samples: int, seed: int) -> Interval:
-    """The 95 % percentile interval of sum(numerators) / sum(denominators) over resampled documents."""
-    upper, lower = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
-    random = np.random.default_rng(seed)
-    ratios = np.empty(samples)
-    for sample in range(samples):
-        rows = random.integers(0, len(upper), len(upper))
-        ratios[sample] = upper[rows].sum() / lower[rows].sum()
-    low, high = np.quantile(ratios, (0.025, 0.975))
+def bootstrap(scores: Scores, draws: int, seed: int) -> Interval:
+    """The 95 % percentile interval of the scores' value over resampled items."""
+    low, high = np.quantile(_resampled(scores, draws, seed), (0.025, 0.975))
     return float(low), float(high)
 
 
-def bootstrap_mean(values: Sequence[float], samples: int, seed: int) -> Interval:
-    return bootstrap_ratio(values, [1.0] * len(values), samples, seed)
+def paired_difference(before: Scores, after: Scores, draws: int, seed: int) -> Interval:
+    """The 95 % interval of after - before over the same items, each draw resampling both alike.
+
+    Pairing takes out how hard the items are, so it sees a change that is far smaller than either interval is wide.
+    """
+    if len(before.parts) != len(after.parts):
+        raise ValueError("a paired difference needs the same items twice")
+    changes = _resampled(after, draws, seed) - _resampled(before, draws, seed)
+    low, high = np.quantile(changes, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _resampled(scores: Scores, draws: int, seed: int) -> np.ndarray:
+    parts, wholes = np.asarray(scores.parts, np.float64), np.asarray(scores.wholes, np.float64)
+    random = np.random.default_rng(seed)
+    values = np.empty(draws)
+    for draw in range(draws):
+        rows = random.integers(0, len(parts), len(parts))
+        values[draw] = parts[rows].sum() / wholes[rows].sum()
+    return values
 
 
 def metric(

@@ -18,7 +18,7 @@ CLAIM_TOLERANCE = 0.01
 
 
 def plan_run(settings: Mapping[str, Any], output: Path, script: Path) -> None:
-    """Write plan.json for `settings`: {"run", "corpora": {name}, "hardware": {name}, "overrides"}, all resolved."""
+    """Write plan.json for `settings`: a resolved run with its `corpora`, the known `hardware` and the `overrides`."""
     fields = plan(settings)
 
     def make(folder: Path) -> Made:
@@ -29,12 +29,11 @@ def plan_run(settings: Mapping[str, Any], output: Path, script: Path) -> None:
         log.info("%s", line)
 
 
-def plan(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The plan as a dictionary; a pure function of the settings.
+def plan(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan as a dictionary; a pure function of the run's settings.
 
     Raises AbovoError where the run's claimed parameters are off by more than 1 %, or where no step fits.
     """
-    run = settings["run"]
     rows = padded_vocabulary(run["tokenizer"]["vocabulary_size"])
     count = count_parameters(run["model"], rows)
     _check_claim(run, count)
@@ -59,13 +58,13 @@ def plan(settings: Mapping[str, Any]) -> dict[str, Any]:
         "steps": steps.steps,
         "tokens_per_step": steps.tokens_per_step,
         "sequence_length": run["sequence_length"],
-        "phases": _phases(run, settings["corpora"], steps.phases, steps.tokens_per_step, per_token),
+        "phases": _phases(run, steps.phases, steps.tokens_per_step, per_token),
         "sft": sft,
         "flops": flops,
         "flops_per_token": per_token,
-        "disk_bytes": disk(run, settings["corpora"], count),
-        "hours": {name: hours(flops, machine) for name, machine in settings.get("hardware", {}).items()},
-        "overrides": settings.get("overrides", {}),
+        "disk_bytes": disk(run, run["corpora"], count),
+        "hours": {name: hours(flops, machine) for name, machine in run.get("hardware", {}).items()},
+        "overrides": run.get("overrides", {}),
     }
 
 
@@ -77,11 +76,7 @@ def _check_claim(run: Mapping[str, Any], count: ParameterCount) -> None:
 
 
 def _phases(
-    run: Mapping[str, Any],
-    corpora: Mapping[str, Mapping[str, Any]],
-    lengths: tuple[int, ...],
-    tokens_per_step: int,
-    flops_per_token: int,
+    run: Mapping[str, Any], lengths: tuple[int, ...], tokens_per_step: int, flops_per_token: int
 ) -> list[dict[str, Any]]:
     """Per phase: its first and last step, tokens, operations, and the tokens and epochs of each corpus."""
     phases, first = [], 1
@@ -95,7 +90,9 @@ def _phases(
                 "last_step": first + steps - 1,
                 "tokens": tokens,
                 "flops": tokens * flops_per_token,
-                "corpora": {name: _drawn(round(share * tokens), corpora[name]) for name, share in shares.items()},
+                "corpora": {
+                    name: _drawn(round(share * tokens), run["corpora"][name]) for name, share in shares.items()
+                },
             }
         )
         first += steps

@@ -1,23 +1,22 @@
 """Turn metrics and manifests into SVG figures, byte for byte the same from the same numbers."""
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib import rc_context, rcdefaults, rcParams
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
-matplotlib.use("svg")
-
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-
-from abovo.errors import AbovoError  # noqa: E402
-from abovo.provenance.files import atomic_path  # noqa: E402
+from abovo.errors import AbovoError
+from abovo.provenance.files import atomic_path
 
 # Element names come from a fixed salt and no date is written, so equal figures are equal files; text stays text.
-STYLE = {
+STYLE: Any = {
     "svg.hashsalt": "abovo",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -46,21 +45,23 @@ def draw_loss(
     validation = [(row["tokens"], row["validation_loss"]) for row in metrics if row.get("validation_loss") is not None]
     if not training:
         raise AbovoError("no row carries a loss", "metrics", "train for at least one step")
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(7.0, 3.8))
+    with _style():
+        figure = Figure(figsize=(7.0, 3.8))
+        axes = figure.subplots()
         axes.plot(*zip(*training, strict=True), color=TRAINING, linewidth=1.0, label="training")
         if validation:
-            axes.plot(
-                *zip(*validation, strict=True), color=VALIDATION, marker="o", markersize=3.5, label="validation"
-            )
+            axes.plot(*zip(*validation, strict=True), color=VALIDATION, marker="o", markersize=3.5, label="validation")
             last = validation[-1]
             axes.annotate(f"{last[1]:.3f}", last, textcoords="offset points", xytext=(4, 6), color=VALIDATION)
         if vocabulary_size:
             start = math.log(vocabulary_size)
-            axes.axhline(start, color=REFERENCE, linestyle="--", linewidth=1.0, label=f"ln {vocabulary_size} = {start:.2f}")
+            axes.axhline(
+                start, color=REFERENCE, linestyle="--", linewidth=1.0, label=f"ln {vocabulary_size} = {start:.2f}"
+            )
         _mark_phases(axes, metrics, phases)
-        axes.set(title=title, xlabel="tokens", ylabel="loss (nats per token)")
-        axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
+        axes.set(xlabel="tokens", ylabel="loss (nats per token)")
+        axes.set_title(title, loc="left")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.legend(frameon=False)
         _save(figure, path)
 
@@ -68,16 +69,17 @@ def draw_loss(
 def _mark_phases(axes: Axes, metrics: Sequence[Mapping[str, Any]], phases: Mapping[str, int]) -> None:
     """A vertical line where a phase ends and the next begins, labelled with both names."""
     names = list(phases)
-    for name, following in zip(names, names[1:], strict=False):
+    for name, following in itertools.pairwise(names):
         reached = [row["tokens"] for row in metrics if row["step"] <= phases[name]]
         if reached:
             axes.axvline(reached[-1], color=REFERENCE, linestyle=":", linewidth=1.0)
             axes.annotate(
                 f"{name} | {following}",
-                (reached[-1], 1.0),
+                (reached[-1], 0.97),
                 xycoords=("data", "axes fraction"),
                 ha="center",
-                va="bottom",
+                va="top",
+                backgroundcolor="white",
                 color=REFERENCE,
             )
 
@@ -90,8 +92,9 @@ def draw_composition(sources: Mapping[str, Mapping[str, Any]], title: str, path:
     if not sources:
         raise AbovoError("no source is listed", title, "make the corpus again")
     names = list(sources)[::-1]
-    with plt.rc_context(STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(8.0, 1.2 + 0.5 * len(names)), sharey=True)
+    with _style():
+        figure = Figure(figsize=(8.0, 1.2 + 0.5 * len(names)))
+        left, right = figure.subplots(1, 2, sharey=True)
         tokens = [sources[name]["tokens"] for name in names]
         bars = left.barh(names, tokens, color=OUTCOMES["kept"], height=0.6)
         total = max(1, sum(tokens))
@@ -104,10 +107,10 @@ def draw_composition(sources: Mapping[str, Mapping[str, Any]], title: str, path:
             right.barh(names, shares, left=start, color=color, height=0.6, label=outcome)
             start = [before + share for before, share in zip(start, shares, strict=True)]
         right.set(title="documents read", xlabel="share of documents", xlim=(0, 1))
-        right.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.55 / (0.6 + 0.25 * len(names))))
+        figure.legend(frameon=False, ncols=3, loc="outside lower right")
         for axes in (left, right):
             axes.grid(visible=False, axis="y")
-        left.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
+        left.xaxis.set_major_formatter(EngFormatter(sep=""))
         figure.suptitle(title)
         _save(figure, path)
 
@@ -124,9 +127,15 @@ def _outcomes(source: Mapping[str, Any]) -> dict[str, float]:
     return {name: count / total for name, count in counts.items()}
 
 
+@contextmanager
+def _style() -> Iterator[None]:
+    """Our style over matplotlib's own defaults; a user's matplotlibrc must not change a byte."""
+    with rc_context():
+        rcdefaults()
+        rcParams.update(STYLE)
+        yield
+
+
 def _save(figure: Figure, path: Path) -> None:
-    try:
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": "abovo"})
-    finally:
-        plt.close(figure)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": "abovo"})

@@ -1,0 +1,202 @@
+"""Turn a model folder, evaluation sets and packed rows into evaluation.json."""
+
+import logging
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from abovo.console.progress import Progress
+from abovo.errors import AbovoError
+from abovo.evaluation import harness
+from abovo.evaluation.generate import generate, smoke_score
+from abovo.evaluation.metrics import (
+    Metrics,
+    Resampling,
+    choice_metrics,
+    document_metrics,
+    loss_metric,
+    public_metrics,
+)
+from abovo.evaluation.statistics import Scores, rounded
+from abovo.evaluation.tasks import data_file, local_task
+from abovo.packing.bins import open_bin
+from abovo.provenance.files import write_json
+from abovo.provenance.hashing import sha256_file
+from abovo.provenance.manifest import Manifest
+from abovo.provenance.products import Job, Made, produce
+
+log = logging.getLogger("abovo")
+WINDOWS = (
+    "disjoint windows of {context} targets (lm-eval's loglikelihood_rolling): the first starts from EOS, each next one"
+    " from the last token of the one before, the last one looks back as far as the context allows"
+)
+CHOICE = "zero-shot; the option with the highest summed log-likelihood after the prompt; prompt as {form}"
+ROWS = "labels = ids, in-row shift, mean over the L-1 targets of each row that are not padding"
+
+
+def evaluate_model(
+    model: Manifest,
+    sets: Sequence[Manifest],
+    packed: Sequence[Manifest],
+    settings: Mapping[str, Any],
+    output: Path,
+    script: Path,
+) -> Manifest:
+    """Evaluate a model on its corpora's validation sets and on the public tasks that the settings name.
+
+    Settings: tasks, batch_size, prompts, new_tokens, bootstrap_draws, seed, threads. Raises AbovoError where the
+    model, the rows and the sets do not belong together.
+    """
+    check_inputs(model, sets, packed)
+    inputs = {"model": model}
+    inputs |= {f"set/{item['corpus']}": item for item in sets}
+    inputs |= {f"packed/{index}": item for index, item in enumerate(packed)}
+
+    def make(folder: Path) -> Made:
+        return _Evaluation(model, sets, packed, settings).run(folder)
+
+    return produce(Job(output, "abovo/evaluation/1", inputs, settings, script), make)
+
+
+def check_inputs(model: Manifest, sets: Sequence[Manifest], packed: Sequence[Manifest]) -> None:
+    """Fail unless rows and model share the tokenizer and every set comes from a corpus that the rows were made of."""
+    for name in model.names("model/"):
+        model.file(name)
+    weights = model.path.parent / "model" / "model.safetensors"
+    if not model.data.get("model_sha256") or model["model_sha256"] != sha256_file(weights):
+        raise AbovoError(f"its model_sha256 is not that of {weights}", model.path, "make the model again")
+    corpora: set[str] = set()
+    for item in packed:
+        item.require_tokenizer(model["tokenizer_sha256"])
+        corpora |= set(item["inputs"].values())
+    for item in sets:
+        if corpora.isdisjoint(item["inputs"].values()):
+            what = "made from another state of its corpus than the packed rows, so its documents may have been trained"
+            raise AbovoError(what, item.path, "make both again from the same corpus")
+
+
+class _Evaluation:
+    """One pass over everything; what the parts share is the loaded model and where metrics go."""
+
+    def __init__(
+        self, model: Manifest, sets: Sequence[Manifest], packed: Sequence[Manifest], settings: Mapping[str, Any]
+    ) -> None:
+        self.manifest, self.sets, self.packed, self.settings = model, sets, packed, settings
+        self.context = int(model["sequence_length"])
+        self.metrics: Metrics = {}
+        self.scores: dict[str, Scores] = {}
+        self.resampling = Resampling(settings["bootstrap_draws"], settings["seed"])
+        self.progress = Progress(f"evaluate {model.path.parent.as_posix()}")
+
+    def run(self, folder: Path) -> Made:
+        harness.quiet()
+        import torch
+
+        torch.set_num_threads(self.settings["threads"])
+        torch.manual_seed(self.settings["seed"])
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.progress.update("loading the model", force=True)
+        path = self.manifest.path.parent / "model"
+        self.lm = harness.open_model(path, self.device, self.settings["batch_size"], self.context)
+        self.vocabulary = len(self.lm.tokenizer)
+        self._tasks()
+        self._rows()
+        chat = bool(self.lm.tokenizer.chat_template)
+        self.progress.update("greedy generations", force=True)
+        prompts, new_tokens = self.settings["prompts"], self.settings["new_tokens"]
+        generations = generate(self.lm.model, self.lm.tokenizer, prompts, chat, new_tokens)
+        _write_scores(folder / "evaluation_scores.json", self.scores)
+        self.progress.close(f"{len(self.metrics)} metrics, {len(generations)} generations")
+        fields = {
+            "tokenizer_sha256": self.manifest["tokenizer_sha256"],
+            "model_sha256": self.manifest["model_sha256"],
+            "metrics": self.metrics,
+            "generations": generations,
+            "smoke": smoke_score(generations),
+            "protocol": self._protocol(""),
+        }
+        return Made({"metrics": len(self.metrics), "generations": len(generations)}, fields)
+
+    def _protocol(self, how: str) -> dict[str, Any]:
+        protocol = {
+            "context_tokens": self.context,
+            "prefix": f"token {self.lm.prefix_token_id} (EOS) before a text without context; no BOS",
+            "tokenization": f"tokenizer {self.manifest['tokenizer_sha256'][:12]}, text as it is, no special tokens",
+            "software": harness.version(),
+            "device": self.device,
+            "precision": "float32",
+        }
+        return {**protocol, "how": how} if how else protocol
+
+    def _tasks(self) -> None:
+        public = list(self.settings["tasks"])
+        with tempfile.TemporaryDirectory(prefix="abovo-evaluation-") as cache:
+            local, origin = {}, {}
+            for item in self.sets:
+                for task in item["tasks"]:
+                    name = self._name(item["corpus"], task)
+                    origin[name] = task
+                    local[name] = local_task(name, task, item.file(data_file(task)).absolute(), Path(cache))
+            self.progress.update(f"scoring {', '.join([*local, *public])}", force=True)
+            samples, results = harness.score(self.lm, local, public)
+        for name, task in origin.items():
+            self._local(name, task, samples[name])
+        for name in public:
+            protocol = self._protocol("as lm-eval defines the task, zero-shot, by log-likelihood, on all of its rows")
+            found, scores = public_metrics(name, samples[name], results[name], protocol, self.resampling)
+            self._keep(name, found, scores)
+
+    def _local(self, name: str, task: str, samples: Sequence[Mapping[str, Any]]) -> None:
+        if task == "validation":
+            protocol = self._protocol(WINDOWS.format(context=self.context))
+            tokens = [len(self.lm.tok_encode(sample["doc"]["text"])) for sample in samples]
+            found, scores = document_metrics(samples, tokens, self.vocabulary, protocol, self.resampling)
+        else:
+            form = "ChatML" if task.endswith("_chat") else "plain text"
+            found, scores = choice_metrics(samples, self._protocol(CHOICE.format(form=form)))
+        self._keep(name, found, scores)
+
+    def _rows(self) -> None:
+        """The loss on the rows of val.bin, by the very function that the trainer validates with."""
+        import torch
+
+        from abovo.training.loss import summed_loss
+        from abovo.training.pretrain import to_batch
+
+        for item in self.packed:
+            rows, pad, size = open_bin(item, "val"), item["pad_id"], self.settings["batch_size"]
+            losses, targets = [], []
+            for first in range(0, len(rows), size):
+                self.progress.update(f"validation rows {first}/{len(rows)}")
+                batch = to_batch(rows[first : first + size], pad)
+                if batch.targets:
+                    with torch.inference_mode():
+                        losses.append(summed_loss(self.lm.model, batch.to(self.lm.device)).item())
+                    targets.append(batch.targets)
+            if not targets:
+                raise AbovoError("holds no validation row", item.path, "raise validation_share of the corpus")
+            name = self._name(item.path.parts[-4], "rows")
+            scores = Scores(losses, targets)
+            entry = loss_metric(scores, len(rows), size, self.vocabulary, self._protocol(ROWS), self.resampling)
+            self._keep(name, {"validation_loss": entry}, scores)
+
+    def _name(self, corpus: str, task: str) -> str:
+        """The name of a task in the results; that of its corpus goes before it where there are several."""
+        return task if max(len(self.sets), len(self.packed)) == 1 else f"{corpus}.{task}"
+
+    def _keep(self, name: str, found: Metrics, scores: Scores) -> None:
+        self.metrics |= {f"{name}.{key}": value for key, value in found.items()}
+        self.scores[f"{name}.{next(iter(found))}"] = scores
+        log.info("%s: %s", name, ", ".join(f"{key} {value['value']:.4g}" for key, value in found.items()))
+
+
+def _write_scores(path: Path, scores: Mapping[str, Scores]) -> None:
+    """What each item added to the first metric of each task, so that two evaluations can be compared item by item."""
+    rows = {}
+    for name, item in scores.items():
+        if not all(map(math.isfinite, item.parts)):
+            raise AbovoError("a score is not finite", f"task {name}", "the model's weights are broken; train it again")
+        rows[name] = {"parts": list(map(rounded, item.parts)), "wholes": list(item.wholes)}
+    write_json(path, rows)

@@ -1,0 +1,30 @@
+"""Shared fixtures: the repository's root, and small manifests and models made with the real code."""
+
+from pathlib import Path
+
+import pytest
+
+from abovo.provenance.products import Job, Made, produce
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture
+def make_manifest(tmp_path):
+    """A function that writes files (name -> bytes) and a manifest with `fields` for them, by way of produce()."""
+
+    def make(folder: str, schema: str, files: dict[str, bytes], name: str = "manifest.json", **fields):
+        def write(place: Path) -> Made:
+            for file, data in files.items():
+                (place / file).parent.mkdir(parents=True, exist_ok=True)
+                (place / file).write_bytes(data)
+            return Made(counts={}, fields=fields)
+
+        return produce(Job(tmp_path / folder / name, schema, {}, {}, Path(__file__)), write)
+
+    return make

@@ -1,0 +1,65 @@
+"""Parameter counts: the closed formula, the real model and the published tables agree."""
+
+import pytest
+import torch
+
+from abovo.errors import AbovoError
+from abovo.modeling.families import build_model
+from abovo.modeling.parameters import count_parameters, padded_vocabulary
+
+TABLE = [
+    ((256, 14, 8, 8, 32, 1024), 32768, 23_076_992),
+    ((320, 12, 10, 5, 32, 768), 32768, 23_028_288),
+    ((384, 15, 6, 3, 64, 768), 8192, 23_066_112),
+    ((512, 8, 16, 8, 32, 1024), 8192, 23_077_888),
+    ((576, 25, 9, 3, 64, 1920), 32768, 123_969_344),
+    ((640, 19, 10, 5, 64, 2176), 32768, 123_726_592),
+]
+
+
+def shape(width, layers, heads, kv, head, inner, family="qwen3", tied=True):
+    return {
+        "family": family,
+        "hidden_size": width,
+        "layers": layers,
+        "heads": heads,
+        "key_value_heads": kv,
+        "head_dim": head,
+        "feed_forward": inner,
+        "tied_embeddings": tied,
+        "rope_theta": 10000,
+        "initializer_range": 0.02,
+    }
+
+
+def real_count(model, vocabulary):
+    with torch.device("meta"):
+        built = build_model(model, vocabulary, 128, seed=0)
+    return sum(parameter.numel() for parameter in built.parameters())
+
+
+@pytest.mark.parametrize(("numbers", "vocabulary", "expected"), TABLE)
+def test_formula_and_real_model_give_the_published_count(numbers, vocabulary, expected):
+    assert count_parameters(shape(*numbers), vocabulary).total == expected
+    assert real_count(shape(*numbers), vocabulary) == expected
+
+
+def test_seed_shape_has_exactly_its_document_s_parameters():
+    model = shape(256, 6, 4, 4, 64, 1024, family="llama", tied=False)
+    assert count_parameters(model, 32768).total == real_count(model, 32768)
+
+
+def test_vocabulary_is_padded_to_a_multiple_of_128():
+    assert [padded_vocabulary(size) for size in (1, 128, 129, 4096, 32768)] == [128, 128, 256, 4096, 32768]
+
+
+def test_equal_seeds_give_equal_weights():
+    first, second, other = (build_model(shape(32, 1, 2, 1, 16, 64), 128, 16, seed=seed) for seed in (1, 1, 2))
+    flat = [torch.cat([p.flatten() for p in model.parameters()]) for model in (first, second, other)]
+    assert torch.equal(flat[0], flat[1])
+    assert not torch.equal(flat[0], flat[2])
+
+
+def test_unknown_family_is_named():
+    with pytest.raises(AbovoError, match="unknown family 'gpt9'"):
+        build_model({**shape(32, 1, 2, 1, 16, 64), "family": "gpt9"}, 128, 16, seed=1)

@@ -1,0 +1,80 @@
+"""A run that was stopped anywhere ends with the weights and metrics of one that was not."""
+
+import os
+import signal
+
+import pytest
+import torch
+from test_training_meaning import RECIPE, SHAPE, counting_batch, task
+
+from abovo.errors import AbovoError
+from abovo.modeling.families import build_model
+from abovo.training.loop import Stopped, train
+from abovo.training.loss import Batch
+from abovo.training.state import open_state
+
+STEPS = 24
+SHORT = {**RECIPE, "checkpoint_interval": 5, "validation_interval": 8}
+
+
+class Killed(Exception):
+    pass
+
+
+def run(folder, recipe=SHORT, die_before=None, at_death=None):
+    """Train from whatever `folder` holds; optionally die when the batch of a step is asked for."""
+    torch.set_num_threads(2)
+    model = build_model(SHAPE, 128, 16, seed=1)
+
+    def batch(k):
+        if k == die_before:
+            at_death()
+        return counting_batch(k)
+
+    with open_state(folder, {}, 0) as state:
+        train(task(model, STEPS, batch=batch, recipe=recipe), state)
+        return {name: tensor.clone() for name, tensor in model.state_dict().items()}, state.metrics.read_bytes()
+
+
+def kill():
+    raise Killed
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+@pytest.mark.parametrize("step", [0, 3, 5, 8, 16, 17, 23])
+def test_killed_training_ends_with_the_same_weights_and_metrics(tmp_path, step, kind):
+    recipe = {**SHORT, "optimizer": {**SHORT["optimizer"], "kind": kind}}
+    weights, metrics = run(tmp_path / "whole", recipe)
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", recipe, die_before=step, at_death=kill)
+    again, again_metrics = run(tmp_path / "killed", recipe)
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert metrics == again_metrics
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_stop_signal_leaves_a_checkpoint_of_the_step_under_way(tmp_path, number):
+    weights, metrics = run(tmp_path / "whole")
+    with pytest.raises(Stopped) as stopped:
+        run(tmp_path / "stopped", die_before=11, at_death=lambda: os.kill(os.getpid(), number))
+    assert stopped.value.code == 128 + number
+    assert (tmp_path / "stopped" / "step-000000012").is_dir()
+    again, again_metrics = run(tmp_path / "stopped")
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert metrics == again_metrics
+
+
+def test_diverged_training_names_the_last_good_checkpoint(tmp_path):
+    model = build_model(SHAPE, 128, 16, seed=1)
+
+    def batch(k):
+        if k == 12:
+            with torch.no_grad():
+                next(model.parameters())[0, 0] = float("nan")
+        return counting_batch(k)
+
+    with (
+        open_state(tmp_path / "state", {}, 0) as state,
+        pytest.raises(AbovoError, match=r"last good checkpoint is of step 10"),
+    ):
+        train(task(model, STEPS, batch=lambda k: Batch(*vars(batch(k)).values()), recipe=SHORT), state)

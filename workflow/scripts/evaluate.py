@@ -1,0 +1,35 @@
+"""Evaluate a model on the validation sets of its corpora and on public tasks.
+
+    python workflow/scripts/evaluate.py --settings '{"tasks": [], "batch_size": 16, ...}' \\
+        --model results/pretrain/nano/manifest.json --sets results/evaluation/nano/nano/manifest.json \\
+        --packed results/packed/nano/bpe-4k/256/manifest.json --output results/pretrain/nano/evaluation.json
+"""
+
+import argparse
+from pathlib import Path
+
+from abovo.console.launch import run, script_parser, settings
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = script_parser(__doc__)
+    parser.add_argument("--settings", required=True, type=settings, help="the resolved evaluation settings (JSON)")
+    parser.add_argument("--model", required=True, type=Path, help="manifest of the model")
+    parser.add_argument("--sets", required=True, nargs="+", type=Path, help="manifests of evaluation sets")
+    parser.add_argument("--packed", required=True, nargs="+", type=Path, help="manifests of packed corpora")
+    parser.add_argument("--output", required=True, type=Path, help="evaluation.json, to be made")
+    return parser
+
+
+def main(options: argparse.Namespace) -> None:
+    from abovo.evaluation.evaluate import evaluate_model
+    from abovo.provenance.manifest import read_manifest
+
+    model = read_manifest(options.model, "abovo/model/")
+    sets = [read_manifest(path, "abovo/evaluation_set/") for path in options.sets]
+    packed = [read_manifest(path, "abovo/packed/") for path in options.packed]
+    evaluate_model(model, sets, packed, options.settings, options.output, Path(__file__))
+
+
+if __name__ == "__main__":
+    run(main, arguments())
