@@ -67,7 +67,8 @@ def test_half_written_checkpoint_is_ignored(tmp_path):
 def test_state_of_another_recipe_is_refused_and_the_difference_named(tmp_path):
     fill(tmp_path / "state")
     other = {"settings": {"seed": 43, "training": {"batch_tokens": 512}}, "inputs": {"data": "abc"}}
-    with pytest.raises(AbovoError, match=r"settings\.seed = 42, this one has 43"), open_state(tmp_path / "state", other, 0):
+    refusal = pytest.raises(AbovoError, match=r"settings\.seed = 42, this one has 43")
+    with refusal, open_state(tmp_path / "state", other, 0):
         pass
 
 

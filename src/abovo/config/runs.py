@@ -15,9 +15,11 @@ import yaml
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
 
-# Parts that belong to one run alone. Tokenizers and corpora make artifacts under their own name, shared by runs.
-OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "evaluation": "evaluation", "engine": "engines"}
-SHARED_PARTS = {"tokenizer": "tokenizers", "corpus": "corpora"}
+# Parts that belong to one run alone.
+OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "engine": "engines"}
+# Parts that make artifacts under their own name, shared by runs; those in groups are named after the group.
+SHARED_PARTS = {"tokenizer": "tokenizers", "corpus": "corpora", "evaluation": "evaluation"}
+SHARED_GROUPS = ("corpora", "instruction")
 
 
 @dataclass(frozen=True)
@@ -62,22 +64,25 @@ class Configuration:
         for key, value in {**run.pop("set"), **{k: v for k, v in values.items() if k not in own}}.items():
             part, _, rest = key.partition(".")
             if part not in OWN_PARTS or not rest:
-                mend = f"start it with one of {', '.join(OWN_PARTS)}; corpora and tokenizers are set in their own files"
+                mend = f"start it with one of {', '.join(OWN_PARTS)}; all else is set in its own file"
                 raise AbovoError(f"cannot be set for one run: {key}", f"{where}, key set", mend)
             parts[part][rest] = value
         for part, kind in OWN_PARTS.items():
             if run.get(part) is not None:
                 run[part] = self._part(kind, run[part], parts[part])
-        run["tokenizer"] = {"name": run["tokenizer"], **self.shared("tokenizers", run["tokenizer"])}
+        for part in ("tokenizer", "evaluation"):
+            run[part] = {"name": run[part], **self.shared(SHARED_PARTS[part], run[part])}
         run["phases"] = _phases(run, where)
         run.pop("corpus", None)
         run["name"] = name
         for corpus in corpora_of(run):
             self.shared("corpora", corpus)
+        for dataset in run["sft"]["datasets"] if run["sft"] else ():
+            self.shared("instruction", dataset)
         return run
 
     def _part(self, kind: str, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A part with `values` laid over it; the training recipe that an SFT recipe names stands in the name's place."""
+        """A part with `values` laid over it; the training recipe that an SFT recipe names stands in its place."""
         if kind != "sft":
             return {"name": name, **load(kind, name, self.root, values)}
         inner = {key.removeprefix("training."): value for key, value in values.items() if key.startswith("training.")}
@@ -114,9 +119,9 @@ def _parse_overrides(text: str, root: Path) -> Overrides:
         parsed = yaml.safe_load(value)
         data = load("runs", run, root)
         part, _, inner = rest.partition(".")
-        if part == "corpora" and "." in inner:
+        if part in SHARED_GROUPS and "." in inner:
             name, _, inner = inner.partition(".")
-            shared.setdefault(("corpora", name), {})[inner] = parsed
+            shared.setdefault((part, name), {})[inner] = parsed
         elif part in SHARED_PARTS and inner:
             if data.get(part) is None:
                 raise AbovoError(f"run {run} has no {part}", "--config set", f"write {run}.corpora.NAME.KEY=VALUE")

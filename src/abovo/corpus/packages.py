@@ -1,11 +1,9 @@
 """Turn installed packages into documents: speeches, docstrings, README texts. No package is ever imported."""
 
-import csv
 import email
 import email.policy
 import hashlib
 import importlib.metadata
-import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -34,16 +32,14 @@ def open_packages(settings: Mapping[str, Any], revision: Mapping[str, Any] | Non
             )
         packages.append({"name": name, "version": version, "sha256": _sha256(own)})
         files.update(own)
-    found = {"packages": packages}
-    exports = {name["name"]: {} for name in packages}
-    if settings["reader"] == "docstrings":
-        exports = {name: _exports(name, files) for name in exports}
+    described = settings["reader"] == "docstrings"
+    exports = {item["name"]: _exports(item["name"], files) if described else {} for item in packages}
 
     def read_unit(unit: str) -> Documents:
         package, _, path = unit.partition(":")
         return read(package, path, _text(files[unit]), exports[package])
 
-    return found, tuple(sorted(files)), read_unit
+    return {"packages": packages}, tuple(sorted(files)), read_unit
 
 
 def _files(requirement: str) -> tuple[str, str, dict[str, Path]]:
@@ -59,7 +55,7 @@ def _files(requirement: str) -> tuple[str, str, dict[str, Path]]:
         raise AbovoError(f"version {version} is installed, the source names {pinned}", f"package {name}", mend)
     paths = {}
     for file in distribution.files or ():
-        if file.suffix in (".py", ".txt", ".csv") or file.name == "METADATA":
+        if file.suffix in (".py", ".txt") or file.name == "METADATA":
             place = Path(str(file.locate()))
             if ".." in file.parts:
                 continue
@@ -115,15 +111,6 @@ def sections(text: str, size: int = SECTION) -> list[str]:
     elif rest:
         done.append(rest)
     return done
-
-
-def speech_facts(package: str) -> dict[str, dict[str, str]]:
-    """What the package knows of each address, by its id: year, date, the president's full name, party and so on."""
-    _, _, paths = _files(package)
-    for path, place in sorted(paths.items()):
-        if path.endswith("metadata.csv"):
-            return {row["fileid"]: row for row in csv.DictReader(io.StringIO(_text(place)))}
-    raise AbovoError("the package carries no metadata.csv", f"package {package}", "use a package of speeches")
 
 
 # Docstrings: one document per public function, class or method.

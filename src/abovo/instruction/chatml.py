@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from abovo.errors import AbovoError
 from abovo.tokenizing.load import Tokenizer
 from abovo.tokenizing.special import IM_END, IM_START
 
@@ -11,21 +10,21 @@ START, END = "<|im_start|>", "<|im_end|>"
 Conversation = Sequence[Mapping[str, str]]
 
 
-def check_conversation(conversation: Conversation, where: object) -> None:
-    """Raise one line that names the record for unknown roles, empty or marked-up content, or a missing answer.
+def problem(conversation: Conversation) -> str | None:
+    """Why a conversation cannot be learned from, in a few words; None where it can.
 
     A marker inside a content would end a message early and put the label mask on words that nobody said.
     """
-    mend = "mend the record or leave it out"
+    if not conversation or conversation[-1].get("role") != "assistant":
+        return "does not end with an answer"
     for message in conversation:
         if message.get("role") not in ROLES:
-            raise AbovoError(f"unknown role {message.get('role')!r}", where, f"use one of {', '.join(ROLES)}")
+            return "unknown role"
         if not message.get("content", "").strip():
-            raise AbovoError(f"the {message['role']}'s message is empty", where, mend)
+            return "empty message"
         if START in message["content"] or END in message["content"]:
-            raise AbovoError(f"the {message['role']}'s message holds a ChatML marker", where, mend)
-    if not conversation or conversation[-1]["role"] != "assistant":
-        raise AbovoError("the conversation does not end with an answer of the assistant", where, mend)
+            return "ChatML marker in a message"
+    return None
 
 
 def render(conversation: Conversation, *, answer: bool = False) -> str:

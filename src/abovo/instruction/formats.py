@@ -15,38 +15,45 @@ Record = Mapping[str, Any]
 OASST_ROLES = {"prompter": "user", "user": "user", "assistant": "assistant"}
 
 
-def alpaca(records: Iterable[Record]) -> Iterator[tuple[str, Messages]]:
+def alpaca(records: Iterable[Record], settings: Mapping[str, Any]) -> Iterator[tuple[str, Messages]]:
     """instruction, input and output; the input, where there is one, follows the instruction after a blank line."""
     for number, record in enumerate(records):
         for key in ("instruction", "output"):
             if not isinstance(record.get(key), str):
-                raise AbovoError(f"key {key!r} is missing or no text", f"record {number}", "use format alpaca's keys")
+                mend = "format alpaca needs instruction, input and output"
+                raise AbovoError(f"key {key!r} is missing or no text", f"record {number}", mend)
         extra = (record.get("input") or "").strip()
         request = record["instruction"].strip() + (f"\n\n{extra}" if extra else "")
         yield request, _dialogue(request, record["output"].strip())
 
 
-def oasst(records: Iterable[Record]) -> Iterator[tuple[str, Messages]]:
+def oasst(records: Iterable[Record], settings: Mapping[str, Any]) -> Iterator[tuple[str, Messages]]:
     """Trees of messages, nested (`prompt`, `replies`) or flat (`message_id`, `parent_id`), best path of each.
 
     At every step the reply of the best rank is taken (0 is the best, unranked ones come last); the path ends with
     the last answer of the assistant.
     """
+    languages = settings.get("languages")
     for root in _trees(records):
+        if languages is not None and root.get("lang") not in languages:
+            continue
         path: list[Record] = []
         node: Record | None = root
         while node is not None:
             path.append(node)
             replies = [reply for reply in node.get("replies") or [] if not reply.get("deleted")]
             node = min(replies, key=_rank) if replies else None
-        while path and OASST_ROLES.get(path[-1]["role"]) != "assistant":
+        while path and _role(path[-1]) != "assistant":
             path.pop()
         if path:
             messages = [{"role": _role(node), "content": node["text"].strip()} for node in path]
             yield messages[0]["content"], messages
 
 
-FORMATS: dict[str, Callable[[Iterable[Record]], Iterator[tuple[str, Messages]]]] = {"alpaca": alpaca, "oasst": oasst}
+FORMATS: dict[str, Callable[[Iterable[Record], Mapping[str, Any]], Iterator[tuple[str, Messages]]]] = {
+    "alpaca": alpaca,
+    "oasst": oasst,
+}
 
 
 def _dialogue(request: str, answer: str) -> Messages:
@@ -76,8 +83,8 @@ def _trees(records: Iterable[Record]) -> Iterator[Record]:
             continue
         for tree, messages in itertools.groupby(group, key=lambda message: message.get("message_tree_id")):
             if tree is None or tree in seen:
-                what = "messages without message_tree_id" if tree is None else "its messages do not stand together"
-                raise AbovoError(what, f"tree {tree}", "sort the file by message_tree_id")
+                what = "no message_tree_id" if tree is None else "its messages do not stand together"
+                raise AbovoError(what, f"message tree {tree}", "check the format, or sort by message_tree_id")
             seen.add(tree)
             root = _nest(list(messages))
             if root is not None:

@@ -6,10 +6,12 @@ else, and no model is ever handed labels.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+
+from abovo.training.cross_entropy import summed_cross_entropy
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,19 @@ class Batch:
 
 
 def summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """Sum of the cross-entropy over the targets that count (nats), computed in float32."""
-    logits = model(input_ids=batch.ids, use_cache=False).logits[:, :-1]
-    targets = batch.ids[:, 1:].masked_fill(~batch.counts[:, 1:], -100)
-    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="sum")
+    """Sum of the cross-entropy over the targets that count (nats), in float32.
+
+    The output matrix is multiplied with the positions before those targets only, a chunk at a time.
+    """
+    # adapters wrap the model that holds the blocks and the output matrix
+    wrapped: Any = model
+    plain = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
+    hidden = plain.model(input_ids=batch.ids, use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)
+    targets, counts = batch.ids[:, 1:].flatten(), batch.counts[:, 1:].flatten()
+    if not counts.all():
+        chosen = counts.nonzero().squeeze(1)
+        hidden, targets = hidden.index_select(0, chosen), targets[chosen]
+    return summed_cross_entropy(hidden, plain.lm_head.weight, targets)
 
 
 @torch.no_grad()

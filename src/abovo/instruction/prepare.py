@@ -1,0 +1,132 @@
+"""Turn an instruction data set into packed rows of ChatML with a label mask: train.bin, val.bin and their manifest."""
+
+import heapq
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from abovo.console.progress import Progress
+from abovo.corpus.shards import Split, read_documents
+from abovo.corpus.split import document_hash, is_validation
+from abovo.errors import AbovoError
+from abovo.facts.draw import number
+from abovo.facts.question import make_facts, revision
+from abovo.instruction.chatml import encode, problem
+from abovo.instruction.formats import FORMATS, Messages
+from abovo.instruction.records import Records, open_records
+from abovo.instruction.rows import Encoded, fill_rows
+from abovo.packing.bins import RowWriter
+from abovo.provenance.manifest import Manifest, read_manifest
+from abovo.provenance.products import Job, Made, produce
+from abovo.tokenizing.load import Tokenizer, load_tokenizer
+from abovo.tokenizing.special import EOS, PAD
+
+log = logging.getLogger("abovo")
+SPLITS: tuple[Split, ...] = ("train", "val")
+
+
+def prepare_instruction(
+    tokenizer_path: Path, corpus: Manifest | None, settings: Mapping[str, Any], output: Path, script: Path
+) -> Manifest:
+    """Write the rows of a data set; `corpus` gives the documents of format facts, other formats read their source.
+
+    Conversations made from documents inherit the split of their document; others are split by the hash of their
+    first request, so that two answers to one request never part. Raises AbovoError where a split stays empty.
+    """
+    tokenizer = load_tokenizer(tokenizer_path)
+    inputs = {"tokenizer": read_manifest(tokenizer_path, "abovo/tokenizer/")}
+    source = _source(corpus, settings)
+    if corpus is not None:
+        inputs["corpus"] = corpus
+        found = revision([settings["facts"]])
+    else:
+        assert source is not None
+        found = source.revision
+    settings = {**settings, "revision": found}
+
+    def make(folder: Path) -> Made:
+        counts, progress = {}, Progress(f"instruction data {output.parts[-3]}")
+        for split in SPLITS:
+            chosen = select(conversations(split, corpus, source, settings), settings["max_conversations"])
+            counts[split] = write_split(folder, split, chosen, tokenizer, settings["sequence_length"], progress)
+        if not all(count["rows"] for count in counts.values()):
+            empty = next(split for split in SPLITS if not counts[split]["rows"])
+            mend = "raise validation_share or sequence_length, or check the source"
+            raise AbovoError(f"no conversation is left for {empty} ({counts[empty]})", output.parent, mend)
+        progress.close(", ".join(f"{split} {count['conversations']}" for split, count in counts.items()))
+        fields = {
+            "tokenizer_sha256": tokenizer.sha256,
+            "vocabulary_size": tokenizer.vocabulary_size,
+            "sequence_length": settings["sequence_length"],
+            "eos_id": EOS,
+            "pad_id": PAD,
+            "licences": _licences(corpus, settings),
+        }
+        return Made(counts, fields)
+
+    return produce(Job(output, "abovo/instruction/1", inputs, settings, script), make)
+
+
+def _source(corpus: Manifest | None, settings: Mapping[str, Any]) -> Records | None:
+    facts = settings["format"] == "facts"
+    if facts != (corpus is not None) or facts != ("facts" in settings) or facts == ("source" in settings):
+        what = f"format {settings['format']} does not go with the other keys"
+        mend = "format facts needs `corpus` and `facts`, any other one needs `source`"
+        raise AbovoError(what, "instruction data set", mend)
+    return None if facts else open_records(settings["source"])
+
+
+def conversations(
+    split: Split, corpus: Manifest | None, source: Records | None, settings: Mapping[str, Any]
+) -> Iterator[Messages]:
+    """The conversations of one split in the order of the data."""
+    if corpus is not None:
+        documents = read_documents(corpus, split)
+        for fact in make_facts(settings["facts"], documents, settings["facts_per_document"]):
+            yield [{"role": "user", "content": fact.question}, {"role": "assistant", "content": fact.answer}]
+    elif source is not None:
+        share = settings["validation_share"]
+        for key, messages in FORMATS[settings["format"]](source.read(), settings):
+            if is_validation(document_hash(key), share) == (split == "val"):
+                yield messages
+
+
+def select(found: Iterable[Messages], limit: int | None) -> Iterable[Messages]:
+    """At most `limit` conversations, drawn and ordered by hash; never more of them in memory than that."""
+    if limit is None:
+        return found
+    return heapq.nsmallest(limit, found, key=lambda messages: number(json.dumps(messages, ensure_ascii=False)))
+
+
+def write_split(
+    folder: Path, split: Split, found: Iterable[Messages], tokenizer: Tokenizer, length: int, progress: Progress
+) -> dict[str, Any]:
+    """Write one split's bin and mask; returns its counts, those left out by reason."""
+    left_out: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+
+    def encoded() -> Iterator[Encoded]:
+        for messages in found:
+            reason = problem(messages)
+            ids, mask = ([], []) if reason else encode(messages, tokenizer)
+            if reason or len(ids) > length:
+                left_out[reason or "longer than a row"] += 1
+                continue
+            counts.update(conversations=1, tokens=len(ids), labels=sum(mask))
+            progress.update(f"{split}: {counts['conversations']} conversations")
+            yield ids, mask
+
+    with RowWriter(folder, split, length, tokenizer.vocabulary_size, mask=True) as writer:
+        for ids, mask, used in fill_rows(encoded(), length, PAD):
+            writer.write(ids, mask)
+            counts.update(rows=1, padding=length - used)
+    totals = {key: counts[key] for key in ("conversations", "tokens", "labels", "rows")}
+    padded = counts["padding"] / max(1, counts["rows"] * length)
+    return {**totals, "padded_share": round(padded, 6), "left_out": dict(sorted(left_out.items()))}
+
+
+def _licences(corpus: Manifest | None, settings: Mapping[str, Any]) -> Any:
+    return corpus.data.get("sources") if corpus is not None else settings["source"].get("licence", "not stated")

@@ -1,0 +1,148 @@
+"""Turn evaluations and model manifests of a run into results.json, checked by its schema, and a table for people."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from abovo.config.load import check, read_schema
+from abovo.errors import AbovoError
+from abovo.evaluation.statistics import Scores, paired_difference, rounded
+from abovo.provenance.files import read_json
+from abovo.provenance.hashing import sha256_file
+from abovo.provenance.manifest import Manifest
+from abovo.provenance.products import Job, Made, produce
+from abovo.reporting.page import results_page
+
+log = logging.getLogger("abovo")
+STAGES = ("pretrain", "sft")
+OF_MODEL = (
+    "model_sha256", "parameters", "sequence_length", "steps", "tokens", "train_loss_first", "train_loss_last",
+    "validation_loss",
+)  # fmt: skip
+Evaluated = Mapping[str, tuple[Manifest, Manifest]]
+SCORES = "evaluation_scores.json"
+
+
+def assemble_results(
+    run: str,
+    stage: str,
+    models: Sequence[Manifest],
+    evaluations: Sequence[Manifest],
+    data: Sequence[Manifest],
+    figures: Sequence[Path],
+    config: Path,
+    settings: Mapping[str, Any],
+    output: Path,
+    script: Path,
+) -> Manifest:
+    """Write results.json and results.html of one stage of a run.
+
+    `models` and `evaluations` hold the base model's and, for stage sft, the fine-tuned model's, in this order; `data`
+    are further manifests that the results stand on (corpora, tokenizer). Settings: bootstrap_draws, seed.
+    Raises AbovoError where the parts do not belong together, or the outcome breaks config/schemas/results.schema.yaml.
+    """
+    evaluated = _pair(stage, models, evaluations)
+    sources = _data(models, evaluations, data)
+    drawn = {path.as_posix(): _figure(path) for path in figures}
+    inputs = {f"model/{name}": model for name, (model, _) in evaluated.items()}
+    inputs |= {f"evaluation/{name}": evaluation for name, (_, evaluation) in evaluated.items()}
+    inputs |= {f"data/{item.path.as_posix()}": item for item in data}
+    parameters = {**settings, "run": run, "stage": stage, "figures": drawn}
+
+    def make(folder: Path) -> Made:
+        fields = {
+            "run": run,
+            "stage": stage,
+            "tokenizer_sha256": models[0]["tokenizer_sha256"],
+            "models": {name: _model(model) for name, (model, _) in evaluated.items()},
+            "data": sources,
+            "metrics": _metrics(evaluated, settings),
+            "generations": {name: evaluation["generations"] for name, (_, evaluation) in evaluated.items()},
+            "smoke": {name: evaluation["smoke"] for name, (_, evaluation) in evaluated.items()},
+            "figures": drawn,
+        }
+        counts = {"metrics": len(fields["metrics"]), "generations": sum(map(len, fields["generations"].values()))}
+        check_results(fields, config, output)
+        (folder / "results.html").write_text(results_page(fields), encoding="utf-8")
+        return Made(counts, fields)
+
+    return produce(Job(output, "abovo/results/1", inputs, parameters, script), make)
+
+
+def check_results(fields: Mapping[str, Any], config: Path, where: Path) -> None:
+    """Check what results.json will say against its schema, less the keys that every manifest gets on being written."""
+    schema = read_schema("results", config)
+    own = [key for key in schema["required"] if key in fields or key not in MANIFEST_KEYS]
+    check(dict(fields), {**schema, "required": own}, where)
+
+
+MANIFEST_KEYS = ("schema", "created_by", "digest", "inputs", "outputs", "parameters", "counts")
+
+
+def _pair(stage: str, models: Sequence[Manifest], evaluations: Sequence[Manifest]) -> Evaluated:
+    """Stage -> (model, evaluation), after each evaluation was found to be that of its model and tokenizer."""
+    names = STAGES[: STAGES.index(stage) + 1]
+    if not len(names) == len(models) == len(evaluations):
+        what = (
+            f"stage {stage} needs {len(names)} models and evaluations, {len(models)} and {len(evaluations)} are given"
+        )
+        raise AbovoError(what, "assemble_results", "name the base model's first, then the fine-tuned one's")
+    for model, evaluation in zip(models, evaluations, strict=True):
+        mend = f"remove {evaluation.path} and evaluate again"
+        if evaluation["model_sha256"] != model["model_sha256"]:
+            raise AbovoError(f"evaluates another model than {model.path} names", evaluation.path, mend)
+        for item in (model, evaluation):
+            item.require_tokenizer(models[0]["tokenizer_sha256"])
+    return dict(zip(names, zip(models, evaluations, strict=True), strict=True))
+
+
+def _data(models: Sequence[Manifest], evaluations: Sequence[Manifest], data: Sequence[Manifest]) -> dict[str, str]:
+    """Every manifest that stands behind the models -> its digest; one digest for each, or the chain is broken."""
+    own = {item.digest for item in (*models, *evaluations)}
+    found: dict[str, str] = {item.path.as_posix(): item.digest for item in data}
+    for item in (*data, *models, *evaluations):
+        for path, digest in item["inputs"].items():
+            if digest not in own and found.setdefault(path, digest) != digest:
+                what = f"was made from another state of {path} than the rest"
+                raise AbovoError(what, item.path, "make it again: snakemake --cores 1 " + item.path.as_posix())
+    return dict(sorted(found.items()))
+
+
+def _model(model: Manifest) -> dict[str, Any]:
+    return {"manifest": model.digest, **{key: model[key] for key in OF_MODEL}}
+
+
+def _figure(path: Path) -> str:
+    if not path.is_file():
+        raise AbovoError("the figure is missing", path, "make it first: snakemake --cores 1 " + path.as_posix())
+    return sha256_file(path)
+
+
+def _metrics(evaluated: Evaluated, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, (_, evaluation) in evaluated.items():
+        for key, value in evaluation["metrics"].items():
+            found.setdefault(key, {})[name] = value
+    if "sft" not in evaluated:
+        return found
+    scores = {name: _scores(evaluation) for name, (_, evaluation) in evaluated.items()}
+    for key, values in found.items():
+        if values.keys() < set(STAGES):
+            what = f"{key} was measured on {', '.join(values)} only"
+            raise AbovoError(what, evaluated["sft"][1].path, "evaluate both models with the same settings")
+        values["difference"] = {"value": rounded(values["sft"]["value"] - values["pretrain"]["value"])}
+        if key in scores["pretrain"] and key in scores["sft"]:
+            before, after = scores["pretrain"][key], scores["sft"][key]
+            if list(before.wholes) != list(after.wholes):
+                what = f"{key} was measured on other items than before fine-tuning"
+                raise AbovoError(what, evaluated["sft"][1].path, "evaluate both models with the same sets")
+            draws, seed = settings["bootstrap_draws"], settings["seed"]
+            ends = paired_difference(before, after, draws, seed)
+            method = f"paired bootstrap over the same {values['sft']['unit']}, {draws} draws, seed {seed}"
+            values["difference"] |= {"interval": [rounded(end) for end in ends], "interval_method": method}
+    return found
+
+
+def _scores(evaluation: Manifest) -> dict[str, Scores]:
+    return {key: Scores(**value) for key, value in read_json(evaluation.file(SCORES)).items()}

@@ -1,0 +1,104 @@
+"""A mistake in a config file is one line that names the file, the key and the mend."""
+
+import shutil
+
+import pytest
+
+from abovo.config.load import load
+from abovo.config.runs import Configuration
+from abovo.config.stages import stage_settings
+from abovo.errors import AbovoError
+
+
+@pytest.fixture
+def config(root, tmp_path):
+    shutil.copytree(root / "config", tmp_path / "config")
+    return tmp_path / "config"
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("tokens: ", "tokenz: ", r"runs/nano\.yaml: unknown key tokenz \(did you mean tokens\?\)"),
+        ("seed: 42", "seed: many", r"runs/nano\.yaml, key seed: 'many' is not of type 'integer'"),
+        ("seed: 42", "seed: -1", r"runs/nano\.yaml, key seed: -1 is less than the minimum"),
+        ("seed: 42", "seed: [", r"runs/nano\.yaml: not valid YAML"),
+        ("model: nano", "model: nanoo", r"there is no 'nanoo' in .*models; did you mean nano\?"),
+        ("model: nano", "", r"'model' is a required property"),
+        ("corpus: nano", "", r"needs either `corpus` or `phases`"),
+    ],
+)
+def test_mistake_in_a_run_is_named(config, old, new, message):
+    edit(config / "runs" / "nano.yaml", old, new)
+    with pytest.raises(AbovoError, match=message) as error:
+        Configuration(config).check()
+    assert "\n" not in str(error.value)
+
+
+def test_negative_budget_is_refused(config):
+    with pytest.raises(AbovoError, match="key tokens: -5"):
+        Configuration(config, "nano.tokens=-5").run("nano")
+
+
+def test_unknown_run_is_answered_with_a_close_name(config):
+    with pytest.raises(AbovoError, match=r"no 'nanno'.*did you mean nano"):
+        Configuration(config).run("nanno")
+
+
+@pytest.mark.parametrize("text", ["nano", "nano.tokens", "=5", "nano=5"])
+def test_unreadable_override_is_refused(config, text):
+    with pytest.raises(AbovoError, match="--config set"):
+        Configuration(config, text)
+
+
+def test_overrides_are_typed_by_the_schema_and_reach_their_part(config):
+    text = "nano.tokens=1e6, nano.training.optimizer.learning_rate=1e-3"
+    text += ", nano.corpus.max_samples=100, nano.sft.training.batch_tokens=512"
+    configuration = Configuration(config, text)
+    run = configuration.run("nano")
+    assert run["tokens"] == 1_000_000
+    assert isinstance(run["tokens"], int)
+    assert run["training"]["optimizer"]["learning_rate"] == 0.001
+    assert run["sft"]["training"]["batch_tokens"] == 512
+    assert configuration.shared("corpora", "nano")["max_samples"] == 100
+    assert Configuration(config).run("nano")["tokens"] != 1_000_000
+
+
+def test_override_of_an_unknown_key_is_refused(config):
+    with pytest.raises(AbovoError, match="unknown key learning"):
+        Configuration(config, "nano.training.learning=1").run("nano")
+
+
+def test_shared_parts_cannot_be_set_in_a_run_file(config):
+    (config / "runs" / "nano.yaml").open("a").write("set: {tokenizer.vocabulary_size: 100}\n")
+    with pytest.raises(AbovoError, match="cannot be set for one run"):
+        Configuration(config).run("nano")
+
+
+def test_defaults_are_filled_in(config):
+    assert load("engines", "torch", config)["device"] == "auto"
+    assert Configuration(config).run("nano")["training"]["gradient_clip"] == 1.0
+
+
+def test_description_does_not_enter_any_stage(config):
+    before = Configuration(config)
+    edit(config / "runs" / "nano.yaml", "description: ", "description: Another word. ")
+    after = Configuration(config)
+    for stage in ("pretrain", "sft"):
+        assert stage_settings(before, stage, {"run": "nano"}) == stage_settings(after, stage, {"run": "nano"})
+
+
+def test_training_seed_enters_training_but_no_data_stage(config):
+    before = Configuration(config)
+    edit(config / "runs" / "nano.yaml", "seed: 42", "seed: 43")
+    after = Configuration(config)
+    assert stage_settings(before, "pretrain", {"run": "nano"}) != stage_settings(after, "pretrain", {"run": "nano"})
+    for stage in ("corpus", "tokenizer", "packing"):
+        names = {"corpus": "nano", "tokenizer": "nano_4k", "sequence_length": "256", "source": "speeches"}
+        assert stage_settings(before, stage, names) == stage_settings(after, stage, names)

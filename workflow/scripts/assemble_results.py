@@ -1,0 +1,48 @@
+"""Put together what a run reached: results.json with every metric's interval, baseline and protocol, and a table.
+
+    python workflow/scripts/assemble_results.py --run nano --stage sft --settings '{"bootstrap_draws": 2000, "seed": 42}' \\
+        --models results/pretrain/nano/manifest.json results/sft/nano/manifest.json \\
+        --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \\
+        --figures results/sft/nano/loss.svg --output results/sft/nano/results.json
+"""
+
+import argparse
+from pathlib import Path
+
+from abovo.console.launch import run, script_parser, settings
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = script_parser(__doc__)
+    parser.add_argument("--run", required=True, help="name of the run")
+    parser.add_argument("--stage", required=True, choices=("pretrain", "sft"), help="model that the results are about")
+    parser.add_argument("--settings", required=True, type=settings, help="draws and seed of the bootstrap (JSON)")
+    parser.add_argument("--models", required=True, nargs="+", type=Path, help="manifests: the base model's first")
+    parser.add_argument("--evaluations", required=True, nargs="+", type=Path, help="evaluation.json of each model")
+    parser.add_argument("--data", nargs="*", default=[], type=Path, help="further manifests: corpora, tokenizer")
+    parser.add_argument("--figures", nargs="*", default=[], type=Path, help="figures to be listed with their sha256")
+    parser.add_argument("--config", default=Path("config"), type=Path, help="folder that holds schemas/")
+    parser.add_argument("--output", required=True, type=Path, help="results.json, to be made")
+    return parser
+
+
+def main(options: argparse.Namespace) -> None:
+    from abovo.provenance.manifest import read_manifest
+    from abovo.reporting.results import assemble_results
+
+    assemble_results(
+        options.run,
+        options.stage,
+        [read_manifest(path, "abovo/model/") for path in options.models],
+        [read_manifest(path, "abovo/evaluation/") for path in options.evaluations],
+        [read_manifest(path) for path in options.data],
+        options.figures,
+        options.config,
+        options.settings,
+        options.output,
+        Path(__file__),
+    )
+
+
+if __name__ == "__main__":
+    run(main, arguments())

@@ -1,0 +1,29 @@
+"""Draw training and validation loss of a model over the tokens it has seen.
+
+python workflow/scripts/draw_loss.py --settings '{"vocabulary_size": 4096}' --title "nano, pretraining" \
+    --model results/pretrain/nano/manifest.json --output results/report/nano/pretrain/loss.svg
+"""
+
+import argparse
+from pathlib import Path
+
+from abovo.console.launch import run, script_parser, settings
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = script_parser(__doc__)
+    parser.add_argument("--settings", type=settings, required=True, help="JSON: vocabulary_size, phases {name: step}")
+    parser.add_argument("--title", required=True, help="title of the figure")
+    parser.add_argument("--model", type=Path, required=True, help="manifest of the model")
+    parser.add_argument("--output", type=Path, required=True, help="SVG file to write")
+    return parser
+
+
+def main(options: argparse.Namespace) -> None:
+    from abovo.reporting.draw import loss_of_model
+
+    loss_of_model(options.settings, options.model, options.title, options.output)
+
+
+if __name__ == "__main__":
+    run(main, arguments())

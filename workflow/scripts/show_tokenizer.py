@@ -1,0 +1,27 @@
+"""Turn a tokenizer's card into a page that the report shows.
+
+python workflow/scripts/show_tokenizer.py --tokenizer results/tokenizers/nano_4k/tokenizer_config.json \
+    --output results/report/tokenizers/nano_4k/card.html
+"""
+
+import argparse
+from pathlib import Path
+
+from abovo.console.launch import run, script_parser
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = script_parser(__doc__)
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer_config.json of the tokenizer")
+    parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
+    return parser
+
+
+def main(options: argparse.Namespace) -> None:
+    from abovo.reporting.draw import page_of_tokenizer
+
+    page_of_tokenizer(options.tokenizer, options.output)
+
+
+if __name__ == "__main__":
+    run(main, arguments())
