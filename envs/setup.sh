@@ -10,7 +10,7 @@ for link in gpu slurm; do
     [[ -e $link ]] || ln -sfn "profiles/$link" "$link"
 done
 
-wanted=$(cat envs/requirements.lock pyproject.toml <(echo "$PWD") | cksum)
+wanted=$(cat envs/requirements.lock pyproject.toml <(pwd -P) | cksum)
 if [[ -f .venv/installed && $(<.venv/installed) == "$wanted" ]] && .venv/bin/python -c '' 2>/dev/null; then
     exit 0
 fi
@@ -32,8 +32,10 @@ if ! "$interpreter" -c 'import ensurepip, venv' 2>/dev/null; then
     exit 1
 fi
 
-# An installation that was cut short may have left half a package: start again. A changed lock only moves versions.
-if [[ -f .venv/installing ]] || ! .venv/bin/python -c "$fits" 2>/dev/null; then
+# Start from nothing where an installation was cut short (it may have left half a package), where the folder was moved
+# or copied (the commands in .venv/bin hold its path), or where the interpreter is gone. A changed lock moves versions.
+if [[ -f .venv/installing ]] || ! .venv/bin/python -c "$fits" 2>/dev/null ||
+    [[ $(.venv/bin/pip --version 2>/dev/null) != *" $(pwd -P)/.venv/"* ]]; then
     "$interpreter" -m venv --clear .venv
 fi
 rm -f .venv/installed

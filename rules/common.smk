@@ -25,11 +25,14 @@ CONFIGURATION = clear(Configuration, Path("config"), str(config.get("set", "")))
 clear(CONFIGURATION.check)
 
 
+# --- params
+
+
 def settings_for(stage):
     """A params function: the resolved settings of a stage as one line of JSON."""
 
     def settings(wildcards):
-        return clear(lambda: canonical_json(stage_settings(CONFIGURATION, stage, dict(wildcards))).decode())
+        return canonical_json(clear(stage_settings, CONFIGURATION, stage, dict(wildcards))).decode()
 
     return settings
 
@@ -39,28 +42,127 @@ def code(script):
     return code_hash(Path("workflow/scripts") / f"{script}.py")
 
 
-def of_run(name):
-    return clear(CONFIGURATION.run, name)
+# --- a run's parts
 
 
-def tokenizer_of_run(wildcards):
-    return f"results/tokenizers/{of_run(wildcards.run)['tokenizer']['name']}/tokenizer_config.json"
-
-
-def packed_of_run(wildcards):
-    run = of_run(wildcards.run)
-    return [
-        f"results/packed/{corpus}/{run['tokenizer']['name']}/{run['sequence_length']}/manifest.json"
-        for corpus in corpora_of(run)
-    ]
-
-
-def instruction_of_run(wildcards):
-    run = of_run(wildcards.run)
-    if run["sft"] is None:
-        raise WorkflowError(f"config/runs/{run['name']}.yaml, key sft: the run has no fine-tuning; name a recipe of config/sft")
-    return [f"results/instruction/{name}/{run['tokenizer']['name']}/manifest.json" for name in run["sft"]["datasets"]]
+def of_run(wildcards):
+    return clear(CONFIGURATION.run, wildcards.run)
 
 
 def threads_of_run(wildcards):
-    return of_run(wildcards.run)["threads"]
+    return of_run(wildcards)["threads"]
+
+
+def tokenizer_of_run(wildcards):
+    return f"results/tokenizers/{of_run(wildcards)['tokenizer']['name']}/tokenizer_config.json"
+
+
+def packed_of_run(wildcards):
+    run = of_run(wildcards)
+    return expand(
+        "results/packed/{corpus}/{tokenizer}/{length}/manifest.json",
+        corpus=corpora_of(run),
+        tokenizer=run["tokenizer"]["name"],
+        length=run["sequence_length"],
+    )
+
+
+def instruction_of_run(wildcards):
+    run = of_run(wildcards)
+    if run["sft"] is None:
+        raise WorkflowError(f"config/runs/{run['name']}.yaml, key sft: is null; name a recipe of config/sft")
+    return expand(
+        "results/instruction/{dataset}/{tokenizer}/manifest.json",
+        dataset=run["sft"]["datasets"],
+        tokenizer=run["tokenizer"]["name"],
+    )
+
+
+def evaluation_sets_of_run(wildcards):
+    run = of_run(wildcards)
+    return expand(
+        "results/evaluation/{corpus}/{evaluation}/manifest.json",
+        corpus=corpora_of(run),
+        evaluation=run["evaluation"]["name"],
+    )
+
+
+def data_of_run(wildcards):
+    corpora = expand("results/corpora/{corpus}/manifest.json", corpus=corpora_of(of_run(wildcards)))
+    return [*corpora, tokenizer_of_run(wildcards)]
+
+
+# --- a stage's models: the base model, and after fine-tuning the tuned one beside it
+
+
+def stages_up_to(stage):
+    return ["pretrain"] if stage == "pretrain" else ["pretrain", "sft"]
+
+
+def models_of_stage(wildcards):
+    return expand("results/{stage}/{run}/manifest.json", stage=stages_up_to(wildcards.stage), run=wildcards.run)
+
+
+def evaluations_of_stage(wildcards):
+    return expand("results/{stage}/{run}/evaluation.json", stage=stages_up_to(wildcards.stage), run=wildcards.run)
+
+
+def figures_of_stage(wildcards):
+    run = of_run(wildcards)
+    return [
+        *expand("results/report/corpora/{corpus}/composition.svg", corpus=corpora_of(run)),
+        f"results/report/tokenizers/{run['tokenizer']['name']}/card.html",
+        *expand("results/report/{run}/{stage}/loss.svg", run=wildcards.run, stage=stages_up_to(wildcards.stage)),
+        f"results/report/{wildcards.run}/{wildcards.stage}/results.html",
+    ]
+
+
+# --- corpora, tokenizers and instruction sets
+
+
+def corpus(wildcards):
+    return clear(CONFIGURATION.shared, "corpora", wildcards.corpus)
+
+
+def counting_tokenizer_of_corpus(wildcards):
+    name = corpus(wildcards)["count_with"]
+    return f"results/tokenizers/{name}/tokenizer_config.json" if name else []
+
+
+def paths_of(source):
+    paths = source["paths"] if source["type"] == "local" else []
+    return [paths] if isinstance(paths, str) else paths
+
+
+def files_of_corpus(wildcards):
+    return [path for source in corpus(wildcards)["sources"].values() for path in paths_of(source)]
+
+
+def files_of_source(wildcards):
+    sources = corpus(wildcards)["sources"]
+    if wildcards.source not in sources:
+        known = ", ".join(sources)
+        raise WorkflowError(f"config/corpora/{wildcards.corpus}.yaml: no source {wildcards.source!r}; known: {known}")
+    return paths_of(sources[wildcards.source])
+
+
+def sources_of_corpus(wildcards):
+    return expand(
+        "results/corpora/{corpus}/sources/{source}/manifest.json",
+        corpus=wildcards.corpus,
+        source=corpus(wildcards)["sources"],
+    )
+
+
+def corpus_of_tokenizer(wildcards):
+    name = clear(CONFIGURATION.shared, "tokenizers", wildcards.tokenizer)["corpus"]
+    return f"results/corpora/{name}/manifest.json"
+
+
+def corpus_of_dataset(wildcards):
+    name = clear(CONFIGURATION.shared, "instruction", wildcards.dataset).get("corpus")
+    return f"results/corpora/{name}/manifest.json" if name else []
+
+
+def option_of_corpus(wildcards, input):
+    return f"--corpus {input.corpus}" if input.corpus else ""

@@ -1,9 +1,10 @@
-"""Put together what a run reached: results.json with every metric's interval, baseline and protocol, and a table.
+"""Put together what a run reached: results.json with every metric's interval, baseline and protocol.
 
-    python workflow/scripts/assemble_results.py --run nano --stage sft --settings '{"bootstrap_draws": 2000, "seed": 42}' \\
+    python workflow/scripts/assemble_results.py --run nano --stage sft \\
+        --settings '{"bootstrap_draws": 2000, "seed": 42}' \\
         --models results/pretrain/nano/manifest.json results/sft/nano/manifest.json \\
         --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \\
-        --figures results/sft/nano/loss.svg --output results/sft/nano/results.json
+        --figures results/report/nano/sft/loss.svg --output results/sft/nano/results.json
 """
 
 import argparse
@@ -20,7 +21,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--models", required=True, nargs="+", type=Path, help="manifests: the base model's first")
     parser.add_argument("--evaluations", required=True, nargs="+", type=Path, help="evaluation.json of each model")
     parser.add_argument("--data", nargs="*", default=[], type=Path, help="further manifests: corpora, tokenizer")
-    parser.add_argument("--figures", nargs="*", default=[], type=Path, help="figures to be listed with their sha256")
+    parser.add_argument("--figures", nargs="*", default=[], type=Path, help="figures and pages to be listed with their sha256")
     parser.add_argument("--config", default=Path("config"), type=Path, help="folder that holds schemas/")
     parser.add_argument("--output", required=True, type=Path, help="results.json, to be made")
     return parser

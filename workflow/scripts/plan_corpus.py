@@ -12,7 +12,7 @@ from abovo.console.launch import run, script_parser, settings
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("--settings", required=True, type=settings, help="JSON text or file: the resolved corpus")
-    parser.add_argument("--tokenizer", type=Path, help="tokenizer_config.json of count_with, where the corpus has one")
+    parser.add_argument("--tokenizer", type=Path, nargs="?", help="tokenizer_config.json of the corpus' count_with")
     parser.add_argument("--output", required=True, type=Path, help="plan.json to write")
     return parser
 

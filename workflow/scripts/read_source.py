@@ -15,7 +15,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--settings", required=True, type=settings, help="JSON text or file: the resolved corpus")
     parser.add_argument("--source", required=True, help="name of the source in the corpus")
     parser.add_argument("--plan", required=True, type=Path, help="plan.json of the corpus")
-    parser.add_argument("--tokenizer", type=Path, help="tokenizer_config.json of count_with, where the corpus has one")
+    parser.add_argument("--tokenizer", type=Path, nargs="?", help="tokenizer_config.json of the corpus' count_with")
     parser.add_argument("--output", required=True, type=Path, help="manifest.json to write")
     return parser
 

@@ -37,13 +37,22 @@ class Configuration:
         self.root = root
         self.overrides = _parse_overrides(overrides, root)
 
-    def runs(self) -> list[str]:
-        return names("runs", self.root)
-
     def check(self) -> None:
         """Read every run, so that a mistake in a config file is told before anything else happens."""
-        for run in self.runs():
+        for run in self.names("runs"):
             self.run(run)
+
+    def names(self, kind: str) -> list[str]:
+        return names(kind, self.root)
+
+    def overridden(self, run: str) -> dict[str, Any]:
+        """The values of this call that concern a run: its own, and those of shared parts."""
+        shared = {
+            f"{kind}.{name}.{key}": value
+            for (kind, name), values in self.overrides.shared.items()
+            for key, value in values.items()
+        }
+        return {**self.overrides.runs.get(run, {}), **shared}
 
     @functools.cache  # noqa: B019  (one configuration lives as long as its process)
     def shared(self, kind: str, name: str) -> dict[str, Any]:

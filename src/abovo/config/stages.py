@@ -4,9 +4,11 @@ Settings travel on a script's command line and enter its fingerprint, so what is
 config file changes, and what is not in here (descriptions, other stages' values) reruns nothing.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from abovo.config.budget import budget
 from abovo.config.runs import Configuration, corpora_of
 
 Settings = dict[str, Any]
@@ -39,11 +41,55 @@ def _sft(configuration: Configuration, names: Mapping[str, str]) -> Settings:
 
 def _plan(configuration: Configuration, names: Mapping[str, str]) -> Settings:
     run = configuration.run(names["run"])
-    return {**run, "corpora": {name: configuration.shared("corpora", name) for name in corpora_of(run)}}
+    hardware = {name: configuration.shared("hardware", name) for name in configuration.names("hardware")}
+    corpora = {name: configuration.shared("corpora", name) for name in corpora_of(run)}
+    return {**run, "corpora": corpora, "hardware": hardware, "overrides": configuration.overridden(names["run"])}
+
+
+def _shared(kind: str, wildcard: str) -> Callable[[Configuration, Mapping[str, str]], Settings]:
+    """All of a named part but its description."""
+
+    def settings(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+        part = configuration.shared(kind, names[wildcard])
+        return {key: value for key, value in part.items() if key != "description"}
+
+    return settings
+
+
+def _evaluation_sets(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+    evaluation = configuration.shared("evaluation", names["evaluation"])
+    return _pick(evaluation, "validation_bytes", "facts", "facts_per_document", "yesno_rows", "choice_rows")
+
+
+def _evaluation(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+    run = configuration.run(names["run"])
+    measures = _pick(run["evaluation"], "tasks", "batch_size", "prompts", "new_tokens", "bootstrap_draws")
+    return measures | _pick(run, "seed", "threads")
+
+
+def _results(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+    run = configuration.run(names["run"])
+    return _pick(run["evaluation"], "bootstrap_draws") | _pick(run, "seed")
+
+
+def _draw_loss(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+    run = configuration.run(names["run"])
+    settings: Settings = {"vocabulary_size": run["tokenizer"]["vocabulary_size"]}
+    if names["stage"] == "pretrain":
+        ends = itertools.accumulate(budget(run).phases)
+        settings["phases"] = {phase["name"]: end for phase, end in zip(run["phases"], ends, strict=True)}
+    return settings
 
 
 STAGES: dict[str, Callable[[Configuration, Mapping[str, str]], Settings]] = {
     "plan": _plan,
+    "corpus": _shared("corpora", "corpus"),
+    "tokenizer": _shared("tokenizers", "tokenizer"),
     "pretrain": _pretrain,
+    "instruction": _shared("instruction", "dataset"),
     "sft": _sft,
+    "evaluation_sets": _evaluation_sets,
+    "evaluation": _evaluation,
+    "results": _results,
+    "draw_loss": _draw_loss,
 }

@@ -31,7 +31,7 @@ SHORT = 0.99
 def assemble_corpus(
     corpus: Mapping[str, Any], plan: Manifest, sources: Mapping[str, Manifest], output: Path, script: Path
 ) -> Manifest:
-    """Make the corpus from the manifests of its sources; its plan is an input, and actual figures stand beside planned."""
+    """Make the corpus from the manifests of its sources and set what it holds beside what its plan foresaw."""
     check_corpus(corpus, "corpus")
     missing = sorted(set(corpus["sources"]) - set(sources))
     if missing:
@@ -59,11 +59,16 @@ def _write_shards(shares: list[Share], corpus: Mapping[str, Any], folder: Path) 
     seed, validation_share = corpus["seed"], corpus["validation_share"]
     # Text of a source that will be kept, from its mean bytes per token: only the number of shards depends on it.
     text = sum(
-        int(share.tokens_in_bin[: share.end].sum()) * share.manifest["counts"]["bytes"] / share.manifest["counts"]["tokens"]
+        int(share.tokens_in_bin[: share.end].sum())
+        * share.manifest["counts"]["bytes"]
+        / share.manifest["counts"]["tokens"]
         for share in shares
     )
     number = min(MAX_SHARDS, max(1, round(text / (corpus["shard_mb"] * 1_000_000))))
-    counts = {share.name: {"documents": 0, "bytes": 0, "tokens": 0, "validation_documents": 0, "validation_tokens": 0} for share in shares}
+    counts = {
+        share.name: {"documents": 0, "bytes": 0, "tokens": 0, "validation_documents": 0, "validation_tokens": 0}
+        for share in shares
+    }
     waiting = folder / ".shards"
     waiting.mkdir(parents=True)
     progress = Progress("corpus")
@@ -86,19 +91,17 @@ def _write_shards(shares: list[Share], corpus: Mapping[str, Any], folder: Path) 
                     mine["validation_tokens"] += document.tokens
                 progress.update(f"source {share.name}, {mine['documents']:,} documents, {mine['tokens']:,} tokens")
     for shard in range(number):
-        place = waiting / str(shard)
-        with place.open("rb") as file:
+        spool = waiting / str(shard)
+        with spool.open("rb") as file:
             lines = sorted(file)
         write_lines(folder / f"shards/shard-{shard:05d}.jsonl.zst", (line.partition(b" ")[2] for line in lines))
-        place.unlink()
+        spool.unlink()
     waiting.rmdir()
     progress.close(f"{number} shards, {sum(item['tokens'] for item in counts.values()):,} tokens")
     return {"shards": number, "sources": counts}
 
 
-def _describe(
-    corpus: Mapping[str, Any], plan: Manifest, shares: list[Share], counts: dict[str, Any]
-) -> Made:
+def _describe(corpus: Mapping[str, Any], plan: Manifest, shares: list[Share], counts: dict[str, Any]) -> Made:
     sources, shortfalls, about = counts["sources"], {}, {}
     for share in shares:
         mine, read = sources[share.name], share.manifest["counts"]
@@ -126,6 +129,8 @@ def _describe(
         "sources": about,
         "shortfalls": shortfalls,
         "planned": {**planned, "sources": {name: plan["sources"][name]["tokens"] for name in sources}},
-        "actual_over_planned": {key: round(totals[key] / value, 4) if value else None for key, value in planned.items()},
+        "actual_over_planned": {
+            key: round(totals[key] / value, 4) if value else None for key, value in planned.items()
+        },
     }
     return Made({**totals, **counts}, fields)

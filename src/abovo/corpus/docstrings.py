@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 # Folders and files that are not a package's own documented interface, or that differ from one build to the next.
 SKIPPED = {
     "tests", "test", "testing", "conftest.py", "benchmarks", "examples", "_version.py", "version.py", "__config__.py",
-    "_distributor_init.py", "vendor", "vendored", "_vendor", "_vendored", "extern", "externals", "thirdparty", "third_party",
+    "_distributor_init.py", "vendor", "vendored", "_vendor", "_vendored", "extern", "externals", "thirdparty",
+    "third_party",
 }  # fmt: skip
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 

@@ -32,10 +32,10 @@ def find_duplicates(shares: Sequence[Share], seed: int, folder: Path) -> dict[st
                 files[int.from_bytes(digest[8:12], "big") * number >> 32].write(orjson.dumps(record) + b"\n")
     found = {share.name: 0 for share in shares}
     for part in range(number):
-        for first, source, index, digest, tokens in _ranked(folder / str(part)):
+        for first, source, index, text_hash, tokens in _ranked(folder / str(part)):
             share = shares[source]
             if first:
-                share.tokens_in_bin[order_key(seed, bytes.fromhex(digest)) >> 48] += tokens
+                share.tokens_in_bin[order_key(seed, bytes.fromhex(text_hash)) >> 48] += tokens
             else:
                 share.mark_duplicate(index)
                 found[share.name] += 1
@@ -46,9 +46,9 @@ def find_duplicates(shares: Sequence[Share], seed: int, folder: Path) -> dict[st
 
 def _ranked(path: Path) -> Iterator[tuple[bool, int, int, str, int]]:
     """(is the first of its text, source, index, hash, tokens) for each record of a partition."""
-    previous = ""
+    previous: str | None = None
     with path.open("rb") as file:
-        ranked = sorted(orjson.loads(line) for line in file)
+        ranked: list[tuple[str, int, str, int, int]] = sorted(orjson.loads(line) for line in file)
     for digest, source, _, index, tokens in ranked:
         yield digest != previous, source, index, digest, tokens
         previous = digest

@@ -36,7 +36,9 @@ def _resolve(settings: Mapping[str, Any]) -> str:
     def again(error: BaseException) -> bool:
         status = getattr(getattr(error, "response", None), "status_code", None)
         busy = status is None or status in (408, 425, 429) or status >= 500
-        return not isinstance(error, final) and isinstance(error, (HfHubHTTPError, OSError)) and busy
+        # The library's HTTP client has errors of its own for connections that fail.
+        network = isinstance(error, HfHubHTTPError | OSError) or type(error).__module__.startswith("http")
+        return not isinstance(error, final) and network and busy
 
     wait = tenacity.wait_random_exponential(multiplier=0.5, max=20)
     retry = tenacity.Retrying(

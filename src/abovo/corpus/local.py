@@ -1,7 +1,6 @@
-"""Turn files on this machine into records: .txt, .jsonl, .jsonl.gz, .jsonl.zst and .parquet, never a whole file at once."""
+"""Turn files into records: .txt, .jsonl, .jsonl.gz, .jsonl.zst and .parquet, read line by line or batch by batch."""
 
 import gzip
-import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import IO, Any
 import orjson
 import zstandard
 
+from abovo.corpus.zst import zstd_lines
 from abovo.errors import AbovoError
 from abovo.provenance.hashing import sha256_file
 
@@ -18,7 +18,7 @@ Documents = Iterator[tuple[str, str | None]]
 
 def open_files(settings: Mapping[str, Any], revision: Mapping[str, Any] | None = None):
     """Open one path or a list of them; a folder stands for every file in it that can be read. A unit is a file."""
-    files = _find(settings["paths"])
+    files = find_files(settings["paths"])
     listed = [{"name": name, "sha256": sha256_file(path)} for name, path in sorted(files.items())]
 
     def read(unit: str) -> Documents:
@@ -27,7 +27,7 @@ def open_files(settings: Mapping[str, Any], revision: Mapping[str, Any] | None =
     return {"files": listed}, tuple(sorted(files)), read
 
 
-def _find(paths: str | list[str]) -> dict[str, Path]:
+def find_files(paths: str | list[str]) -> dict[str, Path]:
     """Files by a name without the folders above the path given, so that ids do not tell where a machine keeps them."""
     found: dict[str, Path] = {}
     for given in map(Path, [paths] if isinstance(paths, str) else paths):
@@ -64,8 +64,8 @@ def _lines(path: Path) -> Iterator[IO[bytes]]:
     try:
         if path.name.lower().endswith(".zst"):
             # A file may be several frames one after the other, as parallel compressors write it.
-            with zstandard.open(path, "rb") as packed:
-                yield io.BufferedReader(packed, 1 << 18)  # type: ignore[type-var]
+            with path.open("rb") as packed:
+                yield zstd_lines(packed)
         elif path.name.lower().endswith(".gz"):
             with gzip.open(path, "rb") as unpacked:
                 yield unpacked  # type: ignore[misc]

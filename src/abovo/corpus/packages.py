@@ -60,7 +60,9 @@ def _files(requirement: str) -> tuple[str, str, dict[str, Path]]:
             if ".." in file.parts:
                 continue
             if not place.is_file():
-                raise AbovoError(f"{file} is missing from the package", f"package {name}", mend.replace("it:", "again:"))
+                raise AbovoError(
+                    f"{file} is missing from the package", f"package {name}", mend.replace("it:", "again:")
+                )
             paths[file.as_posix()] = place
     if not paths:
         raise AbovoError("the package lists no files", f"package {name}", "install it from a wheel")

@@ -19,7 +19,8 @@ from abovo.provenance.products import Job, Made, produce
 log = logging.getLogger("abovo")
 # Texts -> tokens of each, the end-of-document token included.
 TokenCounter = Callable[[Sequence[str]], list[int]]
-BATCH = 64
+# Documents, and characters, that are counted at once.
+BATCH, BATCH_CHARACTERS = 64, 1_000_000
 
 
 @dataclass
@@ -81,12 +82,13 @@ def _write(source: Source, settings: Mapping[str, Any], count: TokenCounter, fol
     found = accepted(records(source, units, settings["max_samples"]), settings, tally)
     stop, exhausted = settings["stop_tokens"], True
     with compressed(folder / "documents.jsonl.zst") as file:
-        for document in counted(found, settings["name"], count):
-            file.write(document.line())
-            documents += 1
-            characters += len(document.text)
-            size += len(document.text.encode())
-            tokens += document.tokens
+        for batch in counted(found, settings["name"], count):
+            for document in batch:
+                file.write(document.line())
+                characters += len(document.text)
+                size += len(document.text.encode())
+                tokens += document.tokens
+            documents += len(batch)
             progress.update(f"{documents:,} documents, {tokens:,} tokens")
             if stop is not None and tokens >= stop:
                 exhausted = False
@@ -140,19 +142,23 @@ def judge(text: str | None, kind: str, low: int, high: int | None) -> tuple[str,
     return text, "", replaced
 
 
-def counted(found: Iterable[tuple[str, str]], source: str, count: TokenCounter) -> Iterator[Document]:
-    """Documents with their token counts; texts are counted in small batches, which is faster."""
+def counted(found: Iterable[tuple[str, str]], source: str, count: TokenCounter) -> Iterator[list[Document]]:
+    """Small batches of documents with their token counts; a tokenizer counts a batch faster than its texts one by one.
+
+    Nothing is read beyond the batch that is handed out, so who stops between two batches has counted all that was read.
+    """
     batch: list[tuple[str, str]] = []
-
-    def flush() -> Iterator[Document]:
-        numbers = count([text for _, text in batch])
-        for (name, text), tokens in zip(batch, numbers, strict=True):
-            yield Document(name, text, source, tokens)
-        batch.clear()
-
+    characters = 0
     for item in found:
         batch.append(item)
-        if len(batch) == BATCH:
-            yield from flush()
+        characters += len(item[1])
+        if len(batch) == BATCH or characters >= BATCH_CHARACTERS:
+            yield _documents(batch, source, count)
+            batch, characters = [], 0
     if batch:
-        yield from flush()
+        yield _documents(batch, source, count)
+
+
+def _documents(batch: list[tuple[str, str]], source: str, count: TokenCounter) -> list[Document]:
+    tokens = count([text for _, text in batch])
+    return [Document(name, text, source, number) for (name, text), number in zip(batch, tokens, strict=True)]

@@ -12,6 +12,7 @@ import orjson
 import zstandard
 
 from abovo.corpus.split import document_hash, is_validation
+from abovo.corpus.zst import zstd_lines
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest
 
@@ -42,7 +43,7 @@ def compressed(path: Path) -> Iterator[IO[bytes]]:
     """A zstd file to write to; its bytes depend on nothing but what is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as raw, zstandard.ZstdCompressor(level=LEVEL, threads=0).stream_writer(raw) as packed:
-        buffered = io.BufferedWriter(packed, 1 << 18)  # type: ignore[arg-type]
+        buffered = io.BufferedWriter(packed, 1 << 18)  # type: ignore[type-var]
         yield buffered
         buffered.flush()
 
@@ -63,10 +64,8 @@ def read_shard(path: Path, expected_sha256: str | None, where: Path) -> Iterator
     try:
         with path.open("rb") as raw:
             hashed = _Hashed(raw)
-            with zstandard.ZstdDecompressor().stream_reader(hashed) as packed:  # type: ignore[arg-type]
-                for number, line in enumerate(io.BufferedReader(packed, 1 << 18), 1):  # type: ignore[type-var]
-                    yield _document(line, path, number, mend)
-            hashed.finish()
+            for number, line in enumerate(zstd_lines(hashed), 1):  # type: ignore[arg-type]
+                yield _document(line, path, number, mend)
     except FileNotFoundError:
         raise AbovoError(f"the shard is missing, {where} lists it", path, mend) from None
     except (zstandard.ZstdError, EOFError) as error:
@@ -103,7 +102,3 @@ class _Hashed:
         data = self.file.read(size)
         self.digest.update(data)
         return data
-
-    def finish(self) -> None:
-        while self.read(1 << 20):
-            pass

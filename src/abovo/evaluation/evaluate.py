@@ -28,6 +28,8 @@ from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
 log = logging.getLogger("abovo")
+# Rows of val.bin that are scored at once: what the bootstrap resamples, and small enough for a processor's caches.
+BLOCK = 4
 WINDOWS = (
     "disjoint windows of {context} targets (lm-eval's loglikelihood_rolling): the first starts from EOS, each next one"
     " from the last token of the one before, the last one looks back as far as the context allows"
@@ -91,7 +93,6 @@ class _Evaluation:
         self.progress = Progress(f"evaluate {model.path.parent.as_posix()}")
 
     def run(self, folder: Path) -> Made:
-        harness.quiet()
         import torch
 
         torch.set_num_threads(self.settings["threads"])
@@ -99,7 +100,7 @@ class _Evaluation:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.progress.update("loading the model", force=True)
         path = self.manifest.path.parent / "model"
-        self.lm = harness.open_model(path, self.device, self.settings["batch_size"], self.context)
+        self.lm = harness.open_model(path, self.device, self.settings["batch_size"], self.context, self.progress)
         self.vocabulary = len(self.lm.tokenizer)
         self._tasks()
         self._rows()
@@ -140,7 +141,7 @@ class _Evaluation:
                     origin[name] = task
                     local[name] = local_task(name, task, item.file(data_file(task)).absolute(), Path(cache))
             self.progress.update(f"scoring {', '.join([*local, *public])}", force=True)
-            samples, results = harness.score(self.lm, local, public)
+            samples, results = harness.score(self.lm, local, public, self.progress)
         for name, task in origin.items():
             self._local(name, task, samples[name])
         for name in public:
@@ -166,11 +167,11 @@ class _Evaluation:
         from abovo.training.pretrain import to_batch
 
         for item in self.packed:
-            rows, pad, size = open_bin(item, "val"), item["pad_id"], self.settings["batch_size"]
+            rows, pad = open_bin(item, "val"), item["pad_id"]
             losses, targets = [], []
-            for first in range(0, len(rows), size):
+            for first in range(0, len(rows), BLOCK):
                 self.progress.update(f"validation rows {first}/{len(rows)}")
-                batch = to_batch(rows[first : first + size], pad)
+                batch = to_batch(rows[first : first + BLOCK], pad)
                 if batch.targets:
                     with torch.inference_mode():
                         losses.append(summed_loss(self.lm.model, batch.to(self.lm.device)).item())
@@ -179,7 +180,7 @@ class _Evaluation:
                 raise AbovoError("holds no validation row", item.path, "raise validation_share of the corpus")
             name = self._name(item.path.parts[-4], "rows")
             scores = Scores(losses, targets)
-            entry = loss_metric(scores, len(rows), size, self.vocabulary, self._protocol(ROWS), self.resampling)
+            entry = loss_metric(scores, len(rows), BLOCK, self.vocabulary, self._protocol(ROWS), self.resampling)
             self._keep(name, {"validation_loss": entry}, scores)
 
     def _name(self, corpus: str, task: str) -> str:

@@ -21,9 +21,17 @@ def disk(run: Mapping[str, Any], corpora: Mapping[str, Mapping[str, Any]], count
     id_bytes = 2 if run["tokenizer"]["vocabulary_size"] <= 1 << 16 else 4
     parts = {"shards": 0, "bins": 0}
     for corpus in corpora.values():
-        tokens = corpus.get("tokens") or run["tokens"]
+        tokens = corpus_tokens(corpus) or run["tokens"]
         parts["shards"] += round(tokens * (corpus.get("bytes_per_token") or BYTES_PER_TOKEN) / COMPRESSION)
         parts["bins"] += tokens * id_bytes
     parts["checkpoints"] = (CHECKPOINTS_KEPT + 1) * CHECKPOINT_BYTES_PER_PARAMETER * count.total
     parts["models"] = (2 if run.get("sft") else 1) * MODEL_BYTES_PER_PARAMETER * count.total
     return {**parts, "total": sum(parts.values()), "checkpoints_kept": CHECKPOINTS_KEPT}
+
+
+def corpus_tokens(corpus: Mapping[str, Any]) -> int | None:
+    """The budget of a corpus (tokens): its own, or the sum over its sources; None where one of them is unlimited."""
+    if corpus.get("tokens"):
+        return corpus["tokens"]
+    sources = [source.get("tokens") for source in corpus.get("sources", {}).values()]
+    return sum(sources) if sources and all(sources) else None

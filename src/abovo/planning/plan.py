@@ -10,7 +10,7 @@ from abovo.console.progress import duration
 from abovo.errors import AbovoError
 from abovo.modeling.parameters import ParameterCount, count_adapter_parameters, count_parameters, padded_vocabulary
 from abovo.planning.compute import adapter_flops_per_token, hours, training_flops_per_token
-from abovo.planning.disk import disk
+from abovo.planning.disk import corpus_tokens, disk
 from abovo.provenance.products import Job, Made, produce
 
 log = logging.getLogger("abovo")
@@ -101,7 +101,7 @@ def _phases(
 
 def _drawn(tokens: int, corpus: Mapping[str, Any]) -> dict[str, Any]:
     """Tokens that a phase draws from a corpus, and how often it then goes through it (null: no token budget)."""
-    available = corpus.get("tokens")
+    available = corpus_tokens(corpus)
     return {"tokens": tokens, "epochs": round(tokens / available, 3) if available else None}
 
 

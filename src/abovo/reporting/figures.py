@@ -29,7 +29,7 @@ STYLE: Any = {
 }
 TRAINING, VALIDATION, REFERENCE = "#3b6ea5", "#c4572d", "#777777"
 # Colours that remain apart for colour-blind readers (Okabe and Ito 2008).
-OUTCOMES = {"kept": "#0072b2", "duplicates": "#e69f00", "rejected": "#999999"}
+OUTCOMES = {"kept": "#0072b2", "over budget": "#56b4e9", "duplicates": "#e69f00", "rejected": "#999999"}
 
 
 def draw_loss(
@@ -87,7 +87,8 @@ def _mark_phases(axes: Axes, metrics: Sequence[Mapping[str, Any]], phases: Mappi
 def draw_composition(sources: Mapping[str, Mapping[str, Any]], title: str, path: Path) -> None:
     """Draw, per source of a corpus, its tokens and what became of the documents that were read.
 
-    `sources` maps a source to {tokens, documents, duplicates, rejected} (rejected: a number, or numbers by reason).
+    `sources` maps a source to {tokens, documents, over_budget, duplicates, rejected}; tokens and documents count what
+    was kept, `rejected` is a number or numbers by reason.
     """
     if not sources:
         raise AbovoError("no source is listed", title, "make the corpus again")
@@ -107,7 +108,7 @@ def draw_composition(sources: Mapping[str, Mapping[str, Any]], title: str, path:
             right.barh(names, shares, left=start, color=color, height=0.6, label=outcome)
             start = [before + share for before, share in zip(start, shares, strict=True)]
         right.set(title="documents read", xlabel="share of documents", xlim=(0, 1))
-        figure.legend(frameon=False, ncols=3, loc="outside lower right")
+        figure.legend(frameon=False, ncols=4, loc="outside lower right")
         for axes in (left, right):
             axes.grid(visible=False, axis="y")
         left.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -116,10 +117,11 @@ def draw_composition(sources: Mapping[str, Mapping[str, Any]], title: str, path:
 
 
 def _outcomes(source: Mapping[str, Any]) -> dict[str, float]:
-    """Shares of the documents that were kept, dropped as duplicates and rejected by a filter."""
+    """Shares of the documents that were read, by what became of them."""
     rejected = source.get("rejected", 0)
     counts = {
         "kept": source["documents"],
+        "over budget": source.get("over_budget", 0),
         "duplicates": source.get("duplicates", 0),
         "rejected": sum(rejected.values()) if isinstance(rejected, Mapping) else rejected,
     }

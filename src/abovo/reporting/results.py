@@ -1,4 +1,4 @@
-"""Turn evaluations and model manifests of a run into results.json, checked by its schema, and a table for people."""
+"""Turn evaluations and model manifests of a run into results.json, checked by its schema."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,6 @@ from abovo.provenance.files import read_json
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
-from abovo.reporting.page import results_page
 
 log = logging.getLogger("abovo")
 STAGES = ("pretrain", "sft")
@@ -36,7 +35,7 @@ def assemble_results(
     output: Path,
     script: Path,
 ) -> Manifest:
-    """Write results.json and results.html of one stage of a run.
+    """Write results.json of one stage of a run.
 
     `models` and `evaluations` hold the base model's and, for stage sft, the fine-tuned model's, in this order; `data`
     are further manifests that the results stand on (corpora, tokenizer). Settings: bootstrap_draws, seed.
@@ -50,7 +49,7 @@ def assemble_results(
     inputs |= {f"data/{item.path.as_posix()}": item for item in data}
     parameters = {**settings, "run": run, "stage": stage, "figures": drawn}
 
-    def make(folder: Path) -> Made:
+    def make(_: Path) -> Made:
         fields = {
             "run": run,
             "stage": stage,
@@ -64,7 +63,6 @@ def assemble_results(
         }
         counts = {"metrics": len(fields["metrics"]), "generations": sum(map(len, fields["generations"].values()))}
         check_results(fields, config, output)
-        (folder / "results.html").write_text(results_page(fields), encoding="utf-8")
         return Made(counts, fields)
 
     return produce(Job(output, "abovo/results/1", inputs, parameters, script), make)

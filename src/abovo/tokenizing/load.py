@@ -1,4 +1,4 @@
-"""Open a trained tokenizer for encoding and decoding, after its model was found to be the one that its manifest names."""
+"""Open a trained tokenizer, after its model was found to be the one that its manifest names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,0 +1,74 @@
+# Fixes the revision of each source, samples it, and says what reading it all will take.
+rule plan_corpus:
+    input:
+        tokenizer=counting_tokenizer_of_corpus,
+        files=files_of_corpus,
+    output:
+        plan="results/corpora/{corpus}/plan.json",
+    log:
+        "results/logs/corpora/{corpus}/plan.log",
+    benchmark:
+        "results/benchmarks/corpora/{corpus}/plan.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="1h",
+    params:
+        settings=settings_for("corpus"),
+        code=code("plan_corpus"),
+    shell:
+        "exec python workflow/scripts/plan_corpus.py --settings {params.settings:q}"
+        " --tokenizer {input.tokenizer} --output {output.plan} --log {log}"
+
+
+# Reads one source at its planned revision: cleaned, filtered, counted documents.
+rule read_source:
+    input:
+        plan="results/corpora/{corpus}/plan.json",
+        tokenizer=counting_tokenizer_of_corpus,
+        files=files_of_source,
+    output:
+        manifest="results/corpora/{corpus}/sources/{source}/manifest.json",
+    log:
+        "results/logs/corpora/{corpus}/sources/{source}.log",
+    benchmark:
+        "results/benchmarks/corpora/{corpus}/sources/{source}.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="24h",
+    params:
+        settings=settings_for("corpus"),
+        code=code("read_source"),
+    shell:
+        "exec python workflow/scripts/read_source.py --settings {params.settings:q} --source {wildcards.source}"
+        " --plan {input.plan} --tokenizer {input.tokenizer} --output {output.manifest} --log {log}"
+
+
+# Makes one corpus of all sources: exact duplicates out, budget kept, order fixed, shards written.
+rule assemble_corpus:
+    input:
+        plan="results/corpora/{corpus}/plan.json",
+        sources=sources_of_corpus,
+    output:
+        manifest="results/corpora/{corpus}/manifest.json",
+    log:
+        "results/logs/corpora/{corpus}/assemble.log",
+    benchmark:
+        "results/benchmarks/corpora/{corpus}/assemble.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="12h",
+    params:
+        settings=settings_for("corpus"),
+        code=code("assemble_corpus"),
+    shell:
+        "exec python workflow/scripts/assemble_corpus.py --settings {params.settings:q}"
+        " --plan {input.plan} --sources {input.sources} --output {output.manifest} --log {log}"

@@ -1,0 +1,80 @@
+# Makes the evaluation sets of a corpus from its validation documents: whole documents, yes/no and choice questions.
+rule prepare_evaluation:
+    input:
+        corpus="results/corpora/{corpus}/manifest.json",
+    output:
+        manifest="results/evaluation/{corpus}/{evaluation}/manifest.json",
+        validation="results/evaluation/{corpus}/{evaluation}/validation.jsonl",
+    log:
+        "results/logs/evaluation/{corpus}/{evaluation}.log",
+    benchmark:
+        "results/benchmarks/evaluation/{corpus}/{evaluation}.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    params:
+        settings=settings_for("evaluation_sets"),
+        code=code("prepare_evaluation"),
+    shell:
+        "exec python workflow/scripts/prepare_evaluation.py --settings {params.settings:q}"
+        " --corpus {input.corpus} --output {output.manifest} --log {log}"
+
+
+# Measures the model of a stage (pretrain, sft) on the sets of all corpora that its run draws from.
+rule evaluate:
+    input:
+        model="results/{stage}/{run}/manifest.json",
+        sets=evaluation_sets_of_run,
+        packed=packed_of_run,
+    output:
+        evaluation="results/{stage}/{run}/evaluation.json",
+        scores="results/{stage}/{run}/evaluation_scores.json",
+    log:
+        "results/logs/{stage}/{run}.evaluation.log",
+    benchmark:
+        "results/benchmarks/{stage}/{run}.evaluation.jsonl"
+    conda:
+        "../envs/evaluation.yaml"
+    threads: threads_of_run
+    resources:
+        mem_mb=4000,
+        runtime="4h",
+    params:
+        settings=settings_for("evaluation"),
+        code=code("evaluate"),
+    shell:
+        "exec python workflow/scripts/evaluate.py --settings {params.settings:q} --model {input.model}"
+        " --sets {input.sets} --packed {input.packed} --output {output.evaluation} --log {log}"
+
+
+# Puts the evaluations of a run's models side by side, with the sha256 of all that they stand on. Figures and pages are
+# inputs, so that `snakemake --report` on results.json holds them.
+rule assemble_results:
+    input:
+        models=models_of_stage,
+        evaluations=evaluations_of_stage,
+        data=data_of_run,
+        figures=figures_of_stage,
+        layout="config/schemas/results.schema.yaml",
+    output:
+        "results/{stage}/{run}/results.json",
+    log:
+        "results/logs/{stage}/{run}.results.log",
+    benchmark:
+        "results/benchmarks/{stage}/{run}.results.jsonl"
+    conda:
+        "../envs/reporting.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        settings=settings_for("results"),
+        code=code("assemble_results"),
+    shell:
+        "exec python workflow/scripts/assemble_results.py --run {wildcards.run} --stage {wildcards.stage}"
+        " --settings {params.settings:q} --models {input.models} --evaluations {input.evaluations}"
+        " --data {input.data} --figures {input.figures} --output {output} --log {log}"

@@ -1,0 +1,25 @@
+# Packs an instruction data set into rows of ChatML with a label mask. Facts come from a corpus, others from a source.
+rule prepare_instruction:
+    input:
+        corpus=corpus_of_dataset,
+        tokenizer="results/tokenizers/{tokenizer}/tokenizer_config.json",
+    output:
+        manifest="results/instruction/{dataset}/{tokenizer}/manifest.json",
+        train="results/instruction/{dataset}/{tokenizer}/train.bin",
+    log:
+        "results/logs/instruction/{dataset}/{tokenizer}.log",
+    benchmark:
+        "results/benchmarks/instruction/{dataset}/{tokenizer}.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="2h",
+    params:
+        corpus=option_of_corpus,
+        settings=settings_for("instruction"),
+        code=code("prepare_instruction"),
+    shell:
+        "exec python workflow/scripts/prepare_instruction.py --settings {params.settings:q}"
+        " {params.corpus} --tokenizer {input.tokenizer} --output {output.manifest} --log {log}"

@@ -1,0 +1,25 @@
+# Trains a tokenizer on the training documents of its own corpus and measures it on the validation documents.
+rule train_tokenizer:
+    input:
+        corpus=corpus_of_tokenizer,
+    output:
+        manifest="results/tokenizers/{tokenizer}/tokenizer_config.json",
+        model="results/tokenizers/{tokenizer}/spm.model",
+        vocabulary="results/tokenizers/{tokenizer}/spm.vocab",
+        card="results/tokenizers/{tokenizer}/TOKENIZER_CARD.md",
+    log:
+        "results/logs/tokenizers/{tokenizer}.log",
+    benchmark:
+        "results/benchmarks/tokenizers/{tokenizer}.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime="4h",
+    params:
+        settings=settings_for("tokenizer"),
+        code=code("train_tokenizer"),
+    shell:
+        "exec python workflow/scripts/train_tokenizer.py --settings {params.settings:q}"
+        " --corpus {input.corpus} --output {output.manifest} --log {log}"

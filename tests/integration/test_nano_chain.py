@@ -1,0 +1,145 @@
+"""The real chain at reduced size: kept promises after kills, touches, edits and tampering."""
+
+import json
+import os
+import random
+import time
+
+import jsonschema
+import pytest
+import yaml
+from workflow import ROOT, Workflow, copy_of_the_tree
+
+from abovo.provenance.hashing import sha256_file
+
+TARGET = "results/sft/nano/results.json"
+# Small enough for minutes on two cores, large enough that every stage has several batches, documents and checkpoints.
+REDUCED = ",".join(
+    [
+        "nano.corpus.tokens=400_000",
+        "nano.tokenizer.vocabulary_size=1024",
+        "nano.tokens=61_440",
+        "nano.training.validation_interval=20",
+        "nano.training.checkpoint_interval=4",
+        "nano.training.schedule.warmup_steps=4",
+        "nano.sft.tokens=40_960",
+        "nano.sft.training.checkpoint_interval=4",
+    ]
+)
+DATA = [
+    "results/corpora/nano/manifest.json",
+    "results/tokenizers/nano_4k/spm.model",
+    "results/tokenizers/nano_4k/TOKENIZER_CARD.md",
+    "results/packed/nano/nano_4k/256/train.bin",
+    "results/packed/nano/nano_4k/256/val.bin",
+    "results/packed/nano/nano_4k/256/manifest.json",
+    "results/instruction/speech_facts/nano_4k/train.bin",
+    "results/instruction/function_facts/nano_4k/train.mask",
+]
+MODELS = [
+    "results/pretrain/nano/model/model.safetensors",
+    "results/pretrain/nano/metrics.jsonl",
+    "results/pretrain/nano/manifest.json",
+    "results/sft/nano/adapter/adapter_model.safetensors",
+    "results/sft/nano/model/model.safetensors",
+    "results/sft/nano/manifest.json",
+]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Workflow:
+    """The chain, made in one go on two cores."""
+    workflow = Workflow(copy_of_the_tree(tmp_path_factory.mktemp("whole")), REDUCED)
+    workflow.make("--cores", "2", TARGET)
+    return workflow
+
+
+def hashes(workflow, names):
+    return {name: sha256_file(workflow.folder / name) for name in names}
+
+
+def planned(text):
+    """Rule -> number of jobs in what a dry run prints."""
+    table = text.split("job count")[-1] if "job count" in text else ""
+    rows = (line.split() for line in table.splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+def test_results_follow_their_schema_and_name_the_bytes(whole):
+    results = json.loads((whole.folder / TARGET).read_text())
+    jsonschema.validate(results, yaml.safe_load((ROOT / "config/schemas/results.schema.yaml").read_text()))
+    text = json.dumps(results)
+    for name in (DATA[1], DATA[4], MODELS[0], MODELS[4]):
+        assert sha256_file(whole.folder / name) in text, name
+
+
+def test_chain_killed_in_packing_and_training_ends_with_the_same_bytes(whole, tmp_path):
+    """SIGKILL to everything, on one core; then to the end, compared with two cores and no kill."""
+    workflow = Workflow(copy_of_the_tree(tmp_path), REDUCED)
+    workflow.kill_when(lambda: workflow.runs_script("pack"), "--cores", "1", TARGET)
+    assert not (tmp_path / "results/packed/nano/nano_4k/256/manifest.json").exists()
+    state = tmp_path / "results/pretrain/nano/state"
+    checkpoint = f"step-{random.Random(time.time_ns()).randrange(4, 24, 4):09d}"
+    workflow.kill_when((state / checkpoint).exists, "--cores", "1", TARGET)
+    assert not (tmp_path / "results/pretrain/nano/manifest.json").exists()
+    workflow.kill_when(lambda: any((tmp_path / "results/sft/nano/state").glob("step-*")), "--cores", "1", TARGET)
+    workflow.make("--cores", "1", TARGET)
+    assert "going on from the checkpoint" in (tmp_path / "results/logs/pretrain/nano.log").read_text()
+    assert hashes(workflow, DATA + MODELS) == hashes(whole, DATA + MODELS)
+    assert not state.exists()
+
+
+def test_second_call_does_nothing(whole):
+    assert "Nothing to be done" in whole.make("--cores", "2", TARGET)
+
+
+def test_touched_library_file_and_changed_comment_rerun_nothing(whole):
+    for name in ("src/abovo/packing/pack.py", "src/abovo/training/loop.py", "workflow/scripts/pretrain.py"):
+        path = whole.folder / name
+        path.write_text(path.read_text() + "\n# a remark\n")
+        os.utime(path)
+    run = whole.folder / "config/runs/nano.yaml"
+    run.write_text("# a remark\n" + run.read_text())
+    assert "Nothing to be done" in whole.make("-n", TARGET)
+
+
+def test_changed_training_seed_reruns_training_and_what_follows_but_no_data_stage(whole):
+    run = whole.folder / "config/runs/nano.yaml"
+    before = run.read_text()
+    run.write_text(before.replace("seed: 42", "seed: 43"))
+    text = whole.make("-n", TARGET)
+    run.write_text(before)
+    jobs = planned(text)
+    assert {"pretrain", "fine_tune", "evaluate"} <= jobs.keys()
+    data = {"plan_corpus", "read_source", "assemble_corpus", "train_tokenizer", "pack", "prepare_instruction"}
+    assert not data & jobs.keys()
+    assert "Params have changed" in text
+
+
+def test_changed_packing_code_with_equal_bytes_runs_no_optimizer_step(whole):
+    names = DATA + MODELS
+    before = hashes(whole, names[:5] + MODELS)
+    path = whole.folder / "src/abovo/packing/pack.py"
+    path.write_text(path.read_text() + "\nUNUSED = 1\n")
+    text = whole.make("--cores", "2", TARGET)
+    assert planned(text).get("pack") == 1
+    for log in ("pretrain/nano.log", "sft/nano.log"):
+        assert "nothing computed" in (whole.folder / "results/logs" / log).read_text()
+    assert hashes(whole, names[:5] + MODELS) == before
+
+
+def test_tampered_bin_stops_the_next_stage_with_its_name(whole):
+    path = whole.folder / "results/packed/nano/nano_4k/256/train.bin"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    mode = path.stat().st_mode
+    path.chmod(0o644)
+    path.write_bytes(data)
+    other = Workflow(whole.folder, REDUCED + ",nano.seed=7")
+    done = other.run("--rerun-incomplete", "--cores", "2", "results/pretrain/nano/manifest.json")
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    path.chmod(mode)
+    assert done.returncode != 0
+    assert "error: results/packed/nano/nano_4k/256/train.bin: its bytes are not those that" in done.stdout
+    assert not (whole.folder / "results/pretrain/nano/manifest.json").exists()

@@ -1,0 +1,64 @@
+"""Every file of config/ is valid, and every key in it explains itself."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from abovo.config.load import KINDS, load, names
+from abovo.config.runs import Configuration
+
+CONFIG = Path("config")
+FILES = [(kind, name) for kind in KINDS for name in names(kind, CONFIG)]
+LEAF = re.compile(r"^\s*(?:- )?([A-Za-z_][\w-]*):\s*[^\s#]")
+
+
+@pytest.mark.parametrize(("kind", "name"), FILES)
+def test_config_file_is_valid(kind, name):
+    assert load(kind, name, CONFIG)
+
+
+@pytest.mark.parametrize("name", names("runs", CONFIG))
+def test_run_resolves_with_all_its_parts(name):
+    assert Configuration(CONFIG).run(name)["name"] == name
+
+
+@pytest.mark.parametrize(("kind", "name"), FILES)
+def test_key_has_a_comment_above_it(kind, name):
+    """At its first appearance in the file; names that a user chooses (of sources, phases, data sets) need none."""
+    above, explained, known = "", set(), set(keys_of(_schema(kind)))
+    for line in (CONFIG / kind / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
+        found = LEAF.match(line)
+        if found and above.strip().startswith("#"):
+            explained.add(found[1])
+        if found and found[1] in known:
+            assert found[1] in explained, f"config/{kind}/{name}.yaml: {found[1]} has no comment above it"
+        above = line
+
+
+def keys_of(schema):
+    """Every property name that stands anywhere in a schema."""
+    for key, value in schema.items():
+        if isinstance(value, dict):
+            yield from value if key == "properties" else ()
+            yield from keys_of(value)
+
+
+def _schema(kind):
+    return yaml.safe_load((CONFIG / "schemas" / f"{kind}.schema.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_schema_describes_every_key(kind):
+    def walk(schema, place):
+        for key, part in schema.get("properties", {}).items():
+            assert part.get("description"), f"{kind}.schema.yaml: {place}{key} has no description"
+            walk(part, f"{place}{key}.")
+        for nested in ("items", "additionalProperties"):
+            if isinstance(schema.get(nested), dict):
+                walk(schema[nested], f"{place}{nested}.")
+
+    schema = _schema(kind)
+    assert schema["additionalProperties"] is False
+    walk(schema, "")

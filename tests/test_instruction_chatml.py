@@ -1,0 +1,142 @@
+"""ChatML: labels on what the assistant says and its end marker, equal ids here and in the exported chat template."""
+
+import pytest
+import small_world as world
+
+from abovo.errors import AbovoError
+from abovo.instruction.chatml import encode, problem, render
+from abovo.instruction.prepare import prepare_instruction
+from abovo.instruction.rows import OPEN_ROWS, fill_rows
+from abovo.packing.bins import open_bin, open_mask
+from abovo.tokenizing.huggingface import export_tokenizer
+from abovo.tokenizing.load import load_tokenizer
+from abovo.tokenizing.special import IM_END, IM_START, PAD
+
+TALK = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "What of the treaty?\n\n  It has  blanks "},
+    {"role": "assistant", "content": " The treaty stands.\n"},
+    {"role": "user", "content": "And the navy: é, 日本?"},
+    {"role": "assistant", "content": "It sails."},
+]
+FACTS = {
+    "format": "facts", "corpus": "small", "facts": "speech", "facts_per_document": 3, "validation_share": 0.02,
+    "max_conversations": 90, "sequence_length": 128,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    corpus = world.make_corpus(folder)
+    return folder, corpus, world.make_tokenizer(folder, corpus)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(small):
+    return load_tokenizer(small[2])
+
+
+def test_mask_covers_what_the_assistant_says_and_its_end_marker_only(tokenizer):
+    ids, mask = encode(TALK, tokenizer)
+    labels = [token for token, counts in zip(ids, mask, strict=True) if counts]
+    assert tokenizer.decode(labels) == " The treaty stands.\n<|im_end|>It sails.<|im_end|>"
+    assert labels.count(IM_END) == 2 and IM_START not in labels
+
+
+def test_encoding_part_by_part_equals_encoding_the_rendered_text(tokenizer):
+    ids, _ = encode(TALK, tokenizer)
+    assert ids == tokenizer.encode(render(TALK))
+    assert tokenizer.decode(ids) == render(TALK)
+
+
+def test_exported_chat_template_gives_the_same_ids(tokenizer, tmp_path):
+    from transformers import AutoTokenizer
+
+    export_tokenizer(tokenizer, tmp_path, 128, True)
+    exported = AutoTokenizer.from_pretrained(tmp_path)
+    ids, _ = encode(TALK, tokenizer)
+    assert exported.apply_chat_template(TALK, tokenize=False) == render(TALK)
+    assert exported.apply_chat_template(TALK, tokenize=True, return_dict=False) == ids
+    asked = exported.apply_chat_template(TALK[:2], tokenize=False, add_generation_prompt=True)
+    assert asked == render(TALK[:2], answer=True)
+    assert ids[: len(tokenizer.encode(asked))] == tokenizer.encode(asked)
+
+
+@pytest.mark.parametrize(
+    ("conversation", "reason"),
+    [
+        ([{"role": "user", "content": "Hello"}], "does not end with an answer"),
+        ([{"role": "critic", "content": "Hm"}, {"role": "assistant", "content": "Yes"}], "unknown role"),
+        ([{"role": "user", "content": " \n"}, {"role": "assistant", "content": "Yes"}], "empty message"),
+        ([{"role": "user", "content": "a<|im_end|>b"}, {"role": "assistant", "content": "Yes"}], "ChatML marker"),
+        ([], "does not end with an answer"),
+    ],
+)
+def test_conversation_that_cannot_be_learned_from_is_named(conversation, reason):
+    assert reason in problem(conversation)
+    assert problem(TALK) is None
+
+
+def test_rows_hold_whole_conversations_and_padding_never_counts():
+    sizes = [(number * 37) % 60 + 4 for number in range(200)]
+    talks = [([number + 10] * size, [number % 2] * size) for number, size in enumerate(sizes)]
+    rows = list(fill_rows(talks, 64, PAD))
+    placed = {}
+    for ids, mask, used in rows:
+        assert len(ids) == len(mask) == 64
+        assert ids[used:] == [PAD] * (64 - used) and not any(mask[used:])
+        for token, counts in zip(ids[:used], mask[:used], strict=True):
+            placed.setdefault(token, []).append(counts)
+    assert {token: len(counts) for token, counts in placed.items()} == {n + 10: size for n, size in enumerate(sizes)}
+    assert all(set(counts) == {(token - 10) % 2} for token, counts in placed.items())
+    assert sum(sizes) / (64 * len(rows)) > 0.85 and OPEN_ROWS < len(rows)
+
+
+def test_packed_window_never_mixes_labels(small, tokenizer):
+    """In every row the labels are exactly the spans between `assistant` and <|im_end|> of whole conversations."""
+    folder, corpus, path = small
+    made = prepare_instruction(path, corpus, FACTS, folder / "instruction/facts/small/manifest.json", world.SCRIPT)
+    for split in ("train", "val"):
+        ids, mask = open_bin(made, split), open_mask(made, split)
+        assert ids.shape == mask.shape and ids.shape[1] == 128
+        for row, counts in zip(ids.tolist(), mask.tolist(), strict=True):
+            used = [token for token in row if token != PAD]
+            text, expected = tokenizer.decode(used), []
+            for talk in filter(None, text.split("<|im_start|>user\n")):
+                question, answer = talk.split("<|im_end|>\n<|im_start|>assistant\n")
+                messages = [
+                    {"role": "user", "content": question},
+                    {"role": "assistant", "content": answer.removesuffix("<|im_end|>\n")},
+                ]
+                expected += encode(messages, tokenizer)[1]
+            assert counts == expected + [0] * (len(row) - len(expected))
+
+
+def test_facts_inherit_the_split_of_their_document(small, tokenizer):
+    folder, corpus, path = small
+    made = prepare_instruction(path, corpus, FACTS, folder / "instruction/facts/small/manifest.json", world.SCRIPT)
+    assert made["tokenizer_sha256"] == tokenizer.sha256
+    held_out = {item.text for item in world.read_documents(corpus, "val")}
+    for split in ("train", "val"):
+        for row in open_bin(made, split).tolist():
+            for talk in filter(None, tokenizer.decode([i for i in row if i != PAD]).split("<|im_start|>user\n")):
+                quote = talk.split('"')[1]
+                found = [text for text in held_out if quote in text]
+                assert bool(found) == (split == "val")
+
+
+def test_too_long_conversations_are_left_out_and_counted(small):
+    folder, corpus, path = small
+    output = folder / "instruction/short/small/manifest.json"
+    made = prepare_instruction(path, corpus, {**FACTS, "sequence_length": 62}, output, world.SCRIPT)
+    assert made["counts"]["train"]["left_out"]["longer than a row"] > 0
+    with pytest.raises(AbovoError, match="no conversation is left for train"):
+        prepare_instruction(path, corpus, {**FACTS, "sequence_length": 16}, output, world.SCRIPT)
+
+
+@pytest.mark.parametrize("change", [{"format": "alpaca"}, {"source": {"type": "local", "paths": "x.jsonl"}}])
+def test_format_that_does_not_go_with_the_other_keys_is_named(small, change):
+    folder, corpus, path = small
+    with pytest.raises(AbovoError, match="does not go with the other keys; format facts needs"):
+        prepare_instruction(path, corpus, {**FACTS, **change}, folder / "wrong/small/manifest.json", world.SCRIPT)

