@@ -19,8 +19,8 @@ SHAPE = {
     "feed_forward": 128, "tied_embeddings": True, "rope_theta": 10000, "initializer_range": 0.02,
 }  # fmt: skip
 SPELLING = {
-    "corpus": "small", "model_type": "bpe", "character_coverage": 1.0, "max_piece_length": 16, "split_digits": True, "sample_mb": 10,
-    "measure_mb": 1,
+    "corpus": "small", "model_type": "bpe", "character_coverage": 1.0, "max_piece_length": 16, "split_digits": True,
+    "sample_mb": 10, "measure_mb": 1,
 }  # fmt: skip
 PRESIDENTS = ("1790-Washington-1", "1862-Lincoln-1", "1910-Taft-1", "1963-Kennedy-1", "1830-Jackson-1", "1988-Reagan-1")
 WORDS = (

@@ -43,6 +43,7 @@ def test_line_ends_and_byte_order_marks_become_newlines_and_nothing():
 
 def test_control_characters_go_and_composition_comes_after_that():
     assert clean("a\x00b\x1bc\x7f\x9f", "prose")[0] == "abc"
+    assert clean("a\ud800b", "prose")[0] == "ab"
     assert clean("e\x00\u0301", "prose")[0] == "é"
 
 

@@ -34,9 +34,3 @@ def test_help_is_instant(script):
 @pytest.mark.parametrize("script", SCRIPTS, ids=str)
 def test_help_shows_a_command_to_copy(script):
     assert f"python {script.as_posix()}" in script.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=str)
-def test_unknown_argument_fails(script):
-    done = subprocess.run([sys.executable, str(script), "--no-such-argument"], capture_output=True, check=False)
-    assert done.returncode == 2

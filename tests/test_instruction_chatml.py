@@ -90,7 +90,7 @@ def test_rows_hold_whole_conversations_and_padding_never_counts():
             placed.setdefault(token, []).append(counts)
     assert {token: len(counts) for token, counts in placed.items()} == {n + 10: size for n, size in enumerate(sizes)}
     assert all(set(counts) == {(token - 10) % 2} for token, counts in placed.items())
-    assert sum(sizes) / (64 * len(rows)) > 0.85 and OPEN_ROWS < len(rows)
+    assert sum(sizes) / (64 * len(rows)) > 0.85 and len(rows) > OPEN_ROWS
 
 
 def test_packed_window_never_mixes_labels(small, tokenizer):
@@ -129,8 +129,9 @@ def test_facts_inherit_the_split_of_their_document(small, tokenizer):
 def test_too_long_conversations_are_left_out_and_counted(small):
     folder, corpus, path = small
     output = folder / "instruction/short/small/manifest.json"
-    made = prepare_instruction(path, corpus, {**FACTS, "sequence_length": 62}, output, world.SCRIPT)
+    made = prepare_instruction(path, corpus, {**FACTS, "sequence_length": 68}, output, world.SCRIPT)
     assert made["counts"]["train"]["left_out"]["longer than a row"] > 0
+    assert made["counts"]["train"]["conversations"] > 0
     with pytest.raises(AbovoError, match="no conversation is left for train"):
         prepare_instruction(path, corpus, {**FACTS, "sequence_length": 16}, output, world.SCRIPT)
 

@@ -14,7 +14,8 @@ from abovo.facts.speech import sentences
 
 NORM = Document(
     "numpy/numpy.linalg.norm",
-    "numpy.linalg.norm(x, ord=None, *, axis=(0, 1))\n\nMatrix or vector norm, e.g. the\nlargest one. More of it.\n\nParameters",
+    "numpy.linalg.norm(x, ord=None, *, axis=(0, 1))\n\n"
+    "Matrix or vector norm, e.g. the\nlargest one. More of it.\n\nParameters",
     "docstrings",
     30,
 )

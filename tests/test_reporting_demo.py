@@ -3,11 +3,11 @@
 import fcntl
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from test_reporting_summary import finished_run
 
@@ -36,6 +36,13 @@ def demo(folder, root, **options):
     )
 
 
+def kill_all(driver):
+    """SIGKILL for the driver, its Snakemake and the job, as the end of a session or of memory would."""
+    for process in [*psutil.Process(driver.pid).children(recursive=True), driver]:
+        process.kill()
+    driver.wait()
+
+
 def wait_for(condition):
     deadline = time.monotonic() + 60
     while not condition():
@@ -62,10 +69,9 @@ def test_second_demo_does_nothing_and_says_so(checkout, root):
 
 def test_demo_after_a_kill_removes_the_stale_lock_and_goes_on(checkout, root):
     (checkout / "wait").write_text("60")
-    killed = demo(checkout, root, start_new_session=True)
+    killed = demo(checkout, root)
     wait_for(lambda: (checkout / "results/logs/results.log").exists())
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+    kill_all(killed)
     assert list((checkout / ".snakemake/locks").iterdir())
     (checkout / "wait").write_text("0")
     output, _ = demo(checkout, root).communicate(timeout=120)
@@ -73,11 +79,22 @@ def test_demo_after_a_kill_removes_the_stale_lock_and_goes_on(checkout, root):
     assert (checkout / "results/sft/nano/results.json").read_text() == "done\n"
 
 
+def test_stopped_demo_stops_its_jobs(checkout, root):
+    (checkout / "wait").write_text("60")
+    stopped = demo(checkout, root)
+    wait_for(lambda: (checkout / "results/logs/results.log").exists())
+    stopped.terminate()
+    output, _ = stopped.communicate(timeout=30)
+    assert stopped.returncode == 130, output
+    assert not list((checkout / ".snakemake/locks").glob("*"))
+
+
 def test_demo_leaves_a_living_snakemake_alone(checkout, root):
     """The driver is killed, its Snakemake lives on and still holds the inherited lock."""
     (checkout / "wait").write_text("60")
-    driver = demo(checkout, root, start_new_session=True)
+    driver = demo(checkout, root)
     wait_for(lambda: (checkout / "results/logs/results.log").exists())
+    orphans = psutil.Process(driver.pid).children(recursive=True)
     driver.kill()
     driver.wait()
     output, _ = demo(checkout, root).communicate(timeout=60)
@@ -87,7 +104,8 @@ def test_demo_leaves_a_living_snakemake_alone(checkout, root):
         with (checkout / ".snakemake/demo.lock").open() as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
-        os.killpg(driver.pid, signal.SIGKILL)
+        for process in orphans:
+            process.kill()
 
 
 def test_failure_of_the_workflow_is_the_status_of_the_demo(checkout, root):

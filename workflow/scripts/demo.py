@@ -10,6 +10,7 @@ which the kernel drops with its last holder, and Snakemakes started by hand are 
 import argparse
 import fcntl
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -74,25 +75,27 @@ def remove_stale_lock(lock: int) -> None:
 
 
 def snakemake(lock: int, *words: str) -> None:
-    """Run Snakemake to its end, whatever signals come: the terminal's Ctrl-C reaches it by itself, SIGTERM is passed on
-    as the SIGINT that makes it stop its jobs."""
-    child = subprocess.Popen([sys.executable, "-m", "snakemake", *words], pass_fds=(lock,))
-    signal.signal(signal.SIGTERM, lambda *_: child.send_signal(signal.SIGINT))
-    interrupted = False
-    while child.poll() is None:
-        with suppress(subprocess.TimeoutExpired):
-            try:
-                child.wait(timeout=3600)
-            except KeyboardInterrupt:
-                interrupted = True
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if interrupted:
+    """Run Snakemake and its jobs as a group of their own. Ctrl-C, SIGTERM or a closed terminal interrupt all of them:
+    Snakemake alone would wait for its jobs, and a trainer that is told writes a checkpoint first."""
+    child = subprocess.Popen([sys.executable, "-m", "snakemake", *words], pass_fds=(lock,), process_group=0)
+    received: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        received.append(number)
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGINT)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    child.wait()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    if received:
         raise KeyboardInterrupt
     if child.returncode:
         raise AbovoError(
             f"Snakemake ended with status {child.returncode}",
             "make demo",
-            "see its message above, mend and start again",
+            "mend what it says above and start again",
         )
 
 

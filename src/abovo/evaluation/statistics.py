@@ -33,7 +33,8 @@ def wilson(right: float, n: int) -> Interval:
     share, square = right / n, Z95 * Z95
     centre = (share + square / (2 * n)) / (1 + square / n)
     half = Z95 * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # the ends are exact where rounding would leave the value just outside
+    return (max(0.0, centre - half) if right else 0.0), (min(1.0, centre + half) if right < n else 1.0)
 
 
 def bootstrap(scores: Scores, draws: int, seed: int) -> Interval:

@@ -48,7 +48,8 @@ def prepare_instruction(
     settings = {**settings, "revision": found}
 
     def make(folder: Path) -> Made:
-        counts, progress = {}, Progress(f"instruction data {output.parts[-3]}")
+        counts: dict[str, dict[str, Any]] = {}
+        progress = Progress(f"instruction data {output.parts[-3]}")
         for split in SPLITS:
             chosen = select(conversations(split, corpus, source, settings), settings["max_conversations"])
             counts[split] = write_split(folder, split, chosen, tokenizer, settings["sequence_length"], progress)

@@ -1,6 +1,6 @@
 """Turn evaluations and model manifests of a run into results.json, checked by its schema."""
 
-import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
-log = logging.getLogger("abovo")
 STAGES = ("pretrain", "sft")
 OF_MODEL = (
     "model_sha256", "parameters", "sequence_length", "steps", "tokens", "train_loss_first", "train_loss_last",
@@ -98,7 +97,7 @@ def _pair(stage: str, models: Sequence[Manifest], evaluations: Sequence[Manifest
 def _data(models: Sequence[Manifest], evaluations: Sequence[Manifest], data: Sequence[Manifest]) -> dict[str, str]:
     """Every manifest that stands behind the models -> its digest; one digest for each, or the chain is broken."""
     own = {item.digest for item in (*models, *evaluations)}
-    found: dict[str, str] = {item.path.as_posix(): item.digest for item in data}
+    found = {Path(os.path.relpath(item.path)).as_posix(): item.digest for item in data}
     for item in (*data, *models, *evaluations):
         for path, digest in item["inputs"].items():
             if digest not in own and found.setdefault(path, digest) != digest:

@@ -148,9 +148,9 @@ def _as_trained(model: bytes) -> bytes:
 def _with_round_scores(model: bytes) -> bytes:
     """Scores as multiples of 1/64: their sums are then exact in single precision as in double, so that two ways to
     cut a text that weigh the same are a tie for every library, and all of them break it alike."""
-    from sentencepiece import sentencepiece_model_pb2
+    from sentencepiece import sentencepiece_model_pb2 as messages
 
-    parsed = sentencepiece_model_pb2.ModelProto()
+    parsed = messages.ModelProto()  # type: ignore[attr-defined]
     parsed.ParseFromString(model)
     for piece in parsed.pieces:
         if piece.type == parsed.SentencePiece.NORMAL:

@@ -1,0 +1,199 @@
+"""A model evaluated with lm-eval: its sums agree with the trainer's loss, and what does not belong is refused."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import small_world as world
+import torch
+
+from abovo.config.load import check, read_schema
+from abovo.errors import AbovoError
+from abovo.evaluation.evaluate import check_inputs, evaluate_model
+from abovo.evaluation.sets import prepare_evaluation
+from abovo.packing.bins import open_bin
+from abovo.provenance.manifest import Manifest, read_manifest
+from abovo.reporting.results import assemble_results
+from abovo.tokenizing.load import load_tokenizer
+from abovo.tokenizing.special import EOS, PAD
+
+SETS = {"validation_bytes": 6_000, "facts": ["speech"], "facts_per_document": 5, "yesno_rows": 12, "choice_rows": 6}
+SETTINGS = {
+    "tasks": [], "batch_size": 8, "prompts": ["The nation", "Who said"], "new_tokens": 6, "bootstrap_draws": 100,
+    "seed": 1, "threads": 2,
+}  # fmt: skip
+RESAMPLING = {"bootstrap_draws": 100, "seed": 1}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    corpus = world.make_corpus(folder)
+    tokenizer = world.make_tokenizer(folder, corpus)
+    packed = world.make_packed(folder, corpus, tokenizer)
+    sets = prepare_evaluation(corpus, SETS, folder / "evaluation/small/facts/manifest.json", world.SCRIPT)
+    base = world.make_model(folder, "pretrain", tokenizer, packed)
+    tuned = world.make_model(folder, "sft", tokenizer, packed, chat=True, seed=2)
+    return {"folder": folder, "corpus": corpus, "tokenizer": tokenizer, "packed": packed, "sets": sets,
+            "pretrain": base, "sft": tuned}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def evaluated(small):
+    def evaluate(stage):
+        output = small["folder"] / stage / "small/evaluation.json"
+        return evaluate_model(small[stage], [small["sets"]], [small["packed"]], SETTINGS, output, world.SCRIPT)
+
+    return {stage: evaluate(stage) for stage in ("pretrain", "sft")}
+
+
+@pytest.fixture(scope="module")
+def model(small):
+    from transformers import AutoModelForCausalLM
+
+    folder = small["pretrain"].path.parent / "model"
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def test_validation_loss_is_the_trainers_on_the_same_rows(small, evaluated, model):
+    from abovo.training.loss import mean_loss
+    from abovo.training.pretrain import validation_batches
+
+    rows = open_bin(small["packed"], "val")
+    expected = mean_loss(model, validation_batches([rows], PAD, 5), torch.device("cpu"))
+    entry = evaluated["pretrain"]["metrics"]["rows.validation_loss"]
+    assert entry["value"] == pytest.approx(expected, abs=1e-5)
+    assert entry["n"] == len(rows) and entry["targets"] == int((rows[:, 1:] != PAD).sum())
+    assert entry["baseline"] == {"uniform over the vocabulary": pytest.approx(math.log(600), abs=1e-6)}
+
+
+def test_bits_per_byte_is_the_models_own_log_likelihood_over_windows(small, evaluated, model):
+    """Each token of a document once, in windows of 64 that begin with EOS or with the last token before them."""
+    tokenizer, context = load_tokenizer(small["tokenizer"]), 64
+    nats = size = tokens = 0
+    for line in small["sets"].file("validation.jsonl").read_text().splitlines():
+        text = json.loads(line)["text"]
+        ids = [EOS, *tokenizer.encode(text)]
+        size, tokens = size + len(text.encode()), tokens + len(ids) - 1
+        for first in range(1, len(ids), context):
+            targets = ids[first : first + context]
+            seen = max(0, first + len(targets) - 1 - context) if first > 1 else 0
+            window = torch.tensor([ids[seen : first + len(targets) - 1]])
+            with torch.no_grad():
+                spoken = model(window).logits[0, -len(targets) :].log_softmax(-1)
+            nats -= spoken.gather(1, torch.tensor(targets)[:, None]).sum().item()
+    metrics = evaluated["pretrain"]["metrics"]
+    assert metrics["validation.bits_per_byte"]["value"] == pytest.approx(nats / math.log(2) / size, rel=1e-5)
+    assert metrics["validation.token_perplexity"]["value"] == pytest.approx(math.exp(nats / tokens), rel=1e-4)
+    assert metrics["validation.token_perplexity"]["tokens"] == tokens
+
+
+def test_each_metric_has_n_interval_baseline_and_protocol(evaluated):
+    for entry in evaluated["sft"]["metrics"].values():
+        low, high = entry["interval"]
+        assert low <= entry["value"] <= high and entry["n"] > 0 and entry["baseline"]
+        assert entry["protocol"]["context_tokens"] == 64 and entry["protocol"]["how"]
+    assert {"yesno.yes_rate", "choice_chat.accuracy"} <= evaluated["sft"]["metrics"].keys()
+
+
+def test_base_model_continues_and_fine_tuned_model_answers(evaluated):
+    plain, chat = (evaluated[stage]["generations"] for stage in ("pretrain", "sft"))
+    assert [item["prompt"] for item in plain] == SETTINGS["prompts"]
+    assert chat[0]["prompt"] == "<|im_start|>user\nThe nation<|im_end|>\n<|im_start|>assistant\n"
+    assert all(item["tokens"] <= SETTINGS["new_tokens"] for item in (*plain, *chat))
+
+
+def test_equal_evaluation_gives_an_equal_digest(small, evaluated):
+    output = small["folder"] / "again/small/evaluation.json"
+    again = evaluate_model(small["sft"], [small["sets"]], [small["packed"]], SETTINGS, output, world.SCRIPT)
+    assert again["outputs"] == evaluated["sft"]["outputs"] and again["metrics"] == evaluated["sft"]["metrics"]
+
+
+def test_results_hold_both_stages_side_by_side_and_follow_the_schema(small, evaluated, root):
+    figure = small["folder"] / "loss.svg"
+    figure.write_text("<svg/>")
+    models, evaluations = ([source[stage] for stage in ("pretrain", "sft")] for source in (small, evaluated))
+    for stage, count in (("pretrain", 1), ("sft", 2)):
+        output = small["folder"] / stage / "small/results.json"
+        made = assemble_results(
+            "small", stage, models[:count], evaluations[:count], [small["corpus"]], [figure], root / "config",
+            RESAMPLING, output, world.SCRIPT,
+        )  # fmt: skip
+        check(read_manifest(output).data, read_schema("results", root / "config"), output)
+    entry = made["metrics"]["validation.bits_per_byte"]
+    assert entry["difference"]["value"] == pytest.approx(entry["sft"]["value"] - entry["pretrain"]["value"], abs=1e-7)
+    low, high = entry["difference"]["interval"]
+    assert low <= entry["difference"]["value"] <= high
+    assert made["models"]["sft"]["model_sha256"] == small["sft"]["model_sha256"]
+    assert small["corpus"].digest in made["data"].values() and small["packed"].digest in made["data"].values()
+    assert len(made["figures"]) == 1
+
+
+def altered(manifest: Manifest, **fields) -> Manifest:
+    return Manifest(manifest.path, {**manifest.data, **fields})
+
+
+def test_results_of_another_model_or_with_a_broken_chain_are_refused(small, evaluated, root, tmp_path):
+    def assemble(models, evaluations, data=(), figures=()):
+        assemble_results(
+            "small", "sft", models, evaluations, list(data), list(figures), root / "config", RESAMPLING,
+            tmp_path / "results.json", world.SCRIPT,
+        )  # fmt: skip
+
+    models, evaluations = ([source[stage] for stage in ("pretrain", "sft")] for source in (small, evaluated))
+    with pytest.raises(AbovoError, match="evaluates another model than"):
+        assemble(models[::-1], evaluations)
+    with pytest.raises(AbovoError, match="stage sft needs 2 models"):
+        assemble(models[:1], evaluations[:1])
+    with pytest.raises(AbovoError, match="made with tokenizer"):
+        assemble(models, [evaluations[0], altered(evaluations[1], tokenizer_sha256=None)])
+    other = altered(small["packed"], digest="0" * 64)
+    with pytest.raises(AbovoError, match="was made from another state of"):
+        assemble(models, evaluations, data=[other])
+    with pytest.raises(AbovoError, match=r"none.svg: the figure is missing"):
+        assemble(models, evaluations, figures=[Path("none.svg")])
+    without = {key: value for key, value in evaluations[0]["metrics"].items() if not key.startswith("choice")}
+    with pytest.raises(AbovoError, match=r"was measured on sft only"):
+        assemble(models, [altered(evaluations[0], metrics=without), evaluations[1]])
+    nameless = {"rows.validation_loss": {**evaluations[0]["metrics"]["rows.validation_loss"], "baseline": {}}}
+    with pytest.raises(AbovoError, match=r"results.json, key metrics.rows.validation_loss.*baseline"):
+        assemble(
+            models,
+            [altered(evaluation, metrics=nameless) for evaluation in evaluations],
+        )
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_model_rows_and_sets_that_do_not_belong_together_are_refused(small, tmp_path):
+    model, packed, sets = small["pretrain"], small["packed"], small["sets"]
+    check_inputs(model, [sets], [packed])
+    with pytest.raises(AbovoError, match="made with tokenizer"):
+        check_inputs(model, [sets], [altered(packed, tokenizer_sha256="0" * 64)])
+    with pytest.raises(AbovoError, match="made with tokenizer None"):
+        check_inputs(model, [sets], [altered(packed, tokenizer_sha256=None)])
+    with pytest.raises(AbovoError, match="its model_sha256 is not that of"):
+        check_inputs(altered(model, model_sha256=None), [sets], [packed])
+    with pytest.raises(AbovoError, match="made from another state of its corpus"):
+        check_inputs(model, [altered(sets, inputs={"corpus": "0" * 64})], [packed])
+
+
+def test_altered_weights_are_named(small, tmp_path):
+    folder = tmp_path / "pretrain/small"
+    copy = world.make_model(tmp_path, "pretrain", small["tokenizer"], small["packed"], seed=3)
+    weights = folder / "model/model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.unlink()
+    weights.write_bytes(data)
+    with pytest.raises(AbovoError, match=r"model.safetensors: its bytes are not those"):
+        check_inputs(copy, [small["sets"]], [small["packed"]])
+
+
+@pytest.mark.slow  # lm-eval reads all of its task files before it knows: half a minute
+def test_unknown_public_task_is_named(small):
+    from abovo.console.progress import Progress
+    from abovo.evaluation.harness import score
+
+    with pytest.raises(AbovoError, match="task wikitest: lm-eval knows no such task"):
+        score(None, {}, ["wikitest"], Progress("x"))

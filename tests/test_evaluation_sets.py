@@ -1,0 +1,109 @@
+"""Evaluation sets hold validation documents only, are balanced, and are the same in every order of work."""
+
+import json
+
+import pytest
+import small_world as world
+import yaml
+
+from abovo.errors import AbovoError
+from abovo.evaluation.sets import choose_documents, prepare_evaluation
+from abovo.evaluation.tasks import CHAT, TASKS, local_task
+from abovo.instruction.chatml import render
+
+SETTINGS = {
+    "validation_bytes": 8_000,
+    "facts": ["speech", "functions"],
+    "facts_per_document": 5,
+    "yesno_rows": 40,
+    "choice_rows": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return world.make_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def made(corpus):
+    return prepare_evaluation(corpus, SETTINGS, corpus.path.parent.parent / "set/manifest.json", world.SCRIPT)
+
+
+def rows(manifest, name):
+    return [json.loads(line) for line in manifest.file(f"{name}.jsonl").read_text().splitlines()]
+
+
+def test_every_row_comes_from_a_validation_document(corpus, made):
+    held_out = {item.id: item.text for item in world.read_documents(corpus, "val")}
+    for name in ("validation", "yesno", "choice"):
+        assert rows(made, name) and {row["id"] for row in rows(made, name)} <= held_out.keys()
+    assert all(held_out[row["id"]] == row["text"] for row in rows(made, "validation"))
+
+
+def test_validation_documents_are_whole_and_within_the_budget(made):
+    found = rows(made, "validation")
+    assert all(row["bytes"] == len(row["text"].encode()) for row in found)
+    assert 6_000 < sum(row["bytes"] for row in found) <= 8_000
+
+
+def test_choice_of_documents_does_not_depend_on_their_order():
+    items = world.documents()
+    assert choose_documents(items, 5_000) == choose_documents(reversed(items), 5_000)
+
+
+def test_questions_are_balanced_and_never_asked_twice(made):
+    yesno = rows(made, "yesno")
+    assert sum(row["label"] for row in yesno) * 2 == len(yesno)
+    assert {row["source"] for row in yesno} == {"speeches", "docstrings"}
+    for name in ("yesno", "choice"):
+        assert len({row["question"] for row in rows(made, name)}) == len(rows(made, name))
+
+
+def test_options_are_four_different_answers_of_one_family(made):
+    presidents = {"George Washington", "Abraham Lincoln", "William Howard Taft", "John F. Kennedy", "Andrew Jackson",
+                  "Ronald Reagan"}  # fmt: skip
+    for row in rows(made, "choice"):
+        assert len(set(row["options"])) == 4 and row["label"] in range(4)
+        assert set(row["options"]) <= presidents or not set(row["options"]) & presidents
+    assert len({row["label"] for row in rows(made, "choice")}) == 4
+
+
+def test_right_option_follows_from_the_document(corpus, made):
+    texts = {item.id: item.text for item in world.read_documents(corpus, "val")}
+    surnames = {
+        row["id"]: row["options"][row["label"]].split()[-1] for row in rows(made, "choice") if "sotu" in row["id"]
+    }
+    assert surnames and all(f"-{surname}-" in name for name, surname in surnames.items())
+    for row in rows(made, "choice"):
+        if "sotu" not in row["id"]:
+            assert row["options"][row["label"]] in texts[row["id"]]
+
+
+def test_task_files_name_the_data_beside_them(made, tmp_path):
+    assert made["tasks"] == list(TASKS)
+    for task in made["tasks"]:
+        config = yaml.safe_load(made.file(f"{task}.yaml").read_text())
+        assert made.file(config["dataset_kwargs"]["data_files"]["test"])
+        local = local_task("name", task, tmp_path / "x.jsonl", tmp_path)
+        assert {**local, "dataset_kwargs": config["dataset_kwargs"], "task": task} == config
+
+
+def test_chat_prompt_is_the_chat_template():
+    assert CHAT.replace("{{question}}", "Who?") == render([{"role": "user", "content": "Who?"}], answer=True)
+
+
+def test_without_facts_there_are_documents_only(corpus, tmp_path):
+    made = prepare_evaluation(corpus, {**SETTINGS, "facts": []}, tmp_path / "manifest.json", world.SCRIPT)
+    assert made["tasks"] == ["validation"] and set(made["counts"]) == {"validation"}
+
+
+def test_corpus_without_facts_or_without_validation_is_named(tmp_path):
+    plain = [world.Document(f"file#{n}", f"Some words of document {n}.", "local", 9) for n in range(99)]
+    corpus = world.make_corpus(tmp_path / "plain", plain)
+    with pytest.raises(AbovoError, match=r"give no yesno question; set facts: \[\]"):
+        prepare_evaluation(corpus, SETTINGS, tmp_path / "a/manifest.json", world.SCRIPT)
+    corpus = world.make_corpus(tmp_path / "train", plain, share=0.0)
+    with pytest.raises(AbovoError, match="no document fell into the validation split"):
+        prepare_evaluation(corpus, SETTINGS, tmp_path / "b/manifest.json", world.SCRIPT)
+    assert not (tmp_path / "a/manifest.json").exists()
