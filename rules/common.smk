@@ -1,16 +1,19 @@
 # What the rules share: the configuration, and the helpers that turn wildcards into paths, settings and code hashes.
-import os
+import sys
 from pathlib import Path
+
+# the library beside this workflow, whatever is installed; scripts find it in conda environments and SLURM jobs too
+SOURCE = Path("src").resolve()
+sys.path.insert(0, str(SOURCE))
+shell.prefix(f"export PYTHONPATH='{SOURCE}'; ")
 
 from abovo.config.runs import Configuration, corpora_of
 from abovo.config.stages import stage_settings
+from abovo.corpus.local import find_files
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
 from abovo.provenance.hashing import canonical_json
 from snakemake.exceptions import WorkflowError
-
-# conda environments and SLURM jobs find the library here; an installed copy is not needed
-os.environ["PYTHONPATH"] = str(Path("src").resolve())
 
 
 def clear(function, *arguments):
@@ -32,7 +35,8 @@ def settings_for(stage):
     """A params function: the resolved settings of a stage as one line of JSON."""
 
     def settings(wildcards):
-        return canonical_json(clear(stage_settings, CONFIGURATION, stage, dict(wildcards))).decode()
+        values = clear(stage_settings, CONFIGURATION, stage, dict(wildcards))
+        return canonical_json(values).decode()
 
     return settings
 
@@ -70,7 +74,9 @@ def packed_of_run(wildcards):
 def instruction_of_run(wildcards):
     run = of_run(wildcards)
     if run["sft"] is None:
-        raise WorkflowError(f"config/runs/{run['name']}.yaml, key sft: is null; name a recipe of config/sft")
+        raise WorkflowError(
+            f"config/runs/{run['name']}.yaml, key sft: is null; name a recipe of config/sft"
+        )
     return expand(
         "results/instruction/{dataset}/{tokenizer}/manifest.json",
         dataset=run["sft"]["datasets"],
@@ -88,7 +94,9 @@ def evaluation_sets_of_run(wildcards):
 
 
 def data_of_run(wildcards):
-    corpora = expand("results/corpora/{corpus}/manifest.json", corpus=corpora_of(of_run(wildcards)))
+    corpora = expand(
+        "results/corpora/{corpus}/manifest.json", corpus=corpora_of(of_run(wildcards))
+    )
     return [*corpora, tokenizer_of_run(wildcards)]
 
 
@@ -100,19 +108,33 @@ def stages_up_to(stage):
 
 
 def models_of_stage(wildcards):
-    return expand("results/{stage}/{run}/manifest.json", stage=stages_up_to(wildcards.stage), run=wildcards.run)
+    return expand(
+        "results/{stage}/{run}/manifest.json",
+        stage=stages_up_to(wildcards.stage),
+        run=wildcards.run,
+    )
 
 
 def evaluations_of_stage(wildcards):
-    return expand("results/{stage}/{run}/evaluation.json", stage=stages_up_to(wildcards.stage), run=wildcards.run)
+    return expand(
+        "results/{stage}/{run}/evaluation.json",
+        stage=stages_up_to(wildcards.stage),
+        run=wildcards.run,
+    )
 
 
 def figures_of_stage(wildcards):
     run = of_run(wildcards)
     return [
-        *expand("results/report/corpora/{corpus}/composition.svg", corpus=corpora_of(run)),
+        *expand(
+            "results/report/corpora/{corpus}/composition.svg", corpus=corpora_of(run)
+        ),
         f"results/report/tokenizers/{run['tokenizer']['name']}/card.html",
-        *expand("results/report/{run}/{stage}/loss.svg", run=wildcards.run, stage=stages_up_to(wildcards.stage)),
+        *expand(
+            "results/report/{run}/{stage}/loss.svg",
+            run=wildcards.run,
+            stage=stages_up_to(wildcards.stage),
+        ),
         f"results/report/{wildcards.run}/{wildcards.stage}/results.html",
     ]
 
@@ -129,21 +151,29 @@ def counting_tokenizer_of_corpus(wildcards):
     return f"results/tokenizers/{name}/tokenizer_config.json" if name else []
 
 
-def paths_of(source):
-    paths = source["paths"] if source["type"] == "local" else []
-    return [paths] if isinstance(paths, str) else paths
+def files_of(source):
+    """The files of a local source, so that an edited one is read again."""
+    if source["type"] != "local":
+        return []
+    return [str(path) for path in clear(find_files, source["paths"]).values()]
 
 
 def files_of_corpus(wildcards):
-    return [path for source in corpus(wildcards)["sources"].values() for path in paths_of(source)]
+    return [
+        path
+        for source in corpus(wildcards)["sources"].values()
+        for path in files_of(source)
+    ]
 
 
 def files_of_source(wildcards):
     sources = corpus(wildcards)["sources"]
     if wildcards.source not in sources:
         known = ", ".join(sources)
-        raise WorkflowError(f"config/corpora/{wildcards.corpus}.yaml: no source {wildcards.source!r}; known: {known}")
-    return paths_of(sources[wildcards.source])
+        raise WorkflowError(
+            f"config/corpora/{wildcards.corpus}.yaml: no source {wildcards.source!r}; known: {known}"
+        )
+    return files_of(sources[wildcards.source])
 
 
 def sources_of_corpus(wildcards):
@@ -162,6 +192,13 @@ def corpus_of_tokenizer(wildcards):
 def corpus_of_dataset(wildcards):
     name = clear(CONFIGURATION.shared, "instruction", wildcards.dataset).get("corpus")
     return f"results/corpora/{name}/manifest.json" if name else []
+
+
+def files_of_dataset(wildcards):
+    source = clear(CONFIGURATION.shared, "instruction", wildcards.dataset).get(
+        "source", {}
+    )
+    return source.get("paths", [])
 
 
 def option_of_corpus(wildcards, input):

@@ -2,6 +2,7 @@
 rule prepare_instruction:
     input:
         corpus=corpus_of_dataset,
+        files=files_of_dataset,
         tokenizer="results/tokenizers/{tokenizer}/tokenizer_config.json",
     output:
         manifest="results/instruction/{dataset}/{tokenizer}/manifest.json",

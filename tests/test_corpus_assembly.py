@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from abovo.config.corpora import check_corpus
 from abovo.config.load import check, read_schema
 from abovo.corpus.assemble import assemble_corpus
-from abovo.corpus.budget import check_corpus, source_budget
+from abovo.corpus.budget import source_budget
 from abovo.corpus.plan import plan_corpus, ratio_interval
 from abovo.corpus.read import read_source
 from abovo.corpus.shards import read_documents

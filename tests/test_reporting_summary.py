@@ -12,7 +12,7 @@ from rich.console import Console
 from abovo.errors import AbovoError
 from abovo.reporting.summary import measured, print_summary
 
-ENTRY = {"value": 2.5, "n": 30, "unit": "documents", "interval": [2.4, 2.6], "baseline": {"zstd": 2.2}}
+ENTRY = {"value": 2.5, "n": 30, "unit": "documents", "interval": [2.4, 2.6], "baseline": {"uniform": 8.0, "zstd": 2.2}}
 FILES = {
     "corpora/nano/manifest.json": {
         "counts": {"documents": 8000, "bytes": 12_000_000, "sources": {"speeches": {}, "docstrings": {}}}
@@ -58,8 +58,8 @@ def test_summary_shows_what_was_made_losses_metrics_and_the_next_commands(result
     for part in (
         "8,000 documents, 12 MB of text (speeches, docstrings)", "nano_4k", "4,096 pieces", "3.9 M tokens",
         "1.31 M parameters",
-        "ln 4096 = 8.32 -> 4.50", "4.60 nats", "4.00 -> 1.50", "bits per byte (validation)", "2.5 -> 2.25", "zstd: 2.2",
-        "yesno accuracy", "results/report/nano.html", "snakemake --profile gpu results/sft/tiny/results.json",
+        "ln 4096 = 8.32 -> 4.50", "4.60 nats", "4.00 -> 1.50", "bits per byte", "2.5 -> 2.25", "zstd: 2.2",
+        "accuracy on yesno", "results/report/nano.html", "snakemake --profile gpu results/sft/tiny/results.json",
     ):  # fmt: skip
         assert part in text, f"{part!r} is not in\n{text}"
 
@@ -69,7 +69,7 @@ def test_summary_of_a_base_model_alone(results):
     (results / "sft/nano/evaluation.json").unlink()
     rows = dict(measured("nano", results))
     assert "fine-tuning loss" not in rows
-    assert rows["bits per byte (validation)"].startswith("2.5 ")
+    assert rows["bits per byte"].startswith("2.5 ")
 
 
 def test_summary_of_an_unfinished_run_names_the_missing_file(results):

@@ -18,7 +18,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.corpus.budget import check_corpus
+    from abovo.config.corpora import check_corpus
     from abovo.corpus.plan import plan_corpus
     from abovo.tokenizing.count import token_counter
 

@@ -21,7 +21,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.corpus.budget import check_corpus
+    from abovo.config.corpora import check_corpus
     from abovo.corpus.read import read_source
     from abovo.provenance.manifest import read_manifest
     from abovo.tokenizing.count import token_counter

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from abovo.config.corpora import check_corpus
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
 
@@ -57,7 +58,10 @@ class Configuration:
     @functools.cache  # noqa: B019  (one configuration lives as long as its process)
     def shared(self, kind: str, name: str) -> dict[str, Any]:
         """A part that makes an artifact under its own name: corpora, tokenizers, instruction, evaluation."""
-        return load(kind, name, self.root, self.overrides.shared.get((kind, name)))
+        part = load(kind, name, self.root, self.overrides.shared.get((kind, name)))
+        if kind == "corpora":
+            check_corpus(part, str(self.root / kind / f"{name}.yaml"))
+        return part
 
     @functools.cache  # noqa: B019
     def run(self, name: str) -> dict[str, Any]:

@@ -4,8 +4,10 @@ import argparse
 import errno
 import json
 import logging
+import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     traceback in the log file (on stderr where there is none) and one line on stderr, status 1 as well.
     """
     options = parser.parse_args()
+    _quiet_libraries()
     _set_up_logging(options.log)
     try:
         main(options)
@@ -62,6 +65,14 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
         sys.exit(1)
     finally:
         logging.shutdown()
+
+
+def _quiet_libraries() -> None:
+    """Keep progress bars and advice of libraries off the screen, where they would drown the lines that matter."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 def _set_up_logging(path: Path | None) -> None:

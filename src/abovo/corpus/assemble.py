@@ -13,8 +13,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from abovo.config.corpora import check_corpus
 from abovo.console.progress import Progress
-from abovo.corpus.budget import check_corpus, source_budget
+from abovo.corpus.budget import source_budget
 from abovo.corpus.duplicates import find_duplicates
 from abovo.corpus.shards import write_lines
 from abovo.corpus.shares import Share, order_key, stretched

@@ -38,7 +38,8 @@ def add_adapters(model: PreTrainedModel, lora: Mapping[str, Any], seed: int) -> 
 def save_adapter(model: PeftModel, folder: Path, base: str) -> str:
     """Write adapter_config.json and adapter_model.safetensors; `base` is where the base model lies. Returns sha256."""
     # peft keeps the modules it found in a set; sorted, the file is the same in every process
-    for config in model.peft_config.values():
+    configs: Any = model.peft_config.values()
+    for config in configs:
         config.base_model_name_or_path = base
         config.target_modules = sorted(config.target_modules or ())
     model.save_pretrained(str(folder))

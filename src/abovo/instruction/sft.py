@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -116,7 +116,7 @@ def _order(settings: Mapping[str, Any], rows: Mapping[str, int]) -> DataOrder:
     return data_order({**settings, "tokens": sft["tokens"], "training": sft["training"], "phases": [phase]}, rows)
 
 
-def _open(manifest: Manifest, split: str, length: int) -> tuple[np.ndarray, np.ndarray]:
+def _open(manifest: Manifest, split: Literal["train", "val"], length: int) -> tuple[np.ndarray, np.ndarray]:
     ids, mask = open_bin(manifest, split), open_mask(manifest, split)
     if ids.shape[1] != length:
         what = f"rows have {ids.shape[1]} ids, the run's sequence_length is {length}"

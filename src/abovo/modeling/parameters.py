@@ -11,6 +11,8 @@ from abovo.errors import AbovoError
 
 # Embedding rows are a multiple of this, so that matrix kernels meet no ragged edge.
 VOCABULARY_MULTIPLE = 128
+# How far a run's claim may be off (fraction)
+CLAIM_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,13 @@ def count_parameters(model: Mapping[str, Any], vocabulary_rows: int) -> Paramete
     embedding = table if tied else 2 * table
     total = embedding + FAMILIES[family](model)
     return ParameterCount(total=total, embedding=embedding, multiplied=total - (0 if tied else table))
+
+
+def check_claim(claim: int | None, parameters: int) -> None:
+    """Raise AbovoError where a run claims (config/runs, key parameters) what is off by more than 1 %."""
+    if claim and abs(parameters - claim) > CLAIM_TOLERANCE * claim:
+        what = f"the run claims {claim:,} parameters, the model has {parameters:,} ({parameters / claim - 1:+.1%})"
+        raise AbovoError(what, "key parameters", "correct the claim or the model")
 
 
 def count_adapter_parameters(model: Mapping[str, Any], rank: int) -> int:

@@ -7,14 +7,18 @@ from typing import Any
 
 from abovo.config.budget import budget
 from abovo.console.progress import duration
-from abovo.errors import AbovoError
-from abovo.modeling.parameters import ParameterCount, count_adapter_parameters, count_parameters, padded_vocabulary
+from abovo.modeling.parameters import (
+    ParameterCount,
+    check_claim,
+    count_adapter_parameters,
+    count_parameters,
+    padded_vocabulary,
+)
 from abovo.planning.compute import adapter_flops_per_token, hours, training_flops_per_token
 from abovo.planning.disk import corpus_tokens, disk
 from abovo.provenance.products import Job, Made, produce
 
 log = logging.getLogger("abovo")
-CLAIM_TOLERANCE = 0.01
 
 
 def plan_run(settings: Mapping[str, Any], output: Path, script: Path) -> None:
@@ -36,7 +40,7 @@ def plan(run: Mapping[str, Any]) -> dict[str, Any]:
     """
     rows = padded_vocabulary(run["tokenizer"]["vocabulary_size"])
     count = count_parameters(run["model"], rows)
-    _check_claim(run, count)
+    check_claim(run.get("parameters"), count.total)
     steps = budget(run)
     per_token = training_flops_per_token(run["model"], count, run["sequence_length"])
     pretraining = per_token * steps.tokens
@@ -66,13 +70,6 @@ def plan(run: Mapping[str, Any]) -> dict[str, Any]:
         "hours": {name: hours(flops, machine) for name, machine in run.get("hardware", {}).items()},
         "overrides": run.get("overrides", {}),
     }
-
-
-def _check_claim(run: Mapping[str, Any], count: ParameterCount) -> None:
-    claimed = run.get("parameters")
-    if claimed and abs(count.total - claimed) > CLAIM_TOLERANCE * claimed:
-        what = f"claims {claimed:,} parameters, but the model has {count.total:,} ({count.total / claimed - 1:+.1%})"
-        raise AbovoError(what, f"config/runs/{run['name']}.yaml, key parameters", "correct the claim or the model")
 
 
 def _phases(

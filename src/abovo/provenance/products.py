@@ -7,9 +7,7 @@ fingerprint is known takes seconds, whatever it would cost to run.
 
 import logging
 import os
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +17,7 @@ from typing import Any
 import abovo
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
-from abovo.provenance.environment import environment
+from abovo.provenance.environment import environment, peak_memory_bytes
 from abovo.provenance.files import exclusive, link_or_copy, sync, write_json
 from abovo.provenance.hashing import sha256_file, sha256_json
 from abovo.provenance.manifest import Manifest, digest_of, read_manifest
@@ -115,12 +113,11 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float) -> None:
     }
     data["digest"] = digest_of(data)
     write_json(folder / job.output.name, data)
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     record = {
         "environment": environment(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
-        "peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024),
+        "peak_memory_bytes": peak_memory_bytes(),
     }
     write_json(folder / _record_name(job.output), record)
 

@@ -10,10 +10,11 @@ from rich.table import Table
 
 from abovo.provenance.files import read_json
 
-# Metrics worth a line, by the end of their name, and what they are called here.
+# Metrics worth a line, by the end of their name, and what they are called here; those of the validation documents
+# stand without the name of a task.
 HEADLINES = {
-    "bits_per_byte": "bits per byte (validation)",
-    "token_perplexity": "token perplexity (validation)",
+    "bits_per_byte": "bits per byte",
+    "token_perplexity": "token perplexity",
     "accuracy": "accuracy",
 }
 NEXT = (
@@ -90,21 +91,24 @@ def measured(run: str, results: Path) -> Iterator[tuple[str, str]]:
         )
     evaluations = [results / stage / run / "evaluation.json" for stage in ("pretrain", "sft")]
     found = [read_json(path)["metrics"] for path in evaluations if path.is_file()]
-    for name, entry in found[0].items() if found else ():
-        ending = name.rpartition(".")[2]
-        if ending in HEADLINES:
-            values = " -> ".join(f"{metrics[name]['value']:.3g}" for metrics in found if name in metrics)
-            task = name.rpartition(".")[0]
-            label = HEADLINES[ending] if task == "validation" else f"{task} {ending.replace('_', ' ')}"
-            yield label, f"{values}  ({_baseline(entry)})"
+    for ending, label in HEADLINES.items():
+        for name, entry in found[0].items() if found else ():
+            task, _, kind = name.rpartition(".")
+            if kind == ending:
+                values = " -> ".join(f"{metrics[name]['value']:.3g}" for metrics in found if name in metrics)
+                yield label if task == "validation" else f"{label} on {task}", f"{values}  ({_context(ending, entry)})"
 
 
-def _baseline(entry: Mapping[str, Any]) -> str:
+def _context(kind: str, entry: Mapping[str, Any]) -> str:
+    """The interval of the first figure, and the strongest trivial baseline."""
     low, high = entry["interval"]
+    text = f"95 % {low:.3g} to {high:.3g}"
+    strongest = max if kind == "accuracy" else min
     trivial = entry.get("baseline", {})
-    first = next(iter(trivial), None)
-    text = f"95 % of the first: {low:.3g} to {high:.3g}"
-    return f"{text}; {first}: {trivial[first]:.3g}" if first else text
+    if trivial:
+        name = strongest(trivial, key=trivial.__getitem__)
+        text += f"; {name}: {trivial[name]:.3g}"
+    return text
 
 
 def _place(path: str, results: Path) -> Path:

@@ -17,7 +17,7 @@ def export_model(
 
     A chat model stops at EOS or <|im_end|> and carries the ChatML template; a base model stops at EOS.
     """
-    model = model.to("cpu", torch.float32)
+    model.to(torch.device("cpu"), torch.float32)  # type: ignore[arg-type]
     ends = [EOS, IM_END] if chat else EOS
     model.config.use_cache = True
     model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=PAD, bos_token_id=None)

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
 
 from abovo.config.budget import budget
 from abovo.console.progress import log
 from abovo.errors import AbovoError
 from abovo.modeling.families import build_model
+from abovo.modeling.parameters import check_claim
 from abovo.packing.bins import open_bin
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest
@@ -68,7 +68,8 @@ def _train(
     pad = next(iter(packed.values()))["pad_id"]
     model = build_model(settings["model"], tokenizer.vocabulary_size, length, derive_seed(settings["seed"], "init"))
     torch.manual_seed(derive_seed(settings["seed"], "dropout"))
-    parameters = check_parameters(model, settings)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    check_claim(settings["parameters"], parameters)
     steps = sum(phase.batches for phase in order.phases)
     log.info("pretraining: %s parameters, %d steps of %s tokens", f"{parameters:,}", steps, f"{order.batch * length:,}")
     task = Task(
@@ -111,16 +112,6 @@ def data_order(settings: Mapping[str, Any], rows: Mapping[str, int]) -> DataOrde
             raise AbovoError("has no training rows", f"data set {name}", "enlarge its budget and pack it again")
     batch = plan.tokens_per_step // settings["sequence_length"]
     return DataOrder(phases, rows, batch, derive_seed(settings["seed"], "order"))
-
-
-def check_parameters(model: PreTrainedModel, settings: Mapping[str, Any]) -> int:
-    """The number of trained parameters, tied ones once; fails when it is off the run's claim by more than 1 %."""
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    claim = settings.get("parameters")
-    if claim and abs(parameters - claim) > claim / 100:
-        what = f"the run claims {claim:,} parameters, the model has {parameters:,}"
-        raise AbovoError(what, "parameters", "correct the claim or the model's shape")
-    return parameters
 
 
 def validation_batches(bins: Iterable[np.ndarray], pad: int, rows: int) -> Iterator[Batch]:
