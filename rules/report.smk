@@ -84,49 +84,21 @@ rule draw_loss:
         " --model {input.model} --output {output} --log {log}"
 
 
-# Makes a page of the base model's metrics.
-rule show_base_results:
+# Makes a page of a stage's metrics: the base model's alone, or those before and after fine-tuning side by side.
+rule show_results:
     input:
-        base="results/pretrain/{run}/evaluation.json",
+        evaluations=evaluations_of_stage,
     output:
         report(
-            "results/report/{run}/pretrain/results.html",
+            "results/report/{run}/{stage}/results.html",
             caption="../workflow/captions/results.rst",
             category="4 Results",
-            labels={"run": "{run}", "page": "base model"},
+            labels={"run": "{run}", "page": "{stage}"},
         ),
     log:
-        "results/logs/show_results/{run}/pretrain.log",
+        "results/logs/show_results/{run}/{stage}.log",
     benchmark:
-        "results/benchmarks/show_results/{run}/pretrain.jsonl"
-    conda:
-        "../envs/reporting.yaml"
-    threads: 1
-    resources:
-        mem_mb=500,
-        runtime="5m",
-    params:
-        code=code("show_results"),
-    shell:
-        "exec python workflow/scripts/show_results.py --base {input.base} --output {output} --log {log}"
-
-
-# Makes a page of the metrics before and after fine-tuning, side by side.
-rule show_tuned_results:
-    input:
-        base="results/pretrain/{run}/evaluation.json",
-        tuned="results/sft/{run}/evaluation.json",
-    output:
-        report(
-            "results/report/{run}/sft/results.html",
-            caption="../workflow/captions/results.rst",
-            category="4 Results",
-            labels={"run": "{run}", "page": "before and after fine-tuning"},
-        ),
-    log:
-        "results/logs/show_results/{run}/sft.log",
-    benchmark:
-        "results/benchmarks/show_results/{run}/sft.jsonl"
+        "results/benchmarks/show_results/{run}/{stage}.jsonl"
     conda:
         "../envs/reporting.yaml"
     threads: 1
@@ -137,4 +109,4 @@ rule show_tuned_results:
         code=code("show_results"),
     shell:
         "exec python workflow/scripts/show_results.py"
-        " --base {input.base} --tuned {input.tuned} --output {output} --log {log}"
+        " --evaluations {input.evaluations} --output {output} --log {log}"

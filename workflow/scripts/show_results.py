@@ -1,7 +1,8 @@
 """Turn the evaluation of a base model, and of the same after fine-tuning, into a page with both side by side.
 
-python workflow/scripts/show_results.py --base results/pretrain/nano/evaluation.json \
-    --tuned results/sft/nano/evaluation.json --output results/report/nano/sft/results.html
+python workflow/scripts/show_results.py \
+    --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \
+    --output results/report/nano/sft/results.html
 """
 
 import argparse
@@ -12,8 +13,9 @@ from abovo.console.launch import run, script_parser
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--base", type=Path, required=True, help="evaluation of the base model")
-    parser.add_argument("--tuned", type=Path, help="evaluation after fine-tuning")
+    parser.add_argument(
+        "--evaluations", type=Path, required=True, nargs="+", help="evaluation of the base model, then of the tuned one"
+    )
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
     return parser
 
@@ -21,7 +23,7 @@ def arguments() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     from abovo.reporting.draw import page_of_results
 
-    page_of_results(options.base, options.tuned, options.output)
+    page_of_results(options.evaluations, options.output)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """Turn manifests into the figures and pages of a report, one function per artifact."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from abovo.errors import AbovoError
-from abovo.provenance.manifest import Manifest, read_manifest
+from abovo.provenance.manifest import read_manifest
 from abovo.reporting import figures, pages
+
+COLUMNS = ("base model", "after fine-tuning")
 
 
 def loss_of_model(settings: Mapping[str, Any], manifest: Path, title: str, output: Path) -> None:
@@ -31,16 +33,11 @@ def page_of_tokenizer(manifest: Path, output: Path) -> None:
     pages.write_page(f"Tokenizer {manifest.parent.name}", pages.card(text), output)
 
 
-def page_of_results(base: Path, tuned: Path | None, output: Path) -> None:
-    """Show the metrics and generations of a base model, and beside them those after fine-tuning."""
-    evaluations = {"base model": _evaluation(base)}
-    if tuned is not None:
-        evaluations["after fine-tuning"] = _evaluation(tuned)
-    if len({evaluation["tokenizer_sha256"] for evaluation in evaluations.values()}) > 1:
-        raise AbovoError("evaluated with another tokenizer than the base model", tuned or base, "make it again")
-    body = pages.results({column: evaluation.data for column, evaluation in evaluations.items()})
-    pages.write_page("Results", body, output)
-
-
-def _evaluation(path: Path) -> Manifest:
-    return read_manifest(path, "abovo/evaluation/")
+def page_of_results(evaluations: Sequence[Path], output: Path) -> None:
+    """Show the metrics and generations of a base model and, where a second evaluation is given, those after
+    fine-tuning beside them."""
+    found = [read_manifest(path, "abovo/evaluation/") for path in evaluations]
+    if len({evaluation["tokenizer_sha256"] for evaluation in found}) > 1:
+        raise AbovoError("evaluated with another tokenizer than the base model", evaluations[-1], "make it again")
+    columns = dict(zip(COLUMNS, found, strict=False))
+    pages.write_page("Results", pages.results({name: item.data for name, item in columns.items()}), output)
