@@ -97,7 +97,7 @@ def data_of_run(wildcards):
     corpora = expand(
         "results/corpora/{corpus}/manifest.json", corpus=corpora_of(of_run(wildcards))
     )
-    return [*corpora, tokenizer_of_run(wildcards)]
+    return [*corpora, tokenizer_of_run(wildcards), *packed_of_run(wildcards)]
 
 
 # --- a stage's models: the base model, and after fine-tuning the tuned one beside it

@@ -86,19 +86,37 @@ def test_defaults_are_filled_in(config):
     assert Configuration(config).run("nano")["training"]["gradient_clip"] == 1.0
 
 
+STAGES_OF_NANO = {
+    "run": "nano",
+    "corpus": "nano",
+    "source": "speeches",
+    "tokenizer": "nano_4k",
+    "dataset": "speech_facts",
+    "evaluation": "facts",
+    "stage": "pretrain",
+}
+
+
+def settings(config, stages):
+    """The settings of each stage as config/ says them now."""
+    configuration = Configuration(config)
+    return {stage: stage_settings(configuration, stage, STAGES_OF_NANO) for stage in stages}
+
+
+DATA_STAGES = ("corpus", "tokenizer", "instruction", "evaluation_sets")
+MODEL_STAGES = ("pretrain", "sft", "evaluation")
+
+
 def test_description_does_not_enter_any_stage(config):
-    before = Configuration(config)
-    edit(config / "runs" / "nano.yaml", "description: ", "description: Another word. ")
-    after = Configuration(config)
-    for stage in ("pretrain", "sft"):
-        assert stage_settings(before, stage, {"run": "nano"}) == stage_settings(after, stage, {"run": "nano"})
+    before = settings(config, DATA_STAGES + MODEL_STAGES)
+    for file in ("runs/nano.yaml", "corpora/nano.yaml", "tokenizers/nano_4k.yaml"):
+        edit(config / file, "description: ", "description: Another word. ")
+    assert settings(config, DATA_STAGES + MODEL_STAGES) == before
 
 
 def test_training_seed_enters_training_but_no_data_stage(config):
-    before = Configuration(config)
+    before = settings(config, DATA_STAGES + MODEL_STAGES)
     edit(config / "runs" / "nano.yaml", "seed: 42", "seed: 43")
-    after = Configuration(config)
-    assert stage_settings(before, "pretrain", {"run": "nano"}) != stage_settings(after, "pretrain", {"run": "nano"})
-    for stage in ("corpus", "tokenizer", "packing"):
-        names = {"corpus": "nano", "tokenizer": "nano_4k", "sequence_length": "256", "source": "speeches"}
-        assert stage_settings(before, stage, names) == stage_settings(after, stage, names)
+    after = settings(config, DATA_STAGES + MODEL_STAGES)
+    assert all(before[stage] != after[stage] for stage in MODEL_STAGES)
+    assert all(before[stage] == after[stage] for stage in DATA_STAGES)

@@ -60,8 +60,7 @@ def hashes(workflow, names):
 
 def planned(text):
     """Rule -> number of jobs in what a dry run prints."""
-    table = text.split("job count")[-1] if "job count" in text else ""
-    rows = (line.split() for line in table.splitlines())
+    rows = (line.split() for line in text[text.rfind("Job stats:") :].splitlines())
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
 

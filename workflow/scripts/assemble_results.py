@@ -20,7 +20,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--settings", required=True, type=settings, help="draws and seed of the bootstrap (JSON)")
     parser.add_argument("--models", required=True, nargs="+", type=Path, help="manifests: the base model's first")
     parser.add_argument("--evaluations", required=True, nargs="+", type=Path, help="evaluation.json of each model")
-    parser.add_argument("--data", nargs="*", default=[], type=Path, help="further manifests: corpora, tokenizer")
+    parser.add_argument(
+        "--data", nargs="*", default=[], type=Path, help="further manifests: corpora, tokenizer, packed bins"
+    )
     parser.add_argument("--figures", nargs="*", default=[], type=Path, help="figures and pages of the report")
     parser.add_argument("--config", default=Path("config"), type=Path, help="folder that holds schemas/")
     parser.add_argument("--output", required=True, type=Path, help="results.json, to be made")

@@ -37,7 +37,7 @@ def assemble_results(
     """Write results.json of one stage of a run.
 
     `models` and `evaluations` hold the base model's and, for stage sft, the fine-tuned model's, in this order; `data`
-    are further manifests that the results stand on (corpora, tokenizer). Settings: bootstrap_draws, seed.
+    are further manifests that the results stand on (corpora, tokenizer, packed bins). Settings: bootstrap_draws, seed.
     Raises AbovoError where the parts do not belong together, or the outcome breaks config/schemas/results.schema.yaml.
     """
     evaluated = _pair(stage, models, evaluations)
@@ -55,6 +55,7 @@ def assemble_results(
             "tokenizer_sha256": models[0]["tokenizer_sha256"],
             "models": {name: _model(model) for name, (model, _) in evaluated.items()},
             "data": sources,
+            "files": _files(data),
             "metrics": _metrics(evaluated, settings),
             "generations": {name: evaluation["generations"] for name, (_, evaluation) in evaluated.items()},
             "smoke": {name: evaluation["smoke"] for name, (_, evaluation) in evaluated.items()},
@@ -104,6 +105,15 @@ def _data(models: Sequence[Manifest], evaluations: Sequence[Manifest], data: Seq
                 what = f"was made from another state of {path} than the rest"
                 raise AbovoError(what, item.path, "make it again: snakemake --cores 1 " + item.path.as_posix())
     return dict(sorted(found.items()))
+
+
+def _files(data: Sequence[Manifest]) -> dict[str, str]:
+    """Every output file of the data's manifests -> its sha256."""
+    return {
+        (item.path.parent / name).as_posix(): entry["sha256"]
+        for item in data
+        for name, entry in item["outputs"].items()
+    }
 
 
 def _model(model: Manifest) -> dict[str, Any]:
