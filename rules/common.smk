@@ -17,15 +17,20 @@ from snakemake.exceptions import WorkflowError
 
 
 def clear(function, *arguments):
-    """Call a function of the library; its error becomes Snakemake's, one line."""
+    """Call a function of the library; its error ends Snakemake with one line and status 1."""
     try:
         return function(*arguments)
     except AbovoError as error:
-        raise WorkflowError(str(error)) from None
+        sys.exit(f"error: {error}")
 
 
 CONFIGURATION = clear(Configuration, Path("config"), str(config.get("set", "")))
 clear(CONFIGURATION.check)
+for target in sys.argv[1:]:
+    # told here, a misspelt run is one line; Snakemake would wrap it into the traceback of an input function
+    match target.split("/"):
+        case ["results", "plan" | "pretrain" | "sft", name, *_]:
+            clear(CONFIGURATION.run, name)
 
 
 # --- params

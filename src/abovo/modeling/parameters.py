@@ -54,11 +54,11 @@ def count_parameters(model: Mapping[str, Any], vocabulary_rows: int) -> Paramete
     return ParameterCount(total=total, embedding=embedding, multiplied=total - (0 if tied else table))
 
 
-def check_claim(claim: int | None, parameters: int) -> None:
-    """Raise AbovoError where a run claims (config/runs, key parameters) what is off by more than 1 %."""
+def check_claim(claim: int | None, parameters: int, where: str) -> None:
+    """Raise AbovoError where the `claim` of a run is off by more than 1 %; `where` names its file and key."""
     if claim and abs(parameters - claim) > CLAIM_TOLERANCE * claim:
-        what = f"the run claims {claim:,} parameters, the model has {parameters:,} ({parameters / claim - 1:+.1%})"
-        raise AbovoError(what, "key parameters", "correct the claim or the model")
+        what = f"claims {claim:,} parameters, but the model has {parameters:,} ({parameters / claim - 1:+.1%})"
+        raise AbovoError(what, where, "correct the claim or the model")
 
 
 def count_adapter_parameters(model: Mapping[str, Any], rank: int) -> int:

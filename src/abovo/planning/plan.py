@@ -40,7 +40,7 @@ def plan(run: Mapping[str, Any]) -> dict[str, Any]:
     """
     rows = padded_vocabulary(run["tokenizer"]["vocabulary_size"])
     count = count_parameters(run["model"], rows)
-    check_claim(run.get("parameters"), count.total)
+    check_claim(run.get("parameters"), count.total, f"config/runs/{run['name']}.yaml, key parameters")
     steps = budget(run)
     per_token = training_flops_per_token(run["model"], count, run["sequence_length"])
     pretraining = per_token * steps.tokens

@@ -69,7 +69,7 @@ def _train(
     model = build_model(settings["model"], tokenizer.vocabulary_size, length, derive_seed(settings["seed"], "init"))
     torch.manual_seed(derive_seed(settings["seed"], "dropout"))
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    check_claim(settings["parameters"], parameters)
+    check_claim(settings["parameters"], parameters, "settings, key parameters")
     steps = sum(phase.batches for phase in order.phases)
     log.info("pretraining: %s parameters, %d steps of %s tokens", f"{parameters:,}", steps, f"{order.batch * length:,}")
     task = Task(
