@@ -13,11 +13,10 @@ from abovo.corpus.local import find_files
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
 from abovo.provenance.hashing import canonical_json
-from snakemake.exceptions import WorkflowError
 
 
 def clear(function, *arguments):
-    """Call a function of the library; its error ends Snakemake with one line and status 1."""
+    """Call a function of the library; its error ends Snakemake with one line and status 1, without a traceback."""
     try:
         return function(*arguments)
     except AbovoError as error:
@@ -26,11 +25,6 @@ def clear(function, *arguments):
 
 CONFIGURATION = clear(Configuration, Path("config"), str(config.get("set", "")))
 clear(CONFIGURATION.check)
-for target in sys.argv[1:]:
-    # told here, a misspelt run is one line; Snakemake would wrap it into the traceback of an input function
-    match target.split("/"):
-        case ["results", "plan" | "pretrain" | "sft", name, *_]:
-            clear(CONFIGURATION.run, name)
 
 
 # --- params
@@ -79,8 +73,8 @@ def packed_of_run(wildcards):
 def instruction_of_run(wildcards):
     run = of_run(wildcards)
     if run["sft"] is None:
-        raise WorkflowError(
-            f"config/runs/{run['name']}.yaml, key sft: is null; name a recipe of config/sft"
+        sys.exit(
+            f"error: config/runs/{run['name']}.yaml, key sft: is null; name a recipe of config/sft"
         )
     return expand(
         "results/instruction/{dataset}/{tokenizer}/manifest.json",
@@ -175,8 +169,8 @@ def files_of_source(wildcards):
     sources = corpus(wildcards)["sources"]
     if wildcards.source not in sources:
         known = ", ".join(sources)
-        raise WorkflowError(
-            f"config/corpora/{wildcards.corpus}.yaml: no source {wildcards.source!r}; known: {known}"
+        sys.exit(
+            f"error: config/corpora/{wildcards.corpus}.yaml: no source {wildcards.source!r}; known: {known}"
         )
     return files_of(sources[wildcards.source])
 
