@@ -53,7 +53,14 @@ def of_run(wildcards):
 
 
 def threads_of_run(wildcards):
-    return of_run(wildcards)["threads"]
+    run = of_run(wildcards)
+    return run["threads"] * run["engine"]["processes"]
+
+
+def launcher_of_run(wildcards):
+    """What starts a training script: python, or torchrun for an engine of several processes."""
+    processes = of_run(wildcards)["engine"]["processes"]
+    return "python" if processes == 1 else f"torchrun --standalone --nproc-per-node {processes}"
 
 
 def tokenizer_of_run(wildcards):

@@ -20,8 +20,9 @@ rule pretrain:
     params:
         settings=settings_for("pretrain"),
         code=code("pretrain"),
+        launcher=launcher_of_run,
         state="results/pretrain/{run}/state",
     shell:
-        "exec python workflow/scripts/pretrain.py --settings {params.settings:q}"
+        "exec {params.launcher} workflow/scripts/pretrain.py --settings {params.settings:q}"
         " --tokenizer {input.tokenizer} --packed {input.packed}"
         " --state {params.state} --output {output.manifest} --log {log}"

@@ -22,8 +22,9 @@ rule fine_tune:
     params:
         settings=settings_for("sft"),
         code=code("fine_tune"),
+        launcher=launcher_of_run,
         state="results/sft/{run}/state",
     shell:
-        "exec python workflow/scripts/fine_tune.py --settings {params.settings:q}"
+        "exec {params.launcher} workflow/scripts/fine_tune.py --settings {params.settings:q}"
         " --base {input.base} --tokenizer {input.tokenizer} --datasets {input.datasets}"
         " --state {params.state} --output {output.manifest} --log {log}"

@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from abovo.modeling.families import build_model
+from abovo.training.engines import TorchEngine
 from abovo.training.loop import Task, train
 from abovo.training.loss import Batch, mean_loss, summed_loss
 from abovo.training.state import open_state
+from abovo.training.world import World
 
 SHAPE = {
     "family": "qwen3",
@@ -54,8 +56,15 @@ def counting_batch(k, rows=8, length=16, modulus=50):
     return whole((starts + torch.arange(length)) % modulus)
 
 
-def task(model, steps, batch=counting_batch, recipe=RECIPE, **more):
-    return Task("test", model, batch, lambda: [batch(10_000)], steps, 128, recipe, CPU, **more)
+def task(steps, batch=counting_batch, recipe=RECIPE):
+    return Task("test", batch, lambda: [batch(10_000)], steps, 128, recipe)
+
+
+def fit(model, steps, state, batch=counting_batch, recipe=RECIPE):
+    """Train in one process; the rows of metrics.jsonl."""
+    world = World(0, 1, CPU)
+    train(task(steps, batch, recipe), TorchEngine(model, recipe, world, "none"), world, state)
+    return state.rows()
 
 
 @pytest.fixture
@@ -67,7 +76,7 @@ def model():
 def test_labels_are_shifted_once(model, tmp_path):
     """A model trained on 0 1 2 3 ... learns the next number, not the one after it, and counts on by itself."""
     with open_state(tmp_path / "state", {}, 0) as state:
-        rows = train(task(model, 150), state)
+        rows = fit(model, 150, state)
     assert rows[-1]["validation_loss"] < 0.05
     model.eval()
     text = torch.arange(20, 28)[None]
@@ -91,7 +100,7 @@ def test_loss_is_the_cross_entropy_of_the_next_id(model):
 def test_loss_before_training_is_the_logarithm_of_the_vocabulary(model, tmp_path):
     random = torch.randint(0, 128, (8, 16), generator=torch.Generator().manual_seed(0))
     with open_state(tmp_path / "state", {}, 0) as state:
-        rows = train(task(model, 1, batch=lambda k: whole(random)), state)
+        rows = fit(model, 1, state, batch=lambda k: whole(random))
     assert rows[0]["step"] == 1
     assert rows[0]["loss"] == pytest.approx(math.log(128), abs=0.1)
 
@@ -99,7 +108,7 @@ def test_loss_before_training_is_the_logarithm_of_the_vocabulary(model, tmp_path
 def test_training_loss_and_evaluation_loss_agree_on_the_same_batch(model, tmp_path):
     before = mean_loss(model, [counting_batch(0)], CPU)
     with open_state(tmp_path / "state", {}, 0) as state:
-        rows = train(task(model, 1), state)
+        rows = fit(model, 1, state)
     assert rows[0]["loss"] == pytest.approx(before, abs=1e-5)
 
 
@@ -144,7 +153,7 @@ def test_micro_batches_do_not_change_the_step(tmp_path):
         model = build_model(SHAPE, 128, 16, seed=1)
         recipe = {**RECIPE, "micro_batch_sequences": rows}
         with open_state(tmp_path / f"state{rows}", {}, 0) as state:
-            train(task(model, 10, batch=uneven, recipe=recipe), state)
+            fit(model, 10, state, batch=uneven, recipe=recipe)
         weights.append(torch.cat([parameter.flatten() for parameter in model.parameters()]))
     assert torch.allclose(weights[0], weights[1], atol=1e-5)
     assert torch.allclose(weights[0], weights[2], atol=1e-5)
@@ -155,5 +164,5 @@ def test_optimizer_learns(kind, tmp_path):
     model = build_model(SHAPE, 128, 16, seed=1)
     recipe = {**RECIPE, "optimizer": {**RECIPE["optimizer"], "kind": kind}}
     with open_state(tmp_path / "state", {}, 0) as state:
-        rows = train(task(model, 40, recipe=recipe), state)
+        rows = fit(model, 40, state, recipe=recipe)
     assert rows[-1]["validation_loss"] < 2.5

@@ -5,12 +5,11 @@ import signal
 
 import pytest
 import torch
-from test_training_meaning import RECIPE, SHAPE, counting_batch, task
+from test_training_meaning import RECIPE, SHAPE, counting_batch, fit
 
 from abovo.errors import AbovoError
 from abovo.modeling.families import build_model
-from abovo.training.loop import Stopped, train
-from abovo.training.loss import Batch
+from abovo.training.loop import Stopped
 from abovo.training.state import open_state
 
 STEPS = 24
@@ -32,7 +31,7 @@ def run(folder, recipe=SHORT, die_before=None, at_death=None):
         return counting_batch(k)
 
     with open_state(folder, {}, 0) as state:
-        train(task(model, STEPS, batch=batch, recipe=recipe), state)
+        fit(model, STEPS, state, batch=batch, recipe=recipe)
         return {name: tensor.clone() for name, tensor in model.state_dict().items()}, state.metrics.read_bytes()
 
 
@@ -77,4 +76,4 @@ def test_diverged_training_names_the_last_good_checkpoint(tmp_path):
         open_state(tmp_path / "state", {}, 0) as state,
         pytest.raises(AbovoError, match=r"last good checkpoint is of step 10"),
     ):
-        train(task(model, STEPS, batch=lambda k: Batch(*vars(batch(k)).values()), recipe=SHORT), state)
+        fit(model, STEPS, state, batch=batch, recipe=SHORT)

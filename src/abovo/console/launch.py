@@ -50,21 +50,29 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
         main(options)
     except AbovoError as error:
         log.error("error: %s", error)
-        sys.exit(1)
+        _leave(1)
     except KeyboardInterrupt:
         log.error("interrupted")
-        sys.exit(130)
+        _leave(130)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             log.error("error: %s: no space left on the device; make space and start again", error.filename or "disk")
         else:
             _unexpected(error, options.log)
-        sys.exit(1)
+        _leave(1)
     except Exception as error:
         _unexpected(error, options.log)
-        sys.exit(1)
+        _leave(1)
     finally:
         logging.shutdown()
+
+
+def _leave(status: int) -> None:
+    """End the process. Where others of a launcher's processes wait for this one, its clean-up would wait for them."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        logging.shutdown()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _quiet_libraries() -> None:
@@ -77,13 +85,15 @@ def _quiet_libraries() -> None:
 
 def _set_up_logging(path: Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if path is not None:
+    # of several processes that a launcher started, the first one speaks; the others tell errors only
+    leads = os.environ.get("RANK", "0") == "0"
+    if path is not None and leads:
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.INFO if leads else logging.ERROR)
     log.propagate = False
 
 

@@ -174,7 +174,7 @@ class _Evaluation:
                 batch = to_batch(rows[first : first + BLOCK], pad)
                 if batch.targets:
                     with torch.inference_mode():
-                        losses.append(summed_loss(self.lm.model, batch.to(self.lm.device)).item())
+                        losses.append(summed_loss(self.lm.model, batch).item())
                     targets.append(batch.targets)
             if not targets:
                 raise AbovoError("holds no validation row", item.path, "raise validation_share of the corpus")

@@ -6,22 +6,23 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from peft import PeftModel
 
 from abovo.errors import AbovoError
 from abovo.instruction.lora import add_adapters, load_base, merge_adapters, save_adapter
 from abovo.packing.bins import open_bin, open_mask
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest
-from abovo.provenance.products import Job, Made, produce
+from abovo.provenance.products import Job, Made
 from abovo.tokenizing.load import load_tokenizer
-from abovo.training.device import prepare_device, resolve_precision
 from abovo.training.export import export_model
-from abovo.training.loop import Task, train
+from abovo.training.loop import Task
 from abovo.training.loss import Batch
 from abovo.training.order import DataOrder
-from abovo.training.pretrain import data_order, loss_summary, state_identity
+from abovo.training.pretrain import data_order, loss_summary
 from abovo.training.seeds import derive_seed
-from abovo.training.state import discard_state, open_state
+from abovo.training.together import produce_together, recipe_for, train_model
+from abovo.training.world import World, open_world
 
 
 def fine_tune(
@@ -32,7 +33,7 @@ def fine_tune(
     output: Path,
     state: Path,
     script: Path,
-) -> Manifest:
+) -> None:
     """Fine-tune a base model; `output` is the manifest, adapter/ and model/ appear beside it.
 
     `settings` holds the run's sft, engine, sequence_length, seed and threads; each name in `sft.datasets` is the data
@@ -45,52 +46,51 @@ def fine_tune(
         manifest.require_tokenizer(tokenizer["tokenizer_sha256"])
     inputs = {"base": base, "tokenizer": tokenizer, **{f"instruction/{name}": m for name, m in datasets.items()}}
     job = Job(output, "abovo/model/1", inputs, settings, script)
-    made = produce(job, lambda folder: _train(settings, inputs, datasets, state, folder))
-    discard_state(state)
-    return made
+    with open_world(settings["engine"], settings["threads"]) as world:
+        produce_together(world, job, state, lambda folder: _train(settings, inputs, datasets, world, state, folder))
 
 
 def _train(
     settings: Mapping[str, Any],
     inputs: Mapping[str, Manifest],
     datasets: Mapping[str, Manifest],
+    world: World,
     state: Path,
-    folder: Path,
-) -> Made:
+    folder: Path | None,
+) -> Made | None:
     tokenizer = load_tokenizer(inputs["tokenizer"].path)
-    device = prepare_device(settings["engine"], settings["threads"])
     sft, length = settings["sft"], settings["sequence_length"]
-    precision = resolve_precision(sft["training"]["precision"], device)
-    recipe = {**sft["training"], "precision": precision}
+    recipe = recipe_for(world, sft["training"])
     bins = {name: _open(manifest, "train", length) for name, manifest in datasets.items()}
     held_out = {name: _open(manifest, "val", length) for name, manifest in datasets.items()}
     order = _order(settings, {name: len(ids) for name, (ids, _) in bins.items()})
-    model = add_adapters(load_base(inputs["base"]), sft["lora"], derive_seed(settings["seed"], "adapters"))
-    torch.manual_seed(derive_seed(settings["seed"], "sft dropout"))
-    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     steps = sum(phase.batches for phase in order.phases)
+
+    def build() -> PeftModel:
+        model = add_adapters(load_base(inputs["base"]), sft["lora"], derive_seed(settings["seed"], "adapters"))
+        torch.manual_seed(derive_seed(settings["seed"], f"sft dropout {world.rank}"))
+        return model
+
     task = Task(
         label="fine-tuning",
-        model=model,
         batch=lambda k: _batch(bins, order, k),
         validation=lambda: _validation(held_out, recipe["micro_batch_sequences"]),
         steps=steps,
         tokens_per_step=order.batch * length,
         recipe=recipe,
-        device=device,
         tensorboard=state.parent / "tensorboard" if recipe["tensorboard"] else None,
     )
-    identity = state_identity(settings, inputs, device, precision)
-    with open_state(state, identity, needed_bytes=12 * trainable) as opened:
-        rows = train(task, opened)
-        for path in (opened.metrics, opened.timings):
-            (folder / path.name).write_bytes(path.read_bytes())
+    trained = train_model(build, task, world, settings, inputs, state, folder)
+    if trained is None or folder is None:
+        return None
+    model, rows = trained
+    adapters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     adapter = save_adapter(model.to("cpu"), folder / "adapter", (inputs["base"].path.parent / "model").as_posix())
     merged = merge_adapters(model)
     export_model(merged, tokenizer, folder / "model", length, chat=True)
     counts = {
         "parameters": sum(parameter.numel() for parameter in merged.parameters()),
-        "trained_parameters": trainable,
+        "trained_parameters": adapters,
         "steps": steps,
         "tokens": steps * order.batch * length,
         "rows": {name: int(_drawn(order, name)) for name in bins},
@@ -101,9 +101,7 @@ def _train(
         "adapter_sha256": adapter,
         "model_sha256": sha256_file(folder / "model" / "model.safetensors"),
         "sequence_length": length,
-        "parameters": counts["parameters"],
-        "steps": counts["steps"],
-        "tokens": counts["tokens"],
+        **{key: counts[key] for key in ("parameters", "steps", "tokens")},
         **loss_summary(rows),
     }
     return Made(counts=counts, fields=fields, unhashed=("timings.jsonl",))

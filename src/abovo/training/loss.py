@@ -31,24 +31,47 @@ class Batch:
         for first in range(0, len(self.ids), rows):
             yield Batch(self.ids[first : first + rows], self.counts[first : first + rows])
 
-    def to(self, device: torch.device) -> "Batch":
-        return Batch(self.ids.to(device, non_blocking=True), self.counts.to(device, non_blocking=True))
+    def rows(self, part: slice) -> "Batch":
+        """Some rows of the batch. An empty part becomes one row that counts nothing: whoever takes part in a step of
+        several processes must go through the model as often as the others."""
+        if len(self.ids[part]):
+            return Batch(self.ids[part], self.counts[part])
+        return Batch(self.ids[:1], torch.zeros_like(self.counts[:1]))
+
+    def arguments(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What SummedLoss takes, on `device`. That all targets count is found out here, where it costs no wait."""
+        ids = self.ids.to(device, non_blocking=True)
+        if bool(self.counts[:, 1:].all()):
+            return ids, None
+        return ids, self.counts.to(device, non_blocking=True)
 
 
-def summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """Sum of the cross-entropy over the targets that count (nats), in float32.
+class SummedLoss(nn.Module):
+    """A model with its loss: (ids, counts) -> sum of the cross-entropy over the targets that count (nats, float32).
 
     The output matrix is multiplied with the positions before those targets only, a chunk at a time.
     """
-    # adapters wrap the model that holds the blocks and the output matrix
-    wrapped: Any = model
-    plain = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
-    hidden = plain.model(input_ids=batch.ids, use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)
-    targets, counts = batch.ids[:, 1:].flatten(), batch.counts[:, 1:].flatten()
-    if not counts.all():
-        chosen = counts.nonzero().squeeze(1)
-        hidden, targets = hidden.index_select(0, chosen), targets[chosen]
-    return summed_cross_entropy(hidden, plain.lm_head.weight, targets)
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: torch.Tensor, counts: torch.Tensor | None) -> torch.Tensor:
+        """`counts` None stands for all."""
+        # adapters wrap the model that holds the blocks and the output matrix
+        wrapped: Any = self.model
+        plain = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
+        hidden = plain.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)
+        targets = ids[:, 1:].flatten()
+        if counts is not None:
+            chosen = counts[:, 1:].flatten().nonzero().squeeze(1)
+            hidden, targets = hidden.index_select(0, chosen), targets[chosen]
+        return summed_cross_entropy(hidden, plain.lm_head.weight, targets)
+
+
+def summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Sum of the cross-entropy over the batch's targets that count (nats), on the model's device."""
+    return SummedLoss(model)(*batch.arguments(next(model.parameters()).device))
 
 
 @torch.no_grad()
@@ -59,7 +82,7 @@ def mean_loss(model: nn.Module, batches: Iterable[Batch], device: torch.device, 
     total, targets = 0.0, 0
     for batch in batches:
         with autocast(device, precision):
-            total += summed_loss(model, batch.to(device)).item()
+            total += SummedLoss(model)(*batch.arguments(device)).item()
         targets += batch.targets
     model.train(training)
     return total / max(1, targets)

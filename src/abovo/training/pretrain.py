@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from abovo.config.budget import budget
 from abovo.console.progress import log
@@ -15,15 +16,15 @@ from abovo.modeling.parameters import check_claim
 from abovo.packing.bins import open_bin
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest
-from abovo.provenance.products import Job, Made, produce
+from abovo.provenance.products import Job, Made
 from abovo.tokenizing.load import load_tokenizer
-from abovo.training.device import prepare_device, resolve_precision
 from abovo.training.export import export_model
-from abovo.training.loop import Task, train
+from abovo.training.loop import Task
 from abovo.training.loss import Batch
 from abovo.training.order import DataOrder, Phase
 from abovo.training.seeds import derive_seed
-from abovo.training.state import discard_state, open_state
+from abovo.training.together import produce_together, recipe_for, train_model
+from abovo.training.world import World, open_world
 
 
 def pretrain(
@@ -33,7 +34,7 @@ def pretrain(
     output: Path,
     state: Path,
     script: Path,
-) -> Manifest:
+) -> None:
     """Train a base model; `output` is the manifest, `state` the folder of the live state.
 
     `settings` holds the run's model, training, engine, phases, tokens, sequence_length, seed and threads; each name in
@@ -45,51 +46,53 @@ def pretrain(
         manifest.require_tokenizer(tokenizer_manifest["tokenizer_sha256"])
     inputs = {"tokenizer": tokenizer_manifest, **{f"packed/{name}": manifest for name, manifest in packed.items()}}
     job = Job(output, "abovo/model/1", inputs, settings, script)
-    made = produce(job, lambda folder: _train(settings, inputs, packed, state, folder))
-    discard_state(state)
-    return made
+    with open_world(settings["engine"], settings["threads"]) as world:
+        produce_together(world, job, state, lambda folder: _train(settings, inputs, packed, world, state, folder))
 
 
 def _train(
     settings: Mapping[str, Any],
     inputs: Mapping[str, Manifest],
     packed: Mapping[str, Manifest],
+    world: World,
     state: Path,
-    folder: Path,
-) -> Made:
+    folder: Path | None,
+) -> Made | None:
     tokenizer = load_tokenizer(inputs["tokenizer"].path)
-    device = prepare_device(settings["engine"], settings["threads"])
-    precision = resolve_precision(settings["training"]["precision"], device)
-    recipe = {**settings["training"], "precision": precision}
-    bins = {name: open_bin(manifest, "train") for name, manifest in packed.items()}
-    held_out = {name: open_bin(manifest, "val") for name, manifest in packed.items()}
+    recipe = recipe_for(world, settings["training"])
+    bins = {name: open_bin(manifest, "train", verify=world.leads) for name, manifest in packed.items()}
+    held_out = {name: open_bin(manifest, "val", verify=world.leads) for name, manifest in packed.items()}
     order = data_order(settings, {name: len(rows) for name, rows in bins.items()})
     length = settings["sequence_length"]
     pad = next(iter(packed.values()))["pad_id"]
-    model = build_model(settings["model"], tokenizer.vocabulary_size, length, derive_seed(settings["seed"], "init"))
-    torch.manual_seed(derive_seed(settings["seed"], "dropout"))
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    check_claim(settings["parameters"], parameters, "settings, key parameters")
     steps = sum(phase.batches for phase in order.phases)
-    log.info("pretraining: %s parameters, %d steps of %s tokens", f"{parameters:,}", steps, f"{order.batch * length:,}")
+
+    def build() -> PreTrainedModel:
+        seed = derive_seed(settings["seed"], "init")
+        model = build_model(settings["model"], tokenizer.vocabulary_size, length, seed)
+        torch.manual_seed(derive_seed(settings["seed"], f"dropout {world.rank}"))
+        check_claim(settings["parameters"], _size(model), "settings, key parameters")
+        if world.leads:
+            log.info(
+                "pretraining: %s parameters, %d steps of %s tokens", f"{_size(model):,}", steps, order.batch * length
+            )
+        return model
+
     task = Task(
         label="pretraining",
-        model=model,
         batch=lambda k: _batch(bins, order.rows_of(k), pad),
         validation=lambda: validation_batches(held_out.values(), pad, recipe["micro_batch_sequences"]),
         steps=steps,
         tokens_per_step=order.batch * length,
         recipe=recipe,
-        device=device,
         tensorboard=state.parent / "tensorboard" if recipe["tensorboard"] else None,
     )
-    identity = state_identity(settings, inputs, device, precision)
-    with open_state(state, identity, needed_bytes=12 * parameters) as opened:
-        rows = train(task, opened)
-        for path in (opened.metrics, opened.timings):
-            (folder / path.name).write_bytes(path.read_bytes())
+    trained = train_model(build, task, world, settings, inputs, state, folder)
+    if trained is None or folder is None:
+        return None
+    model, rows = trained
     export_model(model, tokenizer, folder / "model", length, chat=False)
-    counts = {"parameters": parameters, "steps": steps, "tokens": steps * order.batch * length}
+    counts = {"parameters": _size(model), "steps": steps, "tokens": steps * order.batch * length}
     fields = {
         "tokenizer_sha256": tokenizer.sha256,
         "model_sha256": sha256_file(folder / "model" / "model.safetensors"),
@@ -98,6 +101,10 @@ def _train(
         **loss_summary(rows),
     }
     return Made(counts=counts, fields=fields, unhashed=("timings.jsonl",))
+
+
+def _size(model: PreTrainedModel) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def data_order(settings: Mapping[str, Any], rows: Mapping[str, int]) -> DataOrder:
@@ -125,17 +132,6 @@ def to_batch(rows: np.ndarray, pad: int) -> Batch:
     """Rows of ids as a batch in which every id counts but padding."""
     ids = torch.from_numpy(rows.astype(np.int64))
     return Batch(ids, ids != pad)
-
-
-def state_identity(
-    settings: Mapping[str, Any], inputs: Mapping[str, Manifest], device: torch.device, precision: str
-) -> dict[str, Any]:
-    """What a live state depends on; a state of another identity is refused."""
-    return {
-        "inputs": {name: manifest.digest for name, manifest in inputs.items()},
-        "settings": dict(settings),
-        "world": {"device": device.type, "precision": precision, "processes": 1},
-    }
 
 
 def loss_summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

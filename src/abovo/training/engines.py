@@ -1,0 +1,141 @@
+"""Carry out training steps on a model: in one process, on equal copies (DDP), or with its parts spread (FSDP2).
+
+All engines speak of the model by the same names and keep one form of checkpoint, that of a single process, so a run
+can go on under another number of processes.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+
+from abovo.errors import AbovoError
+from abovo.training.loss import Batch, SummedLoss, autocast
+from abovo.training.optimizers import Optimizers
+from abovo.training.world import World
+
+
+class Engine(Protocol):
+    """What the training loop asks of an engine. Every method is called by all processes together."""
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the last step."""
+
+    def gradient(self, batch: Batch, targets: int) -> float:
+        """Add the gradient of the summed loss over `targets`; `batch` is this process's part. Returns that quotient."""
+
+    def clip(self, largest: float | None) -> float:
+        """The global gradient norm, after which it is at most `largest`."""
+
+    def step(self, factor: float, step: int) -> None:
+        """One optimizer step at `factor` times the peak learning rates; gradients are then gone."""
+
+    def evaluate(self, batch: Batch) -> float:
+        """The summed loss of this process's batch, without gradients."""
+
+    def state(self) -> dict[str, Any]:
+        """Trained weights and optimizer state as a single process would hold them; empty on all ranks but 0."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """The reverse of `state`; every process passes what rank 0 had."""
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """All trained weights by name on rank 0, on the CPU; empty elsewhere."""
+
+
+class TorchEngine:
+    """torch's own means: `strategy` none for one process, ddp or fsdp for several."""
+
+    def __init__(self, model: nn.Module, recipe: Mapping[str, Any], world: World, strategy: str) -> None:
+        self.recipe, self.world = recipe, world
+        self.model = model.to(world.device).train()
+        self.names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        self.loss: nn.Module = SummedLoss(self.model)
+        self.copies = strategy == "ddp" and world.size > 1
+        if strategy == "fsdp":
+            _shard(self.loss, recipe)
+        elif self.copies:
+            self.loss = DistributedDataParallel(self.loss, gradient_as_bucket_view=True)
+        self.optimizers = Optimizers(self.model, recipe["optimizer"])
+        self.trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    @property
+    def learning_rate(self) -> float:
+        return self.optimizers.learning_rate
+
+    def gradient(self, batch: Batch, targets: int) -> float:
+        # DDP and FSDP average over the processes, the loss is a sum: undo the average
+        scale = self.world.size / targets
+        total = torch.zeros((), device=self.world.device)
+        parts = list(batch.split(self.recipe["micro_batch_sequences"]))
+        for number, part in enumerate(parts, 1):
+            self._synchronize(number == len(parts))
+            with autocast(self.world.device, self.recipe["precision"]):
+                loss = self.loss(*part.arguments(self.world.device))
+            (loss * scale).backward()
+            total += loss.detach()
+        return total.item() / targets
+
+    def _synchronize(self, last: bool) -> None:
+        """Exchange gradients in the last micro-batch only."""
+        if self.copies:
+            self.loss.require_backward_grad_sync = last  # type: ignore[assignment]
+        elif hasattr(self.loss, "set_requires_gradient_sync"):
+            self.loss.set_requires_gradient_sync(last)  # type: ignore[operator]
+
+    def clip(self, largest: float | None) -> float:
+        norm = nn.utils.clip_grad_norm_(self.trainable, largest if largest is not None else math.inf)
+        return (norm.full_tensor() if isinstance(norm, DTensor) else norm).item()
+
+    def step(self, factor: float, step: int) -> None:
+        self.optimizers.step(factor, step)
+        self.optimizers.zero_grad()
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> float:
+        self.model.eval()
+        with autocast(self.world.device, self.recipe["precision"]):
+            total = self.loss(*batch.arguments(self.world.device)).item()
+        self.model.train()
+        return total
+
+    def state(self) -> dict[str, Any]:
+        options = StateDictOptions(full_state_dict=True, cpu_offload=self.world.size > 1)
+        optimizers = [get_optimizer_state_dict(self.model, part, options=options) for part in self.optimizers.parts]
+        weights = self.weights()
+        return {"model": weights, "optimizers": optimizers} if self.world.leads else {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        options = StateDictOptions(full_state_dict=True, strict=False)
+        set_model_state_dict(self.model, state["model"], options=options)
+        for part, saved in zip(self.optimizers.parts, state["optimizers"], strict=True):
+            set_optimizer_state_dict(self.model, part, saved, options=options)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        options = StateDictOptions(full_state_dict=True, cpu_offload=self.world.size > 1)
+        found: dict[str, Any] = get_model_state_dict(self.model, options=options)
+        return {name: tensor for name, tensor in found.items() if name in self.names}
+
+
+def _shard(loss: nn.Module, recipe: Mapping[str, Any]) -> None:
+    """Spread every block's parameters over the processes, and what is left with the whole (FSDP2)."""
+    if recipe["optimizer"]["kind"] == "muon":
+        mend = "use strategy ddp, or optimizer adamw"
+        raise AbovoError("muon needs whole matrices, fsdp spreads them", "engine.strategy", mend)
+    blocks = next(module for module in loss.modules() if isinstance(module, nn.ModuleList))
+    for block in blocks:
+        fully_shard(block)
+    fully_shard(loss)

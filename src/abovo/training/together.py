@@ -1,0 +1,87 @@
+"""Turn a training job into its artifact with all processes of a world: rank 0 produces it, the others help to train."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import nn
+
+from abovo.provenance.manifest import Manifest
+from abovo.provenance.products import Job, Made, produce
+from abovo.training.device import resolve_precision
+from abovo.training.engines import TorchEngine
+from abovo.training.loop import Task, train
+from abovo.training.state import discard_state, open_state
+from abovo.training.world import World
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def produce_together(world: World, job: Job, state: Path, make: Callable[[Path | None], Made | None]) -> None:
+    """Put the job's artifact in place. `make` trains: with rank 0's folder it also exports, with None it only helps.
+
+    Whether there is anything to train, rank 0 knows and the others are told.
+    """
+    if not world.leads:
+        if world.share():
+            make(None)
+        return
+    begun = False
+
+    def lead(folder: Path) -> Made:
+        nonlocal begun
+        begun = True
+        world.share(True)
+        made = make(folder)
+        assert made is not None
+        return made
+
+    produce(job, lead)
+    if not begun:
+        world.share(False)
+    discard_state(state)
+
+
+def recipe_for(world: World, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A training recipe with the precision that the world's device takes."""
+    return {**recipe, "precision": resolve_precision(recipe["precision"], world.device)}
+
+
+def train_model(
+    build: Callable[[], Model],
+    task: Task,
+    world: World,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, Manifest],
+    state: Path,
+    folder: Path | None,
+) -> tuple[Model, list[dict[str, Any]]] | None:
+    """Train what `build` makes with the settings' engine; metrics and timings come into `folder`.
+
+    Returns the trained model and the rows of its metrics on rank 0, None elsewhere.
+    """
+    model = build()
+    strategy = settings["engine"]["strategy"]
+    engine = TorchEngine(model, task.recipe, world, strategy)
+    if folder is None:
+        train(task, engine, world, None)
+        engine.weights()
+        return None
+    # not the engine: checkpoints have one form, so another number of processes may go on from them
+    identity = {
+        "inputs": {name: manifest.digest for name, manifest in inputs.items()},
+        "settings": {key: value for key, value in settings.items() if key != "engine"},
+        "precision": task.recipe["precision"],
+    }
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    with open_state(state, identity, needed_bytes=12 * trained) as opened:
+        train(task, engine, world, opened)
+        rows = opened.rows()
+        for path in (opened.metrics, opened.timings):
+            (folder / path.name).write_bytes(path.read_bytes())
+    weights = engine.weights()
+    if strategy == "fsdp":
+        # this process's model holds a part of each weight; the whole ones go into a new one
+        model = build()
+        model.load_state_dict(weights, strict=False)
+    return model, rows

@@ -1,0 +1,98 @@
+"""Turn the environment that a launcher sets into this process's place among the processes of a training run."""
+
+import ctypes
+import datetime
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from abovo.errors import AbovoError
+from abovo.training.device import prepare_device
+
+PATIENCE = datetime.timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class World:
+    """`rank` of `size` processes; rank 0 leads: it alone writes files and speaks."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def sums(self, values: Sequence[float]) -> list[float]:
+        """Each value summed over all processes, in float64."""
+        if self.size == 1:
+            return list(values)
+        kind = torch.float64 if self.device.type != "mps" else torch.float32
+        tensor = torch.tensor(values, dtype=kind, device=self.device)
+        dist.all_reduce(tensor)
+        return tensor.tolist()
+
+    def share(self, value: Any = None) -> Any:
+        """Rank 0's value, everywhere."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, device=self.device)
+        return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's value, in the order of the ranks."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        return found
+
+    def slice(self, rows: int) -> slice:
+        """This process's part of `rows` rows; the parts differ by one row at most and cover all rows."""
+        return slice(rows * self.rank // self.size, rows * (self.rank + 1) // self.size)
+
+
+@contextmanager
+def open_world(engine: Mapping[str, Any], threads: int) -> Iterator[World]:
+    """Join the other processes of the run, where the engine asks for several.
+
+    Raises AbovoError where the processes that a launcher started are not as many as `engine.processes`.
+    """
+    size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if size != engine["processes"]:
+        mend = f"start it with torchrun --standalone --nproc-per-node {engine['processes']}, as the rule does"
+        raise AbovoError(f"{size} processes were started, the engine wants {engine['processes']}", "engine", mend)
+    device = prepare_device(engine, threads)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    if size == 1 and engine["kind"] == "torch":
+        yield World(0, 1, device)
+        return
+    die_with_the_launcher()
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
+    yield World(rank, size, device)
+    # after an error the others are not there to leave together: the process ends without it
+    dist.destroy_process_group()
+
+
+def die_with_the_launcher() -> None:
+    """Ask the kernel to kill this process when its parent dies.
+
+    torchrun starts its workers in sessions of their own, where no signal to the job's process group reaches them.
+    """
+    if sys.platform == "linux":
+        parent_death_signal = 1
+        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+        if os.getppid() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)

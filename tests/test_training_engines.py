@@ -1,0 +1,109 @@
+"""Several processes train as one does: same losses, exact resume, checkpoints that fit any number of processes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+PROGRAM = Path(__file__).parent / "two_processes.py"
+STEPS = 12
+
+
+def command(processes, *words):
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return [*launcher, str(PROGRAM), *map(str, words)]
+
+
+def run(processes, folder, *words):
+    folder.mkdir(exist_ok=True)
+    return subprocess.run(command(processes, folder, *words), capture_output=True, text=True, check=False, timeout=300)
+
+
+def outcome(folder, strategy):
+    rows = json.loads((folder / f"rows-{strategy}.json").read_text())
+    return rows, torch.load(folder / f"weights-{strategy}.pt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    done = run(1, folder, "none", STEPS)
+    assert done.returncode == 0, done.stderr
+    return outcome(folder, "none")
+
+
+@pytest.fixture(scope="module", params=["ddp", "fsdp"])
+def together(request, tmp_path_factory):
+    """(strategy, rows, weights) of two processes that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("together")
+    done = run(2, folder, request.param, STEPS)
+    assert done.returncode == 0, done.stderr
+    return request.param, *outcome(folder, request.param)
+
+
+def test_two_processes_have_the_losses_and_weights_of_one(alone, together):
+    _, rows, weights = together
+    for own, other in zip(rows, alone[0], strict=True):
+        for key in ("loss", "validation_loss"):
+            if key in own:
+                assert own[key] == pytest.approx(other[key], rel=1e-4)
+    assert weights.keys() == alone[1].keys()
+    assert all(torch.allclose(weights[name], alone[1][name], atol=1e-4) for name in weights)
+
+
+@pytest.mark.slow
+def test_a_killed_process_takes_the_others_along_and_the_run_goes_on_bit_for_bit(together, tmp_path):
+    strategy, rows, weights = together
+    killed = run(2, tmp_path, strategy, STEPS, 7)
+    assert killed.returncode != 0
+    again = run(2, tmp_path, strategy, STEPS)
+    assert again.returncode == 0, again.stderr
+    same_rows, same_weights = outcome(tmp_path, strategy)
+    assert rows == same_rows
+    assert all(torch.equal(weights[name], same_weights[name]) for name in weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "then"), [((2, "fsdp"), (1, "none")), ((1, "none"), (2, "ddp"))])
+def test_a_checkpoint_fits_another_number_of_processes(alone, tmp_path, first, then):
+    killed = run(first[0], tmp_path, first[1], STEPS, 7)
+    assert killed.returncode != 0
+    again = run(then[0], tmp_path, then[1], STEPS)
+    assert again.returncode == 0, again.stderr
+    rows, _ = outcome(tmp_path, then[1])
+    assert rows[-1]["validation_loss"] == pytest.approx(alone[0][-1]["validation_loss"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_workers_die_with_their_launcher(tmp_path):
+    """SIGKILL to torchrun alone: no orphan trains on."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command(2, tmp_path, "ddp", 100_000), env=environment, stderr=subprocess.DEVNULL) as launcher:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("state/step-*")):
+            assert time.monotonic() < deadline and launcher.poll() is None
+            time.sleep(0.1)
+        launcher.kill()
+    deadline = time.monotonic() + 20
+    while workers(tmp_path):
+        assert time.monotonic() < deadline, "a worker outlived its launcher"
+        time.sleep(0.1)
+
+
+def workers(folder):
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (place / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(folder).encode() in words:
+            found.append(place.name)
+    return found
