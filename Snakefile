@@ -12,6 +12,7 @@ wildcard_constraints:
     run="[A-Za-z0-9_.-]+",
     corpus="[A-Za-z0-9_.-]+",
     source="[A-Za-z0-9_.-]+",
+    decontamination="[A-Za-z0-9_.-]+",
     tokenizer="[A-Za-z0-9_.-]+",
     dataset="[A-Za-z0-9_.-]+",
     evaluation="[A-Za-z0-9_.-]+",
@@ -20,6 +21,7 @@ wildcard_constraints:
 
 
 include: "rules/plan.smk"
+include: "rules/decontamination.smk"
 include: "rules/corpus.smk"
 include: "rules/tokenizer.smk"
 include: "rules/packing.smk"

@@ -184,6 +184,18 @@ def sources_of_corpus(wildcards):
     )
 
 
+def decontamination_of_corpus(wildcards):
+    name = corpus(wildcards)["decontaminate"]["against"]
+    return f"results/decontamination/{name}/manifest.json" if name else []
+
+
+def files_of_decontamination(wildcards):
+    name = wildcards.decontamination
+    sets = clear(CONFIGURATION.shared, "decontamination", name)["sets"]
+    paths = [one["paths"] for one in sets.values() if one["type"] == "local"]
+    return [path for own in paths for path in ([own] if isinstance(own, str) else own)]
+
+
 def corpus_of_tokenizer(wildcards):
     name = clear(CONFIGURATION.shared, "tokenizers", wildcards.tokenizer)["corpus"]
     return f"results/corpora/{name}/manifest.json"

@@ -1,6 +1,6 @@
 """Check that the keys of a corpus fit together, which a schema that sees them one by one cannot."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from abovo.errors import AbovoError
@@ -30,3 +30,24 @@ def check_corpus(corpus: Mapping[str, Any], where: str) -> None:
         if not source[key]:
             what = f"a source of type {source['type']} needs `{key}`"
             raise AbovoError(what, f"{where}, key sources.{name}", f"set {key}")
+
+
+def check_tasks(corpus: Mapping[str, Any], sets: Mapping[str, Any], tasks: Iterable[str], where: str) -> None:
+    """Refuse a corpus of public text for a run that is scored on public tasks which it was not cleaned of.
+
+    `sets` are those of the corpus' `decontaminate.against`; text that packages carry is not public web text.
+    """
+    settings = corpus["decontaminate"]
+    if settings["unchecked"] == "allow" or all(source["type"] == "package" for source in corpus["sources"].values()):
+        return
+    covered = {task for one in sets.values() for task in one["tasks"]}
+    missing = [task for task in tasks if task not in covered]
+    if missing:
+        mend = (
+            "name in `against` sets of config/decontamination that list the task, or set unchecked: allow to train on"
+            " text that may hold the answers"
+        )
+        raise AbovoError(
+            f"not decontaminated against {', '.join(missing)}, which its run is scored on",
+            f"{where}, key decontaminate", mend,
+        )  # fmt: skip

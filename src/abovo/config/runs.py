@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from abovo.config.corpora import check_corpus
+from abovo.config.corpora import check_corpus, check_tasks
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
 
@@ -89,10 +89,17 @@ class Configuration:
         run.pop("corpus", None)
         run["name"] = name
         for corpus in corpora_of(run):
-            self.shared("corpora", corpus)
+            self._check_tasks(corpus, run["evaluation"]["tasks"])
         for dataset in run["sft"]["datasets"] if run["sft"] else ():
             self.shared("instruction", dataset)
         return run
+
+    def _check_tasks(self, name: str, tasks: list[str]) -> None:
+        """Tell a run whose corpus may hold the answers to the public tasks that it is scored on."""
+        corpus = self.shared("corpora", name)
+        against = corpus["decontaminate"]["against"]
+        sets = self.shared("decontamination", against)["sets"] if against else {}
+        check_tasks(corpus, sets, tasks, str(self.root / "corpora" / f"{name}.yaml"))
 
     def _part(self, kind: str, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """A part with `values` laid over it; the training recipe that an SFT recipe names stands in its place."""
