@@ -28,8 +28,8 @@ def prose(seed, words):
 def index(tmp_path, root):
     """An index of `rows` (JSON objects) per set name, each set with the columns given."""
 
-    def make(columns=("question", "passage"), ngram=13, **sets):
-        settings = {"ngram": ngram, "sets": {}}
+    def make(columns=("question", "passage"), least=1, **sets):
+        settings = {"ngram": 13, "least_ngrams": least, "least_share": 0.1, "sets": {}}
         for name, rows in sets.items():
             path = tmp_path / f"{name}.jsonl"
             path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -72,6 +72,25 @@ def test_one_word_less_than_an_ngram_is_no_contamination(index):
     assert judge.apply("before " + " ".join(words[20:32]) + " after")[1] is None
 
 
+def test_a_stock_phrase_is_no_passage_but_twenty_words_in_a_row_are(index):
+    rows = passages(4)
+    judge = Decontaminator(index(boolq=rows, least=8), "remove")
+    words = rows[2]["passage"].split()
+    for number in (13, 19, 20, 40):
+        hit = judge.apply("one two " + " ".join(words[5 : 5 + number]) + " three")[1]
+        assert (hit is None) == (number < 20)
+    # Two rows that share a phrase with one document do not add up.
+    other = rows[3]["passage"].split()
+    assert judge.apply(" ".join(words[:18]) + " and " + " ".join(other[:18]))[1] is None
+
+
+def test_a_tenth_of_a_short_row_is_enough(index):
+    row = {"question": "", "passage": prose(3, 32)}
+    judge = Decontaminator(index(piqa=[row], least=8), "remove")
+    words = row["passage"].split()
+    assert judge.apply(" ".join(words[:14]))[1] and judge.apply(" ".join(words[:13]))[1] is None
+
+
 def test_cut_takes_the_lines_in_common_and_leaves_the_others(index):
     rows = [{"question": "short one", "passage": " ".join(prose(7, 60).split())}]
     judge = Decontaminator(index(boolq=rows), "cut")
@@ -97,14 +116,14 @@ def test_lists_and_alternatives_give_one_text_each_and_short_rows_are_counted(in
 
 def test_overlap_counts_rows_once_and_every_set_apart(index, tmp_path):
     one, two = passages(10, 1), passages(20, 2)
-    manifest = index(boolq=one, piqa=two)
+    manifest = index(zpiqa=two, boolq=one)
     judge = Decontaminator(manifest, "remove")
     texts = [one[3]["passage"], one[3]["passage"] + " and more", f"{one[4]['passage']} then {two[19]['passage']}"]
     path = tmp_path / "contaminated.jsonl"
     path.write_text("".join(json.dumps(judge.apply(text)[1]) + "\n" for text in texts))
     found = overlap(manifest, [path])
     assert found["boolq"] == {"documents": 3, "rows_touched": 2, "rows": 10, "share": 0.2}
-    assert found["piqa"] == {"documents": 1, "rows_touched": 1, "rows": 20, "share": 0.05}
+    assert found["zpiqa"] == {"documents": 1, "rows_touched": 1, "rows": 20, "share": 0.05}
 
 
 def test_hashes_depend_on_words_alone_whatever_stretch_they_stand_in():

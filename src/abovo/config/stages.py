@@ -82,7 +82,13 @@ def _draw_loss(configuration: Configuration, names: Mapping[str, str]) -> Settin
 
 
 def _decontamination(configuration: Configuration, names: Mapping[str, str]) -> Settings:
-    return _pick(configuration.shared("decontamination", names["decontamination"]), "ngram", "sets")
+    return _pick(
+        configuration.shared("decontamination", names["decontamination"]),
+        "ngram",
+        "least_ngrams",
+        "least_share",
+        "sets",
+    )
 
 
 STAGES: dict[str, Callable[[Configuration, Mapping[str, str]], Settings]] = {

@@ -1,7 +1,10 @@
 """Turn evaluation sets into an index of their n-grams, and refuse or cut documents that share one with them.
 
 Only the evaluation sets are held in memory (12 bytes per n-gram and a filter in front); the corpus streams past. The
-rule is that of Brown et al. 2020 (arXiv:2005.14165, appendix C): 13 consecutive words in common, normalised.
+unit is that of Brown et al. 2020 (arXiv:2005.14165, appendix C): 13 consecutive words in common, normalised. They
+pass over n-grams that more than ten documents share, which needs the whole corpus at once. Here stock phrases are told
+from passages by their length: a document goes when it holds `least_ngrams` n-grams of one row, or `least_share` of a
+short row's.
 """
 
 import itertools
@@ -16,17 +19,19 @@ import orjson
 from abovo.corpus.ngrams import Words
 from abovo.corpus.rows import open_rows
 from abovo.errors import AbovoError
-from abovo.provenance.manifest import Manifest
+from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
 
 SCHEMA = "abovo/decontamination/1"
 # Bits of the filter per n-gram, and the most bits that it may have (16 MB).
 FILTER_BITS, MOST_FILTER_BITS = 32, 27
+# How much makes a passage; the manifest repeats it.
+RULE = ("ngram", "least_ngrams", "least_share")
 Hit = dict[str, Any]
 
 
 def index_evaluation_sets(settings: Mapping[str, Any], output: Path, script: Path) -> Manifest:
-    """Write the index of the evaluation sets in `settings`: `ngram` (words) and `sets`.
+    """Write the index of the evaluation sets in `settings`: `ngram` (words), the least in common, and `sets`.
 
     A row of a set is the text of its `columns`, one after the other; a list (of endings, of options) and A|B give one
     text for each of their elements. Rows with fewer words than an n-gram has cannot be found; they are counted as too
@@ -59,7 +64,8 @@ def index_evaluation_sets(settings: Mapping[str, Any], output: Path, script: Pat
         order = np.lexsort((rows, both))
         both[order].astype("<u8").tofile(folder / "hashes.bin")
         rows[order].astype("<u4").tofile(folder / "rows.bin")
-        return Made({"rows": first, "ngrams": int(both.size)}, {"ngram": settings["ngram"], "sets": sets})
+        rule = {key: settings[key] for key in RULE}
+        return Made({"rows": first, "ngrams": int(both.size)}, {**rule, "sets": sets})
 
     return produce(Job(output, SCHEMA, {}, {**settings, "revisions": revisions}, script), make)
 
@@ -89,9 +95,11 @@ class Decontaminator:
     def __init__(self, manifest: Manifest, action: str) -> None:
         self.size: int = manifest["ngram"]
         self.act = ACTIONS[action]
-        self.action, self.sets = action, manifest["sets"]
+        self.action, self.sets = action, dict(sorted(manifest["sets"].items(), key=lambda one: one[1]["first_row"]))
         self.hashes = np.fromfile(manifest.file("hashes.bin"), "<u8")
         self.rows = np.fromfile(manifest.file("rows.bin"), "<u4")
+        held = np.bincount(self.rows, minlength=manifest["counts"]["rows"])
+        self.needed = np.clip(np.ceil(held * manifest["least_share"]), 1, manifest["least_ngrams"])
         self.names = np.array(list(self.sets))
         self.first_rows = np.array([one["first_row"] for one in self.sets.values()], np.uint32)
         bits = min(MOST_FILTER_BITS, max(16, int(self.hashes.size * FILTER_BITS).bit_length()))
@@ -103,11 +111,14 @@ class Decontaminator:
     def apply(self, text: str) -> tuple[str, Hit | None]:
         """The text and None where it shares nothing; else what is left of it ("" where removed) and what was found."""
         words = Words(text)
-        firsts = self._found(words.hashes(self.size))
+        hashes = words.hashes(self.size)
+        firsts = self._found(hashes)
+        if not firsts.size:
+            return text, None
+        firsts, rows = self._passages(firsts, hashes[firsts])
         if not firsts.size:
             return text, None
         left = self.act(text, words, firsts, self.size)
-        rows = self._rows(np.unique(words.hashes(self.size)[firsts]))
         sets = self.names[np.searchsorted(self.first_rows, rows, "right") - 1]
         touched = {str(name): (rows[sets == name] - self.sets[name]["first_row"]).tolist() for name in np.unique(sets)}
         hit = {
@@ -128,10 +139,16 @@ class Decontaminator:
         at = np.minimum(np.searchsorted(self.hashes, asked), self.hashes.size - 1)
         return maybe[self.hashes[at] == asked]
 
-    def _rows(self, hashes: np.ndarray) -> np.ndarray:
-        """Numbers of the rows, over all sets, that hold one of the hashes."""
-        begins, ends = (np.searchsorted(self.hashes, hashes, side) for side in ("left", "right"))
-        return np.unique(np.concatenate([self.rows[i:j] for i, j in zip(begins, ends, strict=True)]))
+    def _passages(self, firsts: np.ndarray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of n-grams in common those that belong to rows with enough of them, and the numbers of these rows."""
+        different, which = np.unique(hashes, return_inverse=True)
+        begins, ends = (np.searchsorted(self.hashes, different, side) for side in ("left", "right"))
+        rows = np.concatenate([self.rows[i:j] for i, j in zip(begins, ends, strict=True)])
+        numbers, counts = np.unique(rows, return_counts=True)
+        enough = numbers[counts >= self.needed[numbers]]
+        taken = np.isin(rows, enough)
+        owners = np.repeat(np.arange(different.size), ends - begins)
+        return firsts[np.isin(which, owners[taken])], enough
 
 
 def _bit(places: np.ndarray) -> np.ndarray:
@@ -180,3 +197,16 @@ def overlap(index: Manifest, lists: Iterable[Path]) -> dict[str, dict[str, Any]]
         }
         for name, one in sets.items()
     }
+
+
+def open_decontaminator(
+    corpus: Mapping[str, Any], path: Path | None
+) -> tuple[Decontaminator | None, dict[str, Manifest]]:
+    """What judges the documents of a corpus, None where it names no evaluation sets, and the manifest that it uses."""
+    settings = corpus["decontaminate"]
+    if settings["against"] is None:
+        return None, {}
+    if path is None:
+        raise AbovoError(f"is kept apart from {settings['against']}", "corpus", "give its --decontamination")
+    index = read_manifest(path, SCHEMA)
+    return Decontaminator(index, settings["action"]), {"decontamination": index}
