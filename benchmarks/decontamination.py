@@ -52,7 +52,8 @@ def main() -> None:
         documents = [clean(text, "prose")[0] for path in options.input for text in texts(path)]
         documents = [text for text in documents if len(text) >= 200]
         draw = random.Random(options.seed)
-        chosen = dict(zip(draw.sample(range(len(documents)), options.planted), draw.sample(rows, options.planted)))
+        places = draw.sample(range(len(documents)), options.planted)
+        chosen = dict(zip(places, draw.sample(rows, options.planted), strict=True))
         before, after, removed, found = Path(folder) / "before", Path(folder) / "after", [], 0
         size, started = 0, time.process_time()
         with before.open("w") as file, after.open("w") as rest:
@@ -76,9 +77,7 @@ def main() -> None:
         print(f"documents                 {len(documents):,}, {size / 1e6:.1f} MB")
         print(f"index                     {index['counts']['ngrams']:,} n-grams of {index['counts']['rows']:,} rows")
         print(f"planted and found         {found} of {options.planted}")
-        print(
-            f"others that share 13 words {len(removed)} of {clean_documents:,} ({len(removed) / clean_documents:.3%})"
-        )
+        print(f"others removed            {len(removed)} of {clean_documents:,} ({len(removed) / clean_documents:.3%})")
         print(f"speed                     {size / 1e6 / spent:.1f} MB per CPU-second")
         earlier, later = overlap(index, [before]), overlap(index, [after])
         print(f"{'set':<14}{'rows':>8}{'in corpus before':>18}{'after':>8}")

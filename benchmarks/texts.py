@@ -48,14 +48,10 @@ def synthetic(size: float, seed: int) -> Iterator[tuple[str, str]]:
     draw = np.random.default_rng(seed)
     for number in itertools.count():
         picked = words[np.searchsorted(bounds, draw.integers(0, bounds[-1], draw.integers(150, 900)), "right")]
-        text = ".\n\n".join(
-            ". ".join(
-                " ".join(picked[at : at + 17]).capitalize() for at in range(first, min(first + 85, len(picked)), 17)
-            )
-            for first in range(0, len(picked), 85)
-        )
-        yield f"synthetic#{number:09d}", text + "."
-        size -= len(text) + 1
+        sentences = [" ".join(picked[at : at + 17]).capitalize() + "." for at in range(0, len(picked), 17)]
+        text = "\n\n".join(" ".join(sentences[at : at + 5]) for at in range(0, len(sentences), 5))
+        yield f"synthetic#{number:09d}", text
+        size -= len(text)
         if size <= 0:
             return
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from abovo.config.corpora import check_tasks
-from abovo.corpus.decontaminate import Decontaminator, index_evaluation_sets, overlap
+from abovo.corpus.decontaminate import Decontaminator, collect, index_evaluation_sets, open_decontaminator, overlap
 from abovo.corpus.ngrams import LONGEST_WORD, WORDS_AT_ONCE, Words
 from abovo.errors import AbovoError
 
@@ -163,3 +163,19 @@ def test_a_run_scored_on_a_task_that_its_corpus_was_not_cleaned_of_is_told_so():
     check_tasks(corpus(), sets, ["boolq"], "x.yaml")
     check_tasks(corpus(unchecked="allow"), {}, ["piqa"], "x.yaml")
     check_tasks(corpus("package"), {}, ["piqa"], "x.yaml")
+
+
+def test_a_corpus_opens_its_own_judge_and_collects_what_all_parts_found(index, tmp_path):
+    rows = passages(5)
+    manifest = index(boolq=rows)
+    wanted = {"decontaminate": {"against": "x", "action": "remove"}}
+    assert open_decontaminator({"decontaminate": {"against": None, "action": "cut"}}, None) == (None, {})
+    with pytest.raises(AbovoError, match="give its --decontamination"):
+        open_decontaminator(wanted, None)
+    judge, inputs = open_decontaminator(wanted, manifest.path)
+    assert inputs["decontamination"].digest == manifest.digest
+    parts = [tmp_path / "0", tmp_path / "1"]
+    for path, row in zip(parts, rows, strict=False):
+        path.write_text(json.dumps(judge.apply(row["passage"])[1]) + "\n")
+    assert collect(manifest, parts, tmp_path / "all")["boolq"]["rows_touched"] == 2
+    assert (tmp_path / "all").read_text() == "".join(path.read_text() for path in parts)

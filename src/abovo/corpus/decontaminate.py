@@ -8,6 +8,7 @@ short row's.
 """
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,15 @@ def _cut(text: str, words: Words, firsts: np.ndarray, size: int) -> str:
 
 # What becomes of a document that shares n-grams with an evaluation set.
 ACTIONS: dict[str, Callable[[str, Words, np.ndarray, int], str]] = {"remove": _remove, "cut": _cut}
+
+
+def collect(index: Manifest, lists: Iterable[Path], target: Path) -> dict[str, dict[str, Any]]:
+    """Put the lists of refused and cut documents of all parts into one file and return the overlap with each set."""
+    with target.open("wb") as whole:
+        for path in lists:
+            with path.open("rb") as file:
+                shutil.copyfileobj(file, whole)
+    return overlap(index, [target])
 
 
 def overlap(index: Manifest, lists: Iterable[Path]) -> dict[str, dict[str, Any]]:
