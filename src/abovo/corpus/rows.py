@@ -103,10 +103,10 @@ def _parquet(path: Path) -> Iterator[Any]:
 
 
 def _open_hub(source: Mapping[str, Any]) -> Records:
-    from abovo.corpus.hub import open_dataset
+    from abovo.corpus.hub import dataset_commit
 
     settings = {"config": None, "split": "train", "revision": "main", "column": "", **source}
-    revision, _, _ = open_dataset(settings)
+    revision = dataset_commit(settings)
 
     def read() -> Iterator[Record]:
         import datasets
