@@ -177,11 +177,25 @@ def files_of_source(wildcards):
 
 
 def sources_of_corpus(wildcards):
+    """The manifests of all parts of all sources, in the configuration's order."""
+    return [
+        f"results/corpora/{wildcards.corpus}/sources/{name}/{part}/manifest.json"
+        for name, source in corpus(wildcards)["sources"].items()
+        for part in range(source["parts"])
+    ]
+
+
+def duplicates_of_corpus(wildcards):
     return expand(
-        "results/corpora/{corpus}/sources/{source}/manifest.json",
+        "results/corpora/{corpus}/duplicates/{job}/manifest.json",
         corpus=wildcards.corpus,
-        source=corpus(wildcards)["sources"],
+        job=range(corpus(wildcards)["deduplication"]["jobs"]),
     )
+
+
+def memory_of_deduplication(wildcards):
+    """What comparing documents may take, and the libraries and shards of the job (MB)."""
+    return int(corpus(wildcards)["deduplication"]["memory_mb"]) + 500
 
 
 def decontamination_of_corpus(wildcards):

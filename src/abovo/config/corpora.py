@@ -25,6 +25,10 @@ def check_corpus(corpus: Mapping[str, Any], where: str) -> None:
     high = corpus["max_characters"]
     if high is not None and high < corpus["min_characters"]:
         raise AbovoError("is less than min_characters", f"{where}, key max_characters", "raise it")
+    near = corpus["deduplication"]["near"]
+    if near and near["permutations"] % near["bands"]:
+        what = f"{near['permutations']} permutations cannot be cut into {near['bands']} equal bands"
+        raise AbovoError(what, f"{where}, key deduplication.near", "make permutations a multiple of bands")
     for name, source in sources.items():
         key = {"package": "packages", "local": "paths", "huggingface": "dataset"}[source["type"]]
         if not source[key]:

@@ -1,18 +1,20 @@
 """Turn text as it was found into text that a tokenizer gives back unchanged, with its paragraphs and lines kept.
 
 `prose` loses runs of blanks inside its lines; `code` keeps every blank, since columns and indentation mean something.
+What goes beyond that (mojibake, addresses, runs of marks, the frame of Project Gutenberg) is a source's `cleaning`.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 # SentencePiece writes a blank as U+2581, so the character itself cannot survive it; it looks like a low line.
 BLANK_MARK, REPLACEMENT = "\u2581", "_"
 
 # Every line end that is not a newline, and the characters that go without a trace. All of this is done by whole-text
 # operations on bytes and strings, which are several times faster than one regular expression.
-_ODD_ENDS = ("\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029")
+_RARE_ENDS = ("\x85", "\u2028", "\u2029")
 _CONTROL_BYTES = bytes({*range(0x20), 0x7F} - {0x09, 0x0A})
 _LATIN_CONTROLS = re.compile("[\x80-\x9f]")
 _BYTE_ORDER_MARK = "\ufeff"
@@ -21,12 +23,13 @@ _TRAILING = re.compile(r"[ \t]+(?=\n)")
 _GAPS = re.compile(r"\n{4,}")
 
 
-def clean(text: str, kind: str) -> tuple[str, int]:
+def clean(text: str, kind: str, cleaning: Mapping[str, Any] | None = None) -> tuple[str, int]:
     """The cleaned text and how many U+2581 were replaced. Cleaning twice gives what cleaning once gives."""
-    for end in _ODD_ENDS:
-        if end in text:
-            text = text.replace(end, "\n")
     text = _without_controls(text)
+    if cleaning:
+        for name, step in STEPS.items():
+            if cleaning[name]:
+                text = step(text, cleaning[name])
     replaced = text.count(BLANK_MARK)
     if replaced:
         text = text.replace(BLANK_MARK, REPLACEMENT)
@@ -41,7 +44,13 @@ def clean(text: str, kind: str) -> tuple[str, int]:
 
 
 def _without_controls(text: str) -> str:
-    """Without control characters, lone surrogates and byte order marks; newlines and tabs stay."""
+    """Newlines as the only line ends, without control characters, lone surrogates and byte order marks."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    plain = text.isascii()
+    for end in ("\v", "\f") if plain else ("\v", "\f", *_RARE_ENDS):
+        if end in text:
+            text = text.replace(end, "\n")
     try:
         data = text.encode()
     except UnicodeEncodeError:
@@ -50,6 +59,8 @@ def _without_controls(text: str) -> str:
     bare = data.translate(None, _CONTROL_BYTES)
     if len(bare) != len(data):
         text = bare.decode()
+    if plain:
+        return text
     if b"\xc2" in bare:
         text = _LATIN_CONTROLS.sub("", text)
     return text.replace(_BYTE_ORDER_MARK, "")
@@ -64,3 +75,75 @@ def _code(text: str) -> str:
 
 
 KINDS: dict[str, Callable[[str], str]] = {"prose": _prose, "code": _code}
+
+# What a source's `cleaning` asks for. Each step looks for a sign of its work first, since most texts show none.
+
+# UTF-8 that was read as Latin-1 or Windows-1252: its first bytes, as the letters that they turned into.
+_MOJIBAKE = re.compile("[ÂÃâðÐÑåæçèé][\u0080-\u00bf\u0152-\u02dc\u2013-\u2122]")
+
+
+def _repair(text: str, _: bool) -> str:
+    """ftfy's repair of wrong encodings alone: quotes, ligatures and guillemets stay what they are."""
+    if text.isascii() or not _MOJIBAKE.search(text):
+        return text
+    import ftfy
+
+    return _without_controls(ftfy.fix_encoding(text))
+
+
+_START = re.compile(r"^.*?\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK[^\n]*\n", re.DOTALL | re.IGNORECASE)
+_SMALL_PRINT = re.compile(r"^.*?\*END\*? ?THE SMALL PRINT![^\n]*\n", re.DOTALL)
+_END = re.compile(
+    r"\n[^\n]*\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG EBOOK.*$|\nEnd of (?:the |this )?Project Gutenberg.*$",
+    re.DOTALL | re.IGNORECASE,
+)
+_CREDITS = re.compile(r"\A\s*(?:(?:E-text prepared|Produced|Transcribed|This etext was)[^\n]*\n(?:[^\n]+\n)*\s*)")
+
+
+def _gutenberg(text: str, _: bool) -> str:
+    """The book without Project Gutenberg's header and licence."""
+    if "gutenberg" not in text[:20_000].lower() and "gutenberg" not in text[-40_000:].lower():
+        return text
+    body = _START.sub("", text, count=1)
+    if len(body) == len(text):
+        body = _SMALL_PRINT.sub("", text, count=1)
+    return _CREDITS.sub("", _END.sub("", body, count=1).lstrip("\n"), count=1)
+
+
+_URL = re.compile(r"(?:https?|ftp)://[^\s<>\"'\])}]*|(?<![\w.@/])www\.[^\s<>\"'\])}]+")
+
+
+def _urls(text: str, _: bool) -> str:
+    return _URL.sub("", text) if "://" in text or "www." in text else text
+
+
+_EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+
+
+def _emails(text: str, _: bool) -> str:
+    return _EMAIL.sub("", text) if "@" in text else text
+
+
+_MARKS = "!?.,;:*#~=_-+<>|^$%&/\\"
+_TO_FIRST = bytes.maketrans(_MARKS.encode(), _MARKS[0].encode() * len(_MARKS))
+
+
+def _mark_runs(text: str, longest: int) -> str:
+    """At most `longest` times the same mark in a row."""
+    # Looking once for a run of any marks is ten times faster than looking for runs of each.
+    if _MARKS[0].encode() * (longest + 1) not in text.encode().translate(_TO_FIRST):
+        return text
+    for mark in _MARKS:
+        if mark * (longest + 1) in text:
+            text = re.sub(f"{re.escape(mark)}{{{longest + 1},}}", (mark * longest).replace("\\", "\\\\"), text)
+    return text
+
+
+# key of `cleaning` -> (text, its value) -> text; a value of false, 0 or null leaves the step out
+STEPS: dict[str, Callable[[str, Any], str]] = {
+    "repair_encoding": _repair,
+    "strip_gutenberg": _gutenberg,
+    "remove_urls": _urls,
+    "remove_emails": _emails,
+    "longest_mark_run": _mark_runs,
+}
