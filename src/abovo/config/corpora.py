@@ -1,6 +1,7 @@
 """Check that the keys of a corpus fit together, which a schema that sees them one by one cannot."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from abovo.errors import AbovoError
@@ -34,6 +35,16 @@ def check_corpus(corpus: Mapping[str, Any], where: str) -> None:
         if not source[key]:
             what = f"a source of type {source['type']} needs `{key}`"
             raise AbovoError(what, f"{where}, key sources.{name}", f"set {key}")
+
+
+def rooted(part: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """A corpus or a group of evaluation sets with its `folder` put before the paths of its local `group`."""
+    folder, sources = part["folder"], {}
+    for name, source in part[group].items():
+        given = [source["paths"]] if isinstance(source["paths"], str) else source["paths"]
+        paths = [(Path(folder) / path).as_posix() for path in given] if folder else source["paths"]
+        sources[name] = {**source, "paths": paths}
+    return {key: value for key, value in {**part, group: sources}.items() if key != "folder"}
 
 
 def check_tasks(corpus: Mapping[str, Any], sets: Mapping[str, Any], tasks: Iterable[str], where: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from abovo.config.corpora import check_corpus, check_tasks
+from abovo.config.corpora import check_corpus, check_tasks, rooted
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
 
@@ -20,7 +20,9 @@ from abovo.errors import AbovoError
 OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "engine": "engines"}
 # Parts that make artifacts under their own name, shared by runs; those in groups are named after the group.
 SHARED_PARTS = {"tokenizer": "tokenizers", "corpus": "corpora", "evaluation": "evaluation"}
-SHARED_GROUPS = ("corpora", "instruction")
+SHARED_GROUPS = ("corpora", "instruction", "decontamination")
+# Kinds whose files may lie in a folder that the machine decides.
+ROOTED = {"corpora": "sources", "decontamination": "sets"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Configuration:
         part = load(kind, name, self.root, self.overrides.shared.get((kind, name)))
         if kind == "corpora":
             check_corpus(part, str(self.root / kind / f"{name}.yaml"))
-        return part
+        return rooted(part, ROOTED[kind]) if kind in ROOTED else part
 
     @functools.cache  # noqa: B019
     def run(self, name: str) -> dict[str, Any]:
