@@ -13,10 +13,11 @@ from abovo.config.corpora import check_corpus
 from abovo.corpus.arrange import write_shards
 from abovo.corpus.budget import source_budget
 from abovo.corpus.choose import Share, SharedDocuments, choose
+from abovo.corpus.decontaminate import collect
 from abovo.corpus.duplicates import shared_documents
 from abovo.corpus.examine import Decontaminates, TokenCounter
 from abovo.corpus.keys import Part, blocks, parts_of
-from abovo.corpus.read import NOTHING_MEND, merged_counts, nothing_left, read_settings, write_part
+from abovo.corpus.read import NOTHING_MEND, SHARED, merged_counts, nothing_left, read_settings, write_part
 from abovo.corpus.sources import open_source
 from abovo.corpus.split import are_validation
 from abovo.errors import AbovoError
@@ -60,8 +61,12 @@ def assemble_corpus(
                 what = nothing_left(counts["read"], counts["rejected"])
                 raise AbovoError(what, f"source {share.name}", NOTHING_MEND)
         shards = write_shards(shares, corpus["shard_mb"], folder)
+        contamination = None
+        if "decontamination" in inputs:
+            lists = [part.manifest.path.parent / SHARED for share in shares for part in share.parts]
+            contamination = collect(inputs["decontamination"], lists, folder / SHARED)
         shutil.rmtree(folder / ".more", ignore_errors=True)
-        return _describe(corpus, plan, shares, shards)
+        return _describe(corpus, plan, shares, shards, contamination)
 
     settings = {**corpus, "sources": {name: _without_parts(one) for name, one in corpus["sources"].items()}}
     settings["deduplication"] = {key: corpus["deduplication"][key] for key in ("near",)}
@@ -126,7 +131,10 @@ def _extend(share: Share, number: int, read_on: ReadOn, folder: Path, rounds: in
     share.parts.append(Part(number, share.name, manifest, share.parts[0].bands_per_document))
 
 
-def _describe(corpus: Mapping[str, Any], plan: Manifest, shares: Sequence[Share], shards: int) -> Made:
+def _describe(
+    corpus: Mapping[str, Any], plan: Manifest, shares: Sequence[Share], shards: int,
+    contamination: dict[str, dict[str, Any]] | None,
+) -> Made:  # fmt: skip
     sources: dict[str, dict[str, Any]] = {}
     shortfalls, about = {}, {}
     for share in shares:
@@ -159,6 +167,7 @@ def _describe(corpus: Mapping[str, Any], plan: Manifest, shares: Sequence[Share]
         "tokens_counted_with": corpus["count_with"] or f"{corpus['bytes_per_token']:g} bytes per token",
         "sources": about,
         "shortfalls": shortfalls,
+        "contamination": contamination,
         "planned": {**planned, "sources": {name: plan["sources"][name]["tokens"] for name in sources}},
         "actual_over_planned": {
             key: round(totals[key] / value, 4) if value else None for key, value in planned.items()
