@@ -37,6 +37,7 @@ def read(order: dict) -> dict:
     import tenacity  # noqa: F401
 
     from abovo.corpus import retry
+    from abovo.corpus.rows import open_rows
     from abovo.corpus.sources import open_source
     from abovo.errors import AbovoError
 
@@ -47,6 +48,9 @@ def read(order: dict) -> dict:
     started, before = time.monotonic(), memory("VmRSS")
     digest, number, faults = hashlib.sha256(), 0, {}
     try:
+        if order.get("rows"):
+            rows = list(open_rows(order["settings"]).read())
+            return {"rows": [row["text"] for row in rows]}
         source = open_source(order["settings"], order.get("planned"))
         for unit in source.units[: order.get("units")]:
             found = source.read(unit, order.get("start", 0))

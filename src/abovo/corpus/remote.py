@@ -7,6 +7,7 @@ it broke, and a server that ignores ranges is read from the start up to the plac
 
 import io
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ log = logging.getLogger("abovo")
 BUSY = (408, 425, 429)
 # So many bytes must arrive within a source's `timeout`, or the connection is made anew; within `give_up`, or it ends.
 LITTLE = 1 << 16
+# The longest body that is taken whole in place of a range (bytes).
+SMALL = 64_000_000
+RANGE, SAID = re.compile(r"bytes=(\d+)-(\d*)"), re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 BROKEN = (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError)
 
 
@@ -44,14 +48,31 @@ class PatientClient(httpx2.Client):
         def whole() -> httpx2.Response:
             response = self.attempt(request, **options)
             try:
-                response.read()
+                return self._whole(request, response)
             except BROKEN as error:
                 raise Again(f"{type(error).__name__}: {error}") from None
             finally:
                 response.close()
-            return response
 
         return self.patience.call(whole)
+
+    def _whole(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+        """The answer with all of its body; one to a request for a range holds that range and nothing else."""
+        asked = RANGE.fullmatch(request.headers.get("range", ""))
+        if asked and request.method == "GET" and response.status_code == 200:
+            if int(response.headers.get("content-length", 0)) > SMALL:
+                mend = "use a server that knows them, or copy the data set and read it as a source of type local"
+                raise AbovoError("the server ignores ranges", self.patience.where, mend)
+            data = response.read()[int(asked[1]) : int(asked[2]) + 1 if asked[2] else None]
+            return httpx2.Response(206, content=data, request=request, history=response.history)
+        data = response.read()
+        if asked and response.status_code == 206:
+            said = SAID.fullmatch(response.headers.get("content-range", ""))
+            if not said or said[1] != asked[1] or len(data) != int(said[2]) + 1 - int(said[1]):
+                raise Again("the answer does not hold the bytes asked for")
+            if asked[2] and int(said[2]) < min(int(asked[2]), int(said[3]) - 1):
+                raise Again(f"bytes up to {said[2]} came, those up to {asked[2]} were asked for")
+        return response
 
     def attempt(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send once; raises Again where the connection fails or the server is busy."""
@@ -230,16 +251,14 @@ class HubFile(io.RawIOBase):
             return 0, end
         if response.status_code != 206:
             raise self._changed(f"the hub answers with status {response.status_code}")
-        unit, _, said = response.headers.get("content-range", "").partition(" ")
-        span, _, total = said.partition("/")
-        a, _, b = span.partition("-")
-        if unit != "bytes" or not (a.isdigit() and b.isdigit()):
+        said = SAID.fullmatch(response.headers.get("content-range", ""))
+        if not said:
             raise Again("the answer does not say which bytes it holds")
-        if total.isdigit() and int(total) != self.address.bytes:
-            raise self._changed(f"the hub has {total} bytes, {self.address.bytes} were planned")
-        if int(a) != self.place or int(b) < int(a):
-            raise Again(f"bytes {span} came in place of those from {self.place}")
-        return self.place, min(end, int(b) + 1)
+        if int(said[3]) != self.address.bytes:
+            raise self._changed(f"the hub has {said[3]} bytes, {self.address.bytes} were planned")
+        if int(said[1]) != self.place or int(said[2]) < self.place:
+            raise Again(f"bytes {said[1]}-{said[2]} came in place of those from {self.place}")
+        return self.place, min(end, int(said[2]) + 1)
 
     def _error(self, what: str, mend: str) -> AbovoError:
         return AbovoError(what, f"{self.patience.where}, file {self.address.name}", mend)

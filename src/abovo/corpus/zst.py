@@ -6,7 +6,7 @@ small reader of the format (RFC 8878) on their way, which knows whether a frame 
 
 import io
 from collections.abc import Generator
-from typing import IO
+from typing import IO, Any
 
 import zstandard
 
@@ -66,5 +66,6 @@ class _Whole:
 
 def zstd_lines(file: IO[bytes]) -> io.BufferedReader:
     """A buffered reader over the plain bytes of one frame or several, to be read line by line."""
-    reader = zstandard.ZstdDecompressor().stream_reader(_Whole(file), read_size=CHUNK, read_across_frames=True)
+    whole: Any = _Whole(file)
+    reader = zstandard.ZstdDecompressor().stream_reader(whole, read_size=CHUNK, read_across_frames=True)
     return io.BufferedReader(reader, 1 << 18)  # type: ignore[type-var]
