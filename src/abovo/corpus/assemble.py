@@ -56,14 +56,14 @@ def assemble_corpus(
         shares = _shares(corpus, ordered)
         _choose(shares, duplicates, corpus, read_on, folder)
         for share in shares:
-            if not share.documents:
-                counts = merged_counts([part.manifest for part in share.parts])
+            counts = merged_counts([part.manifest for part in share.parts])
+            if not counts["documents"]:
                 what = nothing_left(counts["read"], counts["rejected"])
                 raise AbovoError(what, f"source {share.name}", NOTHING_MEND)
         shards = write_shards(shares, corpus["shard_mb"], folder)
         contamination = None
         if "decontamination" in inputs:
-            lists = [part.manifest.path.parent / SHARED for share in shares for part in share.parts]
+            lists = [(share.name, part.manifest.path.parent / SHARED) for share in shares for part in share.parts]
             contamination = collect(inputs["decontamination"], lists, folder / SHARED)
         shutil.rmtree(folder / ".more", ignore_errors=True)
         return _describe(corpus, plan, shares, shards, contamination)

@@ -8,7 +8,6 @@ short row's.
 """
 
 import itertools
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -175,12 +174,14 @@ def _cut(text: str, words: Words, firsts: np.ndarray, size: int) -> str:
 ACTIONS: dict[str, Callable[[str, Words, np.ndarray, int], str]] = {"remove": _remove, "cut": _cut}
 
 
-def collect(index: Manifest, lists: Iterable[Path], target: Path) -> dict[str, dict[str, Any]]:
-    """Put the lists of refused and cut documents of all parts into one file and return the overlap with each set."""
+def collect(index: Manifest, lists: Iterable[tuple[str, Path]], target: Path) -> dict[str, dict[str, Any]]:
+    """Put the lists of refused and cut documents of all parts, (source, list), into one file that names the source of
+    each, and return the overlap with each set."""
     with target.open("wb") as whole:
-        for path in lists:
+        for source, path in lists:
             with path.open("rb") as file:
-                shutil.copyfileobj(file, whole)
+                for line in file:
+                    whole.write(orjson.dumps({"source": source, **orjson.loads(line)}) + b"\n")
     return overlap(index, [target])
 
 
