@@ -65,8 +65,9 @@ def assemble_corpus(
         if "decontamination" in inputs:
             lists = [(share.name, part.manifest.path.parent / SHARED) for share in shares for part in share.parts]
             contamination = collect(inputs["decontamination"], lists, folder / SHARED)
+        made = _describe(corpus, plan, shares, shards, contamination)
         shutil.rmtree(folder / ".more", ignore_errors=True)
-        return _describe(corpus, plan, shares, shards, contamination)
+        return made
 
     settings = {**corpus, "sources": {name: _without_parts(one) for name, one in corpus["sources"].items()}}
     settings["deduplication"] = {key: corpus["deduplication"][key] for key in ("near",)}

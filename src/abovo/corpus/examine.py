@@ -16,7 +16,7 @@ from abovo.corpus.minhash import bands_of
 from abovo.corpus.words import Words, words_of
 
 # Records, and characters, that are looked at at once.
-BATCH, BATCH_CHARACTERS = 1024, 1 << 19
+BATCH, BATCH_CHARACTERS = 1024, 1 << 18
 # Texts -> tokens of each, the end-of-document token included.
 TokenCounter = Callable[[Sequence[str]], list[int]]
 

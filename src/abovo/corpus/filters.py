@@ -70,15 +70,24 @@ def _stop_words(document: Figures, limits: Thresholds) -> bool:
     return wanted <= 0
 
 
+_BULLETS = ("•", "-", "*", "‣", "◦", "·", "–")
+
+
 def _line_marks(document: Figures, limits: Thresholds) -> bool:
-    lines = _lines(document.text)
-    bullets = sum(line.lstrip().startswith(("•", "-", "*", "‣", "◦", "·", "–")) for line in lines)
-    ellipses = sum(line.endswith(("...", "…")) for line in lines)
-    return bullets <= limits["max_bullet_lines"] * len(lines) and ellipses <= limits["max_ellipsis_lines"] * len(lines)
+    text = document.text
+    bullets = ellipses = 0
+    # Most texts show at a glance that no line begins or ends with a mark.
+    if text.startswith((*_BULLETS, " ")) or "\n " in text or any(f"\n{bullet}" in text for bullet in _BULLETS):
+        bullets = sum(line.lstrip().startswith(_BULLETS) for line in _lines(text))
+    if "..." in text or "…" in text:
+        ellipses = sum(line.endswith(("...", "…")) for line in _lines(text))
+    number = len(_lines(text)) if bullets or ellipses else 0
+    return bullets <= limits["max_bullet_lines"] * number and ellipses <= limits["max_ellipsis_lines"] * number
 
 
 def _lines(text: str) -> list[str]:
-    return [line for line in text.split("\n") if line.strip()]
+    """The lines that hold something; cleaning has left no blanks alone on one."""
+    return list(filter(None, text.split("\n")))
 
 
 def _repeated_lines(document: Figures, limits: Thresholds) -> bool:
@@ -145,7 +154,7 @@ def figures(texts: Sequence[str], words: Words, language: str, limits: Threshold
     owners = (keys[np.concatenate(([0], new))] >> np.uint64(48)).astype(np.int64) if len(keys) else new
     different = np.bincount(owners, minlength=len(texts)) / least
     inside = np.bincount(words.owner, words.lengths, len(texts))
-    suspect = _suspects(words, inside)
+    frequent, copied = _suspects(words, inside)
     found = []
     for number, text in enumerate(texts):
         count = int(counts[number])
@@ -153,8 +162,12 @@ def figures(texts: Sequence[str], words: Words, language: str, limits: Threshold
         length = inside[number] / max(count, 1)
         if not text.isascii():
             length *= len(text) / max(1, len(text.encode()))
-        repeats = bool(suspect[number]) and repeats_words(words, number, limits)
-        found.append(Figures(text, language, count, length, float(different[number]), float(letters[number]), repeats))
+        repeats = (frequent[number] and _frequent_run(words, number, limits["max_top_ngrams"])) or (
+            copied[number] and _copied_runs(words, number, limits["max_repeated_ngrams"])
+        )
+        found.append(
+            Figures(text, language, count, length, float(different[number]), float(letters[number]), bool(repeats))
+        )
     return found
 
 
@@ -163,14 +176,15 @@ def figures(texts: Sequence[str], words: Words, language: str, limits: Threshold
 _FIVES, _TWOS = 0.1, 0.08
 
 
-def _suspects(words: Words, inside: np.ndarray) -> np.ndarray:
-    """Which texts have to be looked at closely for repeated runs of words; `inside` is the text in words (bytes)."""
-    suspect, least = np.zeros(len(inside), bool), np.maximum(inside, 1)
+def _suspects(words: Words, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which texts have to be looked at closely for one frequent run of words, and which for copies of long runs;
+    `inside` is the text in words (bytes)."""
+    frequent, least = np.zeros(len(inside), bool), np.maximum(inside, 1)
     owners, counts, lengths = _repeated(words, 5)
-    suspect |= np.bincount(owners, (counts - 1) * lengths, len(inside)) >= _FIVES * least
+    copied = np.bincount(owners, (counts - 1) * lengths, len(inside)) >= _FIVES * least
     owners, counts, lengths = _repeated(words, 2)
-    suspect[owners[counts * lengths >= _TWOS * least[owners]]] = True
-    return suspect
+    frequent[owners[counts * lengths >= _TWOS * least[owners]]] = True
+    return frequent, copied
 
 
 def _repeated(words: Words, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -188,25 +202,35 @@ def _repeated(words: Words, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return (kinds >> np.uint64(52)).astype(np.int64), counts[often], (kinds & np.uint64(4095)).astype(np.int64)
 
 
-def repeats_words(words: Words, text: int, limits: Thresholds) -> bool:
-    """Whether the most frequent run of 2 to 4 words, or all later copies of runs of 5 to 10, are too much of a text."""
+def _frequent_run(words: Words, text: int, limits: Sequence[float]) -> bool:
+    """Whether the most frequent run of 2, 3 or 4 words is too much of a text."""
     hashes, lengths = words.hashes[words.of(text)], words.lengths[words.of(text)]
-    whole = max(1, int(lengths.sum()))
     sums = np.concatenate(([0], np.cumsum(lengths)))
-    for size, limit in zip((2, 3, 4), limits["max_top_ngrams"], strict=True):
+    for size, limit in zip((2, 3, 4), limits, strict=True):
         grams = rolled(hashes, size)
         if len(grams):
             _, first, counts = np.unique(grams, return_index=True, return_counts=True)
             length = (sums[first + size] - sums[first]) * counts
-            if length[counts > 1].max(initial=0) > limit * whole:
+            if length[counts > 1].max(initial=0) > limit * sums[-1]:
                 return True
-    for size, limit in zip(range(5, 11), limits["max_repeated_ngrams"], strict=True):
+    return False
+
+
+def _copied_runs(words: Words, text: int, limits: Sequence[float]) -> bool:
+    """Whether all later copies of runs of 5, 6, ... 10 words are too much of a text."""
+    hashes, lengths = words.hashes[words.of(text)], words.lengths[words.of(text)]
+    whole = int(lengths.sum())
+    for size, limit in zip(range(5, 11), limits, strict=True):
         grams = rolled(hashes, size)
         again = np.ones(len(grams), bool)
         again[np.unique(grams, return_index=True)[1]] = False
         covered = np.zeros(len(hashes), bool)
         for shift in range(size if again.any() else 0):
             covered[shift : shift + len(again)] |= again
-        if lengths[covered].sum() > limit * whole:
+        copied = lengths[covered].sum()
+        if copied > limit * whole:
             return True
+        # Copies of longer runs lie within those of shorter ones.
+        if copied <= min(limits) * whole:
+            return False
     return False

@@ -20,7 +20,7 @@ from abovo.corpus.examine import BATCH_CHARACTERS, Decontaminates, Examined, Exa
 from abovo.corpus.filters import chosen
 from abovo.corpus.keys import DOCUMENTS, KEY, KeyWriter
 from abovo.corpus.parts import part_records
-from abovo.corpus.shards import Document, compressed
+from abovo.corpus.shards import FAST_LEVEL, Document, compressed
 from abovo.corpus.sources import Source, open_source, ordered_units
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest
@@ -164,7 +164,7 @@ class _Writer:
         self.tally, self.started = Tally(), time.monotonic()
 
     def __enter__(self) -> "_Writer":
-        self.packed = compressed(self.folder / DOCUMENTS)
+        self.packed = compressed(self.folder / DOCUMENTS, FAST_LEVEL)
         self.file: IO[bytes] = self.packed.__enter__()
         self.keys = KeyWriter(self.folder, self.settings["near"]["bands"] if self.settings["near"] else 0)
         self.shared: IO[bytes] | None = None

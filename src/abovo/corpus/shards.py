@@ -18,6 +18,8 @@ from abovo.provenance.manifest import Manifest
 
 # Level and thread count are part of the bytes, so they are the same on every machine.
 LEVEL = 3
+# For files that are read once by the next job.
+FAST_LEVEL = 1
 Split = Literal["train", "val"]
 
 
@@ -39,10 +41,10 @@ class Document:
 
 
 @contextmanager
-def compressed(path: Path) -> Iterator[IO[bytes]]:
+def compressed(path: Path, level: int = LEVEL) -> Iterator[IO[bytes]]:
     """A zstd file to write to; its bytes depend on nothing but what is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as raw, zstandard.ZstdCompressor(level=LEVEL, threads=0).stream_writer(raw) as packed:
+    with path.open("wb") as raw, zstandard.ZstdCompressor(level=level, threads=0).stream_writer(raw) as packed:
         buffered = io.BufferedWriter(packed, 1 << 18)  # type: ignore[type-var]
         yield buffered
         buffered.flush()

@@ -6,7 +6,7 @@ text takes about as long as splitting a tenth of it into Python strings.
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,6 +30,7 @@ class Words:
     alphabetic: np.ndarray
     owner: np.ndarray
     first: np.ndarray
+    known: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     @property
     def counts(self) -> np.ndarray:
@@ -43,17 +44,19 @@ class Words:
         number = len(self.hashes) - size + 1
         if number <= 0:
             return np.zeros(0, _U64), np.zeros(0, np.int64)
-        inside = np.flatnonzero(self.owner[:number] == self.owner[size - 1 :])
-        return rolled(self.hashes, size)[inside], inside
+        if size not in self.known:
+            inside = np.flatnonzero(self.owner[:number] == self.owner[size - 1 :])
+            self.known[size] = rolled(self.hashes, size)[inside], inside
+        return self.known[size]
 
 
 def rolled(hashes: np.ndarray, size: int) -> np.ndarray:
-    """One hash for each run of `size` hashes."""
+    """One hash for each run of `size` hashes, which are random enough for a sum of odd multiples of them to be."""
     number = len(hashes) - size + 1
     total = np.zeros(max(number, 0), _U64)
     for place in range(size if number > 0 else 0):
         total += hashes[place : place + number] * _U64(pow(_BASE, 2 * place + 1, 1 << 64))
-    return mixed(total)
+    return total
 
 
 def mixed(values: np.ndarray) -> np.ndarray:

@@ -116,11 +116,10 @@ def _write(corpus: Manifest, tokenizer: Tokenizer, length: int, folder: Path) ->
     return {"train": tallies["train"].counts(train), "val": tallies["val"].counts(val)}
 
 
-def _encoded(corpus: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[Place, Document, list[int]]]:
+def _encoded(corpus: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[Place, Document, np.ndarray]]:
     """Documents with their place in the corpus, their ids and EOS, in the corpus' order."""
-    documents = numbered_documents(corpus)
+    documents, end = numbered_documents(corpus), np.uint32(EOS)
     while batch := list(itertools.islice(documents, BATCH)):
-        encoded = tokenizer.encode_batch([document.text for _, document in batch])
+        encoded = tokenizer.encode_arrays([document.text for _, document in batch])
         for (place, document), ids in zip(batch, encoded, strict=True):
-            ids.append(EOS)
-            yield place, document, ids
+            yield place, document, np.append(ids, end)
