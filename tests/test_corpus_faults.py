@@ -180,7 +180,10 @@ print(json.dumps([found, resident("VmHWM") - before]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is told by /proc")
-@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.txt"])
+@pytest.mark.parametrize(
+    "name",
+    ["a.jsonl", "a.jsonl.zst", *(pytest.param(name, marks=pytest.mark.slow) for name in ("a.jsonl.gz", "a.txt"))],
+)
 def test_a_line_of_200_mb_is_refused_in_bounded_memory(tmp_path, name):
     path, ends = tmp_path / name, [b"first\n", b"third\n"]
     if "jsonl" in name:

@@ -5,6 +5,7 @@ range asked for, of a file of the planned length, commit and content; a connecti
 it broke, and a server that ignores ranges is read from the start up to the place.
 """
 
+import functools
 import io
 import logging
 import re
@@ -29,6 +30,12 @@ RANGE, SAID = re.compile(r"bytes=(\d+)-(\d*)"), re.compile(r"bytes (\d+)-(\d+)/(
 BROKEN = (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError)
 
 
+@functools.cache
+def _certificates() -> Any:
+    """The certificates that servers are checked with; clients share them, since loading them takes a while."""
+    return httpx2.create_ssl_context()
+
+
 class PatientClient(httpx2.Client):
     """An HTTP client that tries again, for everything that the libraries ask the hub for about data sets.
 
@@ -37,7 +44,7 @@ class PatientClient(httpx2.Client):
     """
 
     def __init__(self, patience: Patience, endpoint: str, **options: Any) -> None:
-        super().__init__(follow_redirects=True, timeout=patience.timeout, **options)
+        super().__init__(verify=_certificates(), follow_redirects=True, timeout=patience.timeout, **options)
         self.patience = patience
         self.needed = (f"{endpoint}/api/datasets/", f"{endpoint}/datasets/")
 
