@@ -11,7 +11,7 @@ from abovo.config.corpora import check_tasks
 from abovo.corpus.assemble import assemble_corpus
 from abovo.corpus.decontaminate import Decontaminator, collect, index_evaluation_sets, open_decontaminator, overlap
 from abovo.corpus.duplicates import find_duplicates
-from abovo.corpus.ngrams import LONGEST_WORD, WORDS_AT_ONCE, Words
+from abovo.corpus.ngrams import LONGEST_WORD, WORDS_AT_ONCE, PlainWords
 from abovo.corpus.plan import plan_corpus
 from abovo.corpus.read import read_source
 from abovo.corpus.shards import read_documents
@@ -135,13 +135,15 @@ def test_overlap_counts_rows_once_and_every_set_apart(index, tmp_path):
 
 def test_hashes_depend_on_words_alone_whatever_stretch_they_stand_in():
     words = random.Random(5).choices(WORDS, k=2 * WORDS_AT_ONCE + 40)
-    whole = Words(" ".join(words)).hashes(13)
-    assert np.array_equal(whole[WORDS_AT_ONCE - 5 :], Words(",  ".join(words[WORDS_AT_ONCE - 5 :]).title()).hashes(13))
+    whole = PlainWords(" ".join(words)).hashes(13)
+    assert np.array_equal(
+        whole[WORDS_AT_ONCE - 5 :], PlainWords(",  ".join(words[WORDS_AT_ONCE - 5 :]).title()).hashes(13)
+    )
     assert np.unique(whole).size == whole.size
 
 
 def test_an_endless_word_keeps_the_memory_and_the_lines_right():
-    words = Words("a\n" + "x" * 100_000 + "\nb c d\ne")
+    words = PlainWords("a\n" + "x" * 100_000 + "\nb c d\ne")
     assert words.bytes.size < 2 * LONGEST_WORD and words.hashes(2).size == 5
     assert [part.tolist() for part in words.lines(np.array([2, 4]), 2)] == [[2, 2], [2, 3]]
 

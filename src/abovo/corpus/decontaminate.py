@@ -16,7 +16,7 @@ from unicodedata import normalize
 import numpy as np
 import orjson
 
-from abovo.corpus.ngrams import Words
+from abovo.corpus.ngrams import PlainWords
 from abovo.corpus.rows import open_rows
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest, read_manifest
@@ -46,7 +46,7 @@ def index_evaluation_sets(settings: Mapping[str, Any], output: Path, script: Pat
             found = short = row = 0
             for row, texts in enumerate(_texts(opened[name].read(), name, source["columns"]), 1):
                 own = np.unique(
-                    np.concatenate([Words(normalize("NFC", text)).hashes(settings["ngram"]) for text in texts])
+                    np.concatenate([PlainWords(normalize("NFC", text)).hashes(settings["ngram"]) for text in texts])
                 )
                 short += not own.size
                 found += own.size
@@ -110,7 +110,7 @@ class Decontaminator:
 
     def apply(self, text: str) -> tuple[str, Hit | None]:
         """The text and None where it shares nothing; else what is left of it ("" where removed) and what was found."""
-        words = Words(text)
+        words = PlainWords(text)
         hashes = words.hashes(self.size)
         firsts = self._found(hashes)
         if not firsts.size:
@@ -155,11 +155,11 @@ def _bit(places: np.ndarray) -> np.ndarray:
     return np.left_shift(np.uint8(1), (places & np.uint64(7)).astype(np.uint8))
 
 
-def _remove(text: str, words: Words, firsts: np.ndarray, size: int) -> str:
+def _remove(text: str, words: PlainWords, firsts: np.ndarray, size: int) -> str:
     return ""
 
 
-def _cut(text: str, words: Words, firsts: np.ndarray, size: int) -> str:
+def _cut(text: str, words: PlainWords, firsts: np.ndarray, size: int) -> str:
     """The text without the lines that an n-gram in common touches: its paragraphs, in most corpora."""
     lines = text.split("\n")
     hit = np.zeros(len(lines) + 1, np.int64)
@@ -171,7 +171,7 @@ def _cut(text: str, words: Words, firsts: np.ndarray, size: int) -> str:
 
 
 # What becomes of a document that shares n-grams with an evaluation set.
-ACTIONS: dict[str, Callable[[str, Words, np.ndarray, int], str]] = {"remove": _remove, "cut": _cut}
+ACTIONS: dict[str, Callable[[str, PlainWords, np.ndarray, int], str]] = {"remove": _remove, "cut": _cut}
 
 
 def collect(index: Manifest, lists: Iterable[tuple[str, Path]], target: Path) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ _TABLE = bytes(
 )
 
 
-class Words:
+class PlainWords:
     """The words of a text: `bytes` holds them with one blank after each; word i is bytes[starts[i]:ends[i]]."""
 
     def __init__(self, text: str) -> None:
