@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from corpus_jobs import resolved
+from hub_server import Hub
 
 ROOT = Path(__file__).resolve().parents[2]
 # Runs a script and kills its process at the n-th call that makes something last, or never; tells how many there were.
@@ -68,15 +69,16 @@ STAGES = sorted({job.stage for job in JOBS})
 
 @dataclass(frozen=True)
 class World:
-    """A corpus' folder and the settings of its jobs."""
+    """A corpus' folder, the settings of its jobs and what their environment has besides."""
 
     folder: Path
     settings: str
+    variables: tuple[tuple[str, str], ...] = ()
 
     def run(self, job: Job, kill_at: int = 0) -> subprocess.CompletedProcess:
         self.folder.mkdir(exist_ok=True)
         command = [sys.executable, "-c", KILLER, str(kill_at), *job.command(self.settings)]
-        env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **dict(self.variables)}
         return subprocess.run(
             command, cwd=self.folder, env=env, capture_output=True, text=True, check=False, timeout=100
         )
@@ -189,6 +191,35 @@ def test_a_stage_killed_five_times_at_random_is_followed_by_the_same_bytes(tmp_p
     for rest in (job, *after):
         world.finish(rest)
     assert world.declared() == expected
+
+
+@pytest.mark.slow
+def test_a_corpus_from_a_hub_that_fails_while_its_jobs_are_killed_has_the_same_bytes(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    texts = [
+        f"{number} {number**9} words of a letter, long enough to be kept here as they are" for number in range(800)
+    ]
+    pyarrow.parquet.write_table(pyarrow.table({"text": texts}), tmp_path / "train.parquet", row_group_size=100)
+    source = {"type": "huggingface", "dataset": "people/letters", "parts": 2, "licence": "CC0", "language": "en"}
+    corpus = {"description": "", "bytes_per_token": 3.0, "min_characters": 10, "sources": {"letters": source}}
+    settings, declared = json.dumps(resolved(corpus)), []
+    with Hub() as hub:
+        hub.publish("people/letters", {"train.parquet": (tmp_path / "train.parquet").read_bytes()})
+        for name in ("undisturbed", "disturbed"):
+            variables = (("HF_ENDPOINT", hub.url), ("HF_HOME", str(tmp_path / name / "home")))
+            world = World(tmp_path / name, settings, variables)
+            for job in JOBS:
+                if name == "disturbed" and job.stage in ("plan_corpus", "read_source"):
+                    hub.faults.clear()
+                    hub.fault("status", first=True)
+                    hub.fault("cut", match="parquet", after=500, every=3)
+                    assert world.run(job, 12).returncode in (0, -signal.SIGKILL)
+                world.finish(job)
+            shutil.rmtree(tmp_path / name / "home", ignore_errors=True)
+            declared.append(world.declared())
+    assert declared[0] == declared[1] and "manifest.json" in declared[0]
 
 
 @pytest.mark.parametrize("how", ["altered", pytest.param("cut short", marks=pytest.mark.slow)])
