@@ -11,7 +11,7 @@ from typing import IO
 
 from abovo.console.progress import Progress
 from abovo.corpus.choose import Share
-from abovo.corpus.keys import DOCUMENTS, Part, blocks
+from abovo.corpus.keys import DOCUMENTS, Part
 from abovo.corpus.shards import read_lines, write_lines
 
 # Files that documents are dealt out to at a time; where there are more shards, each is dealt out again.
@@ -59,16 +59,17 @@ def _file(groups: Sequence[tuple[int, int]], shard: int) -> int:
 
 def _chosen(share: Share, part: Part) -> Iterator[tuple[int, bytes]]:
     """(place in the corpus, spooled line) of the documents of a part that the corpus keeps."""
-    kept, keys = share.kept[part.number], part.keys()
+    kept = share.kept[part.number]
     if not kept.any():
         return
     end = share.end if share.take == "spread" else None
     expected = part.manifest["outputs"].get(DOCUMENTS, {}).get("sha256")
     lines = read_lines(part.manifest.path.parent / DOCUMENTS, expected, part.manifest.path)
-    for block in blocks(len(keys)):
-        own = keys[block]
+    for first, own in part.key_records():
         columns = [own[name].tolist() for name in ("place", "high", "low")]
-        for chosen, line, place, high, low in zip(kept[block].tolist(), lines, *columns, strict=False):
+        for chosen, line, place, high, low in zip(
+            kept[first : first + len(own)].tolist(), lines, *columns, strict=False
+        ):
             if chosen:
                 if end is not None:
                     place = place * _RANGE // end

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from abovo.config.corpora import check_corpus
 from abovo.corpus.arrange import write_shards
 from abovo.corpus.budget import source_budget
@@ -16,7 +14,7 @@ from abovo.corpus.choose import Share, SharedDocuments, choose
 from abovo.corpus.decontaminate import collect
 from abovo.corpus.duplicates import shared_documents
 from abovo.corpus.examine import Decontaminates, TokenCounter
-from abovo.corpus.keys import Part, blocks, parts_of
+from abovo.corpus.keys import Part, parts_of
 from abovo.corpus.read import NOTHING_MEND, SHARED, merged_counts, nothing_left, read_settings, write_part
 from abovo.corpus.sources import open_source
 from abovo.corpus.split import are_validation
@@ -180,10 +178,10 @@ def _describe(
 def _validation(share: Share, validation_share: float) -> dict[str, int]:
     documents = tokens = 0
     for part in share.parts:
-        keys, kept = part.keys(), share.kept[part.number]
-        for block in blocks(len(keys)):
-            own = keys[block][kept[block]]
-            held_out = are_validation(np.array(own["high"]), validation_share)
+        kept = share.kept[part.number]
+        for first, keys in part.key_records():
+            own = keys[kept[first : first + len(keys)]]
+            held_out = are_validation(own["high"], validation_share)
             documents += int(held_out.sum())
-            tokens += int(own["tokens"][held_out].sum(dtype=np.int64))
+            tokens += sum(own["tokens"][held_out].tolist())
     return {"validation_documents": documents, "validation_tokens": tokens}

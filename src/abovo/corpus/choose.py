@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from abovo.corpus.duplicates import SHARED
-from abovo.corpus.keys import Part, blocks
+from abovo.corpus.keys import Part
 
 # Memory that one document takes while its range of the order is looked at, a generous estimate (bytes).
-_WORKING = 160
+_WORKING = 400
 _SAMPLE = 1 << 16
 
 
@@ -80,11 +80,10 @@ class SharedDocuments:
         for folder, groups in zip(self.folders, self.groups, strict=True):
             path = folder / "shared" / f"{source}.bin"
             if path.is_file() and path.stat().st_size:
-                records = np.memmap(path, SHARED, "r")
-                for block in blocks(len(records)):
-                    found = np.array(records[block])
-                    found["group"] += np.uint32(first)
-                    yield found
+                with path.open("rb") as file:
+                    while len(found := np.fromfile(file, SHARED, 1 << 18)):
+                        found["group"] += np.uint32(first)
+                        yield found
             first += groups
 
 
@@ -188,7 +187,8 @@ def _limits(share: Share, documents: int, number: int) -> list[int]:
     if number == 1:
         return []
     step = max(1, documents // _SAMPLE)
-    sample = np.sort(np.concatenate([share.order(part.keys()[::step]) for part in share.parts]))
+    blocks_of_keys = (keys for part in share.parts for _, keys in part.key_records())
+    sample = np.sort(np.concatenate([share.order(keys)[::step] for keys in blocks_of_keys]))
     return sorted({int(sample[len(sample) * cut // number]) for cut in range(1, number)} - {0})
 
 
@@ -196,15 +196,13 @@ def _pick(share: Share, part: Part, low: int, high: int) -> tuple[np.ndarray, ..
     """(part and index, order, position, tokens, bytes) of a part's documents with low <= order < high."""
     bounds = [limit for limit in (part.below, share.unread) if limit is not None]
     columns: list[list[np.ndarray]] = [[], [], [], [], []]
-    keys = part.keys()
-    for block in blocks(len(keys)):
-        own = keys[block]
+    for first, own in part.key_records():
         order = share.order(own)
         inside = (order >= np.uint64(low)) & (order <= np.uint64(high - 1))
         for bound in bounds:
             inside &= own["position"] < np.uint64(bound)
         index = np.flatnonzero(inside)
-        code = np.uint64(part.number << 32) | (index + block.start).astype(np.uint64)
+        code = np.uint64(part.number << 32) | (index + first).astype(np.uint64)
         found = own[index]
         for column, values in zip(
             columns, (code, share.order(found), found["position"], found["tokens"], found["bytes"]), strict=True

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from abovo.console.progress import Progress
-from abovo.corpus.keys import Part, blocks, parts_of
+from abovo.corpus.keys import Part, parts_of
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
@@ -78,23 +78,25 @@ def shared_documents(
 
 
 def _exact(part: Part) -> Iterator[np.ndarray]:
-    keys = part.keys()
-    for block in blocks(len(keys)):
-        records = np.empty(block.stop - block.start, _EXACT)
-        records["hash"], records["check"] = keys["high"][block], keys["low"][block]
-        records["part"], records["index"] = part.number, np.arange(block.start, block.stop)
+    for first, keys in part.key_records():
+        records = np.empty(len(keys), _EXACT)
+        records["hash"], records["check"] = keys["high"], keys["low"]
+        records["part"], records["index"] = part.number, np.arange(first, first + len(keys))
         yield records
 
 
 def _near(part: Part) -> Iterator[np.ndarray]:
     if not part.bands_per_document:
         return
-    bands = part.bands()
-    for block in blocks(len(bands)):
-        index = np.arange(block.start, block.stop)
+    for first, bands in part.band_records():
+        index = np.arange(first, first + len(bands))
         for band in range(part.bands_per_document):
             records = np.empty(len(index), _NEAR)
-            records["hash"], records["part"], records["index"] = bands[block, band], part.number, index
+            records["hash"], records["part"], records["index"] = (
+                bands.reshape(len(index), -1)[:, band],
+                part.number,
+                index,
+            )
             yield records
 
 

@@ -4,7 +4,6 @@ keys.bin holds one record per document in the order of documents.jsonl.zst, band
 that deduplication and budgets never touch the text.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ KEY = np.dtype(
 )
 DOCUMENTS, KEYS, BANDS = "documents.jsonl.zst", "keys.bin", "bands.bin"
 # Records that are looked at at once.
-BLOCK = 1 << 18
+BLOCK = 1 << 16
 
 
 class KeyWriter:
@@ -64,24 +63,29 @@ class Part:
         """The first position that was not read; None when the part was read to its end."""
         return self.manifest["until"]
 
-    def keys(self) -> np.ndarray:
-        return self._open(KEYS, KEY, (self.documents,))
+    def key_records(self) -> Iterator[tuple[int, np.ndarray]]:
+        """(number of the first document, records) block by block."""
+        return self._blocks(KEYS, KEY, 1)
 
-    def bands(self) -> np.ndarray:
-        return self._open(BANDS, np.dtype("<u8"), (self.documents, self.bands_per_document))
+    def band_records(self) -> Iterator[tuple[int, np.ndarray]]:
+        """(number of the first document, uint64 [documents, bands]) block by block."""
+        return self._blocks(BANDS, np.dtype("<u8"), self.bands_per_document)
 
     def verify(self) -> None:
         """Check the records against the manifest, once for all that will be done with them."""
         for name in (KEYS, BANDS) if self.bands_per_document else (KEYS,):
             self.manifest.file(name)
 
-    def _open(self, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    def _blocks(self, name: str, dtype: np.dtype, columns: int) -> Iterator[tuple[int, np.ndarray]]:
+        # Not mapped into memory: pages of a map count as memory of the process.
         path = self.manifest.path.parent / name
-        expected = math.prod(shape) * dtype.itemsize
-        if not path.is_file() or path.stat().st_size != expected:
+        if not path.is_file() or path.stat().st_size != self.documents * columns * dtype.itemsize:
             mend = f"remove {self.manifest.path} and make it again"
             raise AbovoError(f"does not hold the records of {self.documents} documents", path, mend)
-        return np.memmap(path, dtype, "r", shape=shape) if expected else np.zeros(shape, dtype)
+        with path.open("rb") as file:
+            for block in blocks(self.documents):
+                records = np.fromfile(file, dtype, (block.stop - block.start) * columns)
+                yield block.start, records if columns == 1 else records.reshape(-1, columns)
 
 
 def parts_of(sources: Mapping[str, Sequence[Manifest]], bands: int) -> list[Part]:
