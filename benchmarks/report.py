@@ -17,7 +17,10 @@ def print_table(mb: float, speed: dict[str, float], result: dict[str, Any]) -> N
             continue
         asked = f"{ASKED[name]:>8}" if name in ASKED else " " * 8
         print(f"{name:44}{value:>10.2f}{asked}{whole / value:>8.2f}")
-    print("\nPeak memory above the imports (MB), asked: at most 100, 500 MB like 50 MB")
+    print(
+        "\nPeak memory above the imports (MB), asked: at most 100, the same for 500 MB as for 50 MB; the comparison of"
+    )
+    print("documents (duplicates) at most its memory_mb, 512")
     for name, value in speed.items():
         if name.startswith("memory"):
             print(f"{name:44}{value:>10.1f}")
