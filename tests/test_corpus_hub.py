@@ -247,6 +247,7 @@ def test_a_planned_revision_that_the_hub_does_not_have_any_more_is_told(hub, rea
         ({"kind": "status"}, {"give_up": 0.3}, "the hub has failed for"),
         ({"kind": "status", "match": DATA}, {"give_up": 0.3}, "(status 503); start again later, or raise"),
         ({"kind": "status", "status": 429, "headers": {"Retry-After": "900"}}, {}, "asks to wait 900 s"),
+        ({"kind": "status", "status": 429, "headers": {"RateLimit": '"api";r=0;t=700'}}, {}, "asks to wait 700 s"),
         ({"kind": "silent", "match": DATA, "after": 10, "seconds": 9}, {"give_up": 0.5, "timeout": 0.2}, "failed for"),
         (
             {"kind": "drip", "match": DATA, "after": 40, "seconds": 0.05},

@@ -99,9 +99,12 @@ class PatientClient(httpx2.Client):
 
 
 def _asked_to_wait(headers: Mapping[str, str]) -> float:
-    """Seconds of a Retry-After header; 0 where there is none, or a date."""
+    """Seconds that a busy server asks for, by a Retry-After header or the hub's own (`"api";r=0;t=55`); else 0."""
     value = headers.get("retry-after", "")
-    return float(value) if value.isdigit() else 0.0
+    if not value.isdigit():
+        left = re.search(r"r=0;\s*t=(\d+)", headers.get("ratelimit", ""))
+        value = left[1] if left else "0"
+    return float(value)
 
 
 @dataclass(frozen=True)
