@@ -213,7 +213,7 @@ def test_a_corpus_from_a_hub_that_fails_while_its_jobs_are_killed_has_the_same_b
             for job in JOBS:
                 if name == "disturbed" and job.stage in ("plan_corpus", "read_source"):
                     hub.faults.clear()
-                    hub.fault("status", first=True)
+                    hub.fault("status", every=4)
                     hub.fault("cut", match="parquet", after=500, every=3)
                     assert world.run(job, 12).returncode in (0, -signal.SIGKILL)
                 world.finish(job)
@@ -268,7 +268,7 @@ def test_a_full_disk_is_told_and_the_work_goes_on_after_space_is_made(small_disk
             assert "no space left on the device" in lines[-1] and "make space and start again" in lines[-1], lines
             assert not (world.folder / job.output).exists()
             failed += 1
-            size += 400
+            size += 700
             subprocess.run(["mount", "-o", f"remount,size={size}k", str(small_disk)], check=True)
     assert failed >= 2
     assert world.declared() == undisturbed[0].declared()
