@@ -12,14 +12,18 @@ wildcard_constraints:
     run="[A-Za-z0-9_.-]+",
     corpus="[A-Za-z0-9_.-]+",
     source="[A-Za-z0-9_.-]+",
+    decontamination="[A-Za-z0-9_.-]+",
     tokenizer="[A-Za-z0-9_.-]+",
     dataset="[A-Za-z0-9_.-]+",
     evaluation="[A-Za-z0-9_.-]+",
+    part=r"\d+",
+    job=r"\d+",
     sequence_length=r"\d+",
     stage="pretrain|sft",
 
 
 include: "rules/plan.smk"
+include: "rules/decontamination.smk"
 include: "rules/corpus.smk"
 include: "rules/tokenizer.smk"
 include: "rules/packing.smk"

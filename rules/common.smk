@@ -183,11 +183,37 @@ def files_of_source(wildcards):
 
 
 def sources_of_corpus(wildcards):
+    """The manifests of all parts of all sources, in the configuration's order."""
+    return [
+        f"results/corpora/{wildcards.corpus}/sources/{name}/{part}/manifest.json"
+        for name, source in corpus(wildcards)["sources"].items()
+        for part in range(source["parts"])
+    ]
+
+
+def duplicates_of_corpus(wildcards):
     return expand(
-        "results/corpora/{corpus}/sources/{source}/manifest.json",
+        "results/corpora/{corpus}/duplicates/{job}/manifest.json",
         corpus=wildcards.corpus,
-        source=corpus(wildcards)["sources"],
+        job=range(corpus(wildcards)["deduplication"]["jobs"]),
     )
+
+
+def memory_of_deduplication(wildcards):
+    """What comparing documents may take, and the libraries and shards of the job (MB)."""
+    return int(corpus(wildcards)["deduplication"]["memory_mb"]) + 500
+
+
+def decontamination_of_corpus(wildcards):
+    name = corpus(wildcards)["decontaminate"]["against"]
+    return f"results/decontamination/{name}/manifest.json" if name else []
+
+
+def files_of_decontamination(wildcards):
+    name = wildcards.decontamination
+    sets = clear(CONFIGURATION.shared, "decontamination", name)["sets"]
+    paths = [one["paths"] for one in sets.values() if one["type"] == "local"]
+    return [path for own in paths for path in ([own] if isinstance(own, str) else own)]
 
 
 def corpus_of_tokenizer(wildcards):

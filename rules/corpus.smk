@@ -23,18 +23,19 @@ rule plan_corpus:
         " --tokenizer {input.tokenizer} --output {output.plan} --log {log}"
 
 
-# Reads one source at its planned revision: cleaned, filtered, counted documents.
+# Reads one part of a source at its planned revision: cleaned, filtered, counted documents with their hashes.
 rule read_source:
     input:
         plan="results/corpora/{corpus}/plan.json",
         tokenizer=counting_tokenizer_of_corpus,
+        decontamination=decontamination_of_corpus,
         files=files_of_source,
     output:
-        manifest="results/corpora/{corpus}/sources/{source}/manifest.json",
+        manifest="results/corpora/{corpus}/sources/{source}/{part}/manifest.json",
     log:
-        "results/logs/corpora/{corpus}/sources/{source}.log",
+        "results/logs/corpora/{corpus}/sources/{source}/{part}.log",
     benchmark:
-        "results/benchmarks/corpora/{corpus}/sources/{source}.jsonl"
+        "results/benchmarks/corpora/{corpus}/sources/{source}/{part}.jsonl"
     conda:
         "../envs/data.yaml"
     threads: 1
@@ -45,15 +46,44 @@ rule read_source:
         settings=settings_for("corpus"),
         code=code("read_source"),
     shell:
-        "exec python workflow/scripts/read_source.py --settings {params.settings:q} --source {wildcards.source}"
-        " --plan {input.plan} --tokenizer {input.tokenizer} --output {output.manifest} --log {log}"
+        "exec python workflow/scripts/read_source.py --settings {params.settings:q}"
+        " --source {wildcards.source} --part {wildcards.part} --plan {input.plan}"
+        " --tokenizer {input.tokenizer} --decontamination {input.decontamination}"
+        " --output {output.manifest} --log {log}"
 
 
-# Makes one corpus of all sources: exact duplicates out, budget kept, order fixed, shards written.
+# Finds the documents of all sources that are equal or alike, for one range of their hashes.
+rule find_duplicates:
+    input:
+        sources=sources_of_corpus,
+    output:
+        manifest="results/corpora/{corpus}/duplicates/{job}/manifest.json",
+    log:
+        "results/logs/corpora/{corpus}/duplicates/{job}.log",
+    benchmark:
+        "results/benchmarks/corpora/{corpus}/duplicates/{job}.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_of_deduplication,
+        runtime="12h",
+    params:
+        settings=settings_for("corpus"),
+        code=code("find_duplicates"),
+    shell:
+        "exec python workflow/scripts/find_duplicates.py --settings {params.settings:q} --job {wildcards.job}"
+        " --sources {input.sources} --output {output.manifest} --log {log}"
+
+
+# Makes one corpus of all sources: duplicates out, budgets kept, order fixed, shards written.
 rule assemble_corpus:
     input:
         plan="results/corpora/{corpus}/plan.json",
+        tokenizer=counting_tokenizer_of_corpus,
+        decontamination=decontamination_of_corpus,
         sources=sources_of_corpus,
+        duplicates=duplicates_of_corpus,
     output:
         manifest="results/corpora/{corpus}/manifest.json",
     log:
@@ -64,11 +94,12 @@ rule assemble_corpus:
         "../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory_of_deduplication,
         runtime="12h",
     params:
         settings=settings_for("corpus"),
         code=code("assemble_corpus"),
     shell:
         "exec python workflow/scripts/assemble_corpus.py --settings {params.settings:q}"
-        " --plan {input.plan} --sources {input.sources} --output {output.manifest} --log {log}"
+        " --plan {input.plan} --tokenizer {input.tokenizer} --decontamination {input.decontamination}"
+        " --sources {input.sources} --duplicates {input.duplicates} --output {output.manifest} --log {log}"

@@ -23,7 +23,7 @@ SETTINGS = {
 def _documents(source: str, reader: str, package: str, kind: str, number: int) -> Iterator[Document]:
     opened = open_source({"type": "package", "reader": reader, "packages": [package]})
     found = (item for unit in opened.units[::7] for item in opened.read(unit))
-    for name, text in itertools.islice(found, number):
+    for name, text, _ in itertools.islice(found, number):
         if text and len(text) > 300:
             yield Document(name, clean(text, kind)[0], source, len(text) // 3)
 

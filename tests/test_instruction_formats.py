@@ -7,10 +7,10 @@ import pytest
 import small_world as world
 import zstandard
 
+from abovo.corpus.rows import open_rows
 from abovo.errors import AbovoError
 from abovo.instruction.formats import FORMATS
 from abovo.instruction.prepare import prepare_instruction
-from abovo.instruction.records import open_records
 from abovo.packing.bins import open_bin
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import PAD
@@ -92,7 +92,7 @@ def test_local_files_of_every_kind_give_the_same_records(tmp_path):
     (tmp_path / "a.jsonl.zst").write_bytes(zstandard.compress(lines))
     (tmp_path / "a.json").write_text(json.dumps(rows))
     for path in tmp_path.iterdir():
-        assert list(open_records({"type": "local", "paths": str(path)}).read()) == rows
+        assert list(open_rows({"type": "local", "paths": str(path)}).read()) == rows
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ def test_unreadable_file_is_named(tmp_path, name, content, error):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(AbovoError, match=error):
-        list(open_records({"type": "local", "paths": str(tmp_path / name)}).read())
+        list(open_rows({"type": "local", "paths": str(tmp_path / name)}).read())
 
 
 def test_unknown_source_type_is_named():
     with pytest.raises(AbovoError, match="no source type 'ftp'; use one of local, huggingface"):
-        open_records({"type": "ftp"})
+        open_rows({"type": "ftp"})
 
 
 def test_rows_of_local_records_do_not_depend_on_where_the_file_lies(tmp_path):

@@ -58,6 +58,14 @@ def test_second_call_computes_nothing_and_restores_lost_outputs(tmp_path, script
     assert first.data == second.data
 
 
+def test_putting_in_place_again_leaves_nothing_beside_the_outputs(tmp_path, script):
+    folder = produce(job(tmp_path, script), Work()).path.parent
+    listed = sorted(folder.rglob("*"))
+    (folder / ".manifest.json.partial").write_text("left by a process that was killed")
+    produce(job(tmp_path, script), Work())
+    assert sorted(folder.rglob("*")) == listed
+
+
 def test_changed_setting_computes_again_and_changing_it_back_does_not(tmp_path, script):
     work = Work()
     for seed in (1, 2, 1):

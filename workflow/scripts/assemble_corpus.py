@@ -1,7 +1,8 @@
-"""Make a corpus of its sources: exact duplicates out, budget kept, order fixed, shards written.
+"""Make a corpus of its sources: duplicates out, budgets kept, order fixed, shards written.
 
 python workflow/scripts/assemble_corpus.py --settings results/settings/nano.json --plan results/corpora/nano/plan.json \
-    --sources results/corpora/nano/sources/*/manifest.json --output results/corpora/nano/manifest.json
+    --sources results/corpora/nano/sources/*/*/manifest.json \
+    --duplicates results/corpora/nano/duplicates/*/manifest.json --output results/corpora/nano/manifest.json
 """
 
 import argparse
@@ -14,19 +15,30 @@ def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("--settings", required=True, type=settings, help="JSON text or file: the resolved corpus")
     parser.add_argument("--plan", required=True, type=Path, help="plan.json of the corpus")
-    parser.add_argument("--sources", required=True, type=Path, nargs="+", help="manifest.json of each source")
+    parser.add_argument("--tokenizer", type=Path, nargs="?", help="tokenizer_config.json of the corpus' count_with")
+    parser.add_argument("--decontamination", type=Path, nargs="?", help="manifest.json of the indexed evaluation sets")
+    parser.add_argument("--sources", required=True, type=Path, nargs="+", help="manifest.json of each part")
+    parser.add_argument("--duplicates", required=True, type=Path, nargs="+", help="manifest.json of each comparison")
     parser.add_argument("--output", required=True, type=Path, help="manifest.json to write")
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
     from abovo.corpus.assemble import assemble_corpus
+    from abovo.corpus.decontaminate import open_decontaminator
+    from abovo.corpus.parts import in_order
     from abovo.provenance.manifest import read_manifest
+    from abovo.tokenizing.count import token_counter
 
     plan = read_manifest(options.plan, "abovo/corpus_plan/")
-    manifests = [read_manifest(path, "abovo/source/") for path in options.sources]
-    sources = {manifest["parameters"]["name"]: manifest for manifest in manifests}
-    assemble_corpus(options.settings, plan, sources, options.output, Path(__file__))
+    sources = in_order(options.settings, [read_manifest(path, "abovo/source/") for path in options.sources])
+    duplicates = [read_manifest(path, "abovo/duplicates/") for path in options.duplicates]
+    count, inputs = token_counter(options.settings, options.tokenizer)
+    decontaminator, more = open_decontaminator(options.settings, options.decontamination)
+    assemble_corpus(
+        options.settings, plan, sources, sorted(duplicates, key=lambda one: one["parameters"]["job"]), count,
+        {**inputs, **more}, options.output, Path(__file__), decontaminator,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Check that the keys of a corpus fit together, which a schema that sees them one by one cannot."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from abovo.errors import AbovoError
@@ -25,8 +26,43 @@ def check_corpus(corpus: Mapping[str, Any], where: str) -> None:
     high = corpus["max_characters"]
     if high is not None and high < corpus["min_characters"]:
         raise AbovoError("is less than min_characters", f"{where}, key max_characters", "raise it")
+    near = corpus["deduplication"]["near"]
+    if near and near["permutations"] % near["bands"]:
+        what = f"{near['permutations']} permutations cannot be cut into {near['bands']} equal bands"
+        raise AbovoError(what, f"{where}, key deduplication.near", "make permutations a multiple of bands")
     for name, source in sources.items():
         key = {"package": "packages", "local": "paths", "huggingface": "dataset"}[source["type"]]
         if not source[key]:
             what = f"a source of type {source['type']} needs `{key}`"
             raise AbovoError(what, f"{where}, key sources.{name}", f"set {key}")
+
+
+def rooted(part: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """A corpus or a group of evaluation sets with its `folder` put before the paths of its local `group`."""
+    folder, sources = part["folder"], {}
+    for name, source in part[group].items():
+        given = [source["paths"]] if isinstance(source["paths"], str) else source["paths"]
+        paths = [(Path(folder) / path).as_posix() for path in given] if folder else source["paths"]
+        sources[name] = {**source, "paths": paths}
+    return {key: value for key, value in {**part, group: sources}.items() if key != "folder"}
+
+
+def check_tasks(corpus: Mapping[str, Any], sets: Mapping[str, Any], tasks: Iterable[str], where: str) -> None:
+    """Refuse a corpus of public text for a run that is scored on public tasks which it was not cleaned of.
+
+    `sets` are those of the corpus' `decontaminate.against`; text that packages carry is not public web text.
+    """
+    settings = corpus["decontaminate"]
+    if settings["unchecked"] == "allow" or all(source["type"] == "package" for source in corpus["sources"].values()):
+        return
+    covered = {task for one in sets.values() for task in one["tasks"]}
+    missing = [task for task in tasks if task not in covered]
+    if missing:
+        mend = (
+            "name in `against` sets of config/decontamination that list the task, or set unchecked: allow to train on"
+            " text that may hold the answers"
+        )
+        raise AbovoError(
+            f"not decontaminated against {', '.join(missing)}, which its run is scored on",
+            f"{where}, key decontaminate", mend,
+        )  # fmt: skip

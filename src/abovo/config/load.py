@@ -14,6 +14,7 @@ from abovo.errors import AbovoError
 
 KINDS = (
     "runs", "models", "corpora", "tokenizers", "training", "sft", "instruction", "evaluation", "engines", "hardware",
+    "decontamination",
 )  # fmt: skip
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from abovo.config.corpora import check_corpus
+from abovo.config.corpora import check_corpus, check_tasks, rooted
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
 
@@ -20,7 +20,9 @@ from abovo.errors import AbovoError
 OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "engine": "engines"}
 # Parts that make artifacts under their own name, shared by runs; those in groups are named after the group.
 SHARED_PARTS = {"tokenizer": "tokenizers", "corpus": "corpora", "evaluation": "evaluation"}
-SHARED_GROUPS = ("corpora", "instruction")
+SHARED_GROUPS = ("corpora", "instruction", "decontamination")
+# Kinds whose files may lie in a folder that the machine decides.
+ROOTED = {"corpora": "sources", "decontamination": "sets"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Configuration:
         part = load(kind, name, self.root, self.overrides.shared.get((kind, name)))
         if kind == "corpora":
             check_corpus(part, str(self.root / kind / f"{name}.yaml"))
-        return part
+        return rooted(part, ROOTED[kind]) if kind in ROOTED else part
 
     @functools.cache  # noqa: B019
     def run(self, name: str) -> dict[str, Any]:
@@ -89,10 +91,17 @@ class Configuration:
         run.pop("corpus", None)
         run["name"] = name
         for corpus in corpora_of(run):
-            self.shared("corpora", corpus)
+            self._check_tasks(corpus, run["evaluation"]["tasks"])
         for dataset in run["sft"]["datasets"] if run["sft"] else ():
             self.shared("instruction", dataset)
         return run
+
+    def _check_tasks(self, name: str, tasks: list[str]) -> None:
+        """Tell a run whose corpus may hold the answers to the public tasks that it is scored on."""
+        corpus = self.shared("corpora", name)
+        against = corpus["decontaminate"]["against"]
+        sets = self.shared("decontamination", against)["sets"] if against else {}
+        check_tasks(corpus, sets, tasks, str(self.root / "corpora" / f"{name}.yaml"))
 
     def _part(self, kind: str, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """A part with `values` laid over it; the training recipe that an SFT recipe names stands in its place."""

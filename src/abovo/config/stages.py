@@ -81,9 +81,20 @@ def _draw_loss(configuration: Configuration, names: Mapping[str, str]) -> Settin
     return settings
 
 
+def _decontamination(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+    return _pick(
+        configuration.shared("decontamination", names["decontamination"]),
+        "ngram",
+        "least_ngrams",
+        "least_share",
+        "sets",
+    )
+
+
 STAGES: dict[str, Callable[[Configuration, Mapping[str, str]], Settings]] = {
     "plan": _plan,
     "corpus": _shared("corpora", "corpus"),
+    "decontamination": _decontamination,
     "tokenizer": _shared("tokenizers", "tokenizer"),
     "pretrain": _pretrain,
     "instruction": _shared("instruction", "dataset"),

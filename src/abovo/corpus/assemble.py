@@ -1,137 +1,187 @@
-"""Turn the documents of all sources into one corpus: exact duplicates out, budget kept, order fixed, shards written.
-
-Two passes over the documents, and nothing held that grows with them but one bit per document. The first finds
-duplicates over all sources, partition by partition of the documents' hashes, and how many tokens of each source lie
-below each hash prefix; from that follows where each source's budget ends. The second sends each kept document to its
-shard, by its hash stretched over the part of the range that its source uses, so that every stretch of the corpus
-holds all sources in the same proportion.
-"""
+"""Turn the parts of all sources into one corpus: duplicates out, budgets kept, order fixed, shards written."""
 
 import logging
-from collections.abc import Mapping
-from contextlib import ExitStack
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from abovo.config.corpora import check_corpus
-from abovo.console.progress import Progress
+from abovo.corpus.arrange import write_shards
 from abovo.corpus.budget import source_budget
-from abovo.corpus.duplicates import find_duplicates
-from abovo.corpus.shards import write_lines
-from abovo.corpus.shares import Share, order_key, stretched
-from abovo.corpus.split import is_validation
+from abovo.corpus.choose import Share, SharedDocuments, choose
+from abovo.corpus.decontaminate import collect
+from abovo.corpus.duplicates import shared_documents
+from abovo.corpus.examine import Decontaminates, TokenCounter
+from abovo.corpus.keys import Part, parts_of
+from abovo.corpus.read import NOTHING_MEND, SHARED, merged_counts, nothing_left, read_settings, write_part
+from abovo.corpus.sources import open_source
+from abovo.corpus.split import are_validation
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
 log = logging.getLogger("abovo")
-MAX_SHARDS = 900
 SHORT = 0.99
+# Reads a source on from a position until some tokens are there, into a folder: (source, position, tokens, folder).
+ReadOn = Callable[[str, int, int, Path], Made]
 
 
 def assemble_corpus(
-    corpus: Mapping[str, Any], plan: Manifest, sources: Mapping[str, Manifest], output: Path, script: Path
-) -> Manifest:
-    """Make the corpus from the manifests of its sources and set what it holds beside what its plan foresaw."""
+    corpus: Mapping[str, Any], plan: Manifest, sources: Mapping[str, Sequence[Manifest]],
+    duplicates: Sequence[Manifest], count: TokenCounter, inputs: Mapping[str, Manifest], output: Path, script: Path,
+    decontaminator: Decontaminates | None = None,
+) -> Manifest:  # fmt: skip
+    """Make the corpus from the manifests of its parts and of the documents that they have in common.
+
+    Where a source that stops at its budget holds more duplicates than its reserve, it is read on from here, so the
+    budget is met whatever the reserve was.
+    """
     check_corpus(corpus, "corpus")
-    missing = sorted(set(corpus["sources"]) - set(sources))
-    if missing:
-        raise AbovoError("no manifest of it was given", f"source {missing[0]}", "read it first")
+    for name, source in corpus["sources"].items():
+        if len(sources.get(name, ())) != source["parts"]:
+            what = f"{len(sources.get(name, ()))} manifests of its {source['parts']} parts were given"
+            raise AbovoError(what, f"source {name}", "read it first")
+    ordered = {name: list(sources[name]) for name in corpus["sources"]}
+
+    def read_on(name: str, position: int, tokens: int, folder: Path) -> Made:
+        source = open_source(corpus["sources"][name], plan["sources"][name]["revision"])
+        settings = read_settings(corpus, name, source.revision)
+        return write_part(source, settings, count, folder, 0, 1, decontaminator, position, tokens)
 
     def make(folder: Path) -> Made:
-        shares = [
-            Share(name, number, sources[name], source_budget(corpus, name))
-            for number, name in enumerate(corpus["sources"])
-        ]
-        found = find_duplicates(shares, corpus["seed"], folder / ".partitions")
+        shares = _shares(corpus, ordered)
+        _choose(shares, duplicates, corpus, read_on, folder)
         for share in shares:
-            share.set_end()
-        counts = _write_shards(shares, corpus, folder)
-        per_source = counts["sources"]
-        for share in shares:
-            per_source[share.name]["duplicates"] = found[share.name]
-        return _describe(corpus, plan, shares, counts)
+            counts = merged_counts([part.manifest for part in share.parts])
+            if not counts["documents"]:
+                what = nothing_left(counts["read"], counts["rejected"])
+                raise AbovoError(what, f"source {share.name}", NOTHING_MEND)
+        shards = write_shards(shares, corpus["shard_mb"], folder)
+        contamination = None
+        if "decontamination" in inputs:
+            lists = [(share.name, part.manifest.path.parent / SHARED) for share in shares for part in share.parts]
+            contamination = collect(inputs["decontamination"], lists, folder / SHARED)
+        made = _describe(corpus, plan, shares, shards, contamination)
+        shutil.rmtree(folder / ".more", ignore_errors=True)
+        return made
 
-    inputs = {"plan": plan, **{f"source {name}": sources[name] for name in corpus["sources"]}}
-    return produce(Job(output, "abovo/corpus/1", inputs, corpus, script), make)
+    settings = {**corpus, "sources": {name: _without_parts(one) for name, one in corpus["sources"].items()}}
+    settings["deduplication"] = {key: corpus["deduplication"][key] for key in ("near",)}
+    manifests = {f"part {number}": one for number, one in enumerate(one for own in ordered.values() for one in own)}
+    manifests |= {f"duplicates {number}": one for number, one in enumerate(duplicates)}
+    return produce(Job(output, "abovo/corpus/1", {"plan": plan, **manifests, **inputs}, settings, script), make)
 
 
-def _write_shards(shares: list[Share], corpus: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    seed, validation_share = corpus["seed"], corpus["validation_share"]
-    # Text of a source that will be kept, from its mean bytes per token: only the number of shards depends on it.
-    text = sum(
-        int(share.tokens_in_bin[: share.end].sum())
-        * share.manifest["counts"]["bytes"]
-        / share.manifest["counts"]["tokens"]
-        for share in shares
+def _without_parts(source: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in source.items() if key != "parts"}
+
+
+def _shares(corpus: Mapping[str, Any], sources: Mapping[str, Sequence[Manifest]]) -> list[Share]:
+    near = corpus["deduplication"]["near"]
+    parts = parts_of(sources, near["bands"] if near else 0)
+    return [
+        Share(name, [part for part in parts if part.source == name], source["take"], source_budget(corpus, name))
+        for name, source in corpus["sources"].items()
+    ]
+
+
+def _choose(
+    shares: list[Share], duplicates: Sequence[Manifest], corpus: Mapping[str, Any], read_on: ReadOn, folder: Path
+) -> None:
+    """Choose documents, and read on and choose again while a source with more to give misses its budget."""
+    memory = corpus["deduplication"]["memory_mb"]
+    shared = SharedDocuments(
+        [one.path.parent for one in duplicates],
+        [one["counts"]["groups"] for one in duplicates],
+        [one["counts"]["exact_groups"] for one in duplicates],
     )
-    number = min(MAX_SHARDS, max(1, round(text / (corpus["shard_mb"] * 1_000_000))))
-    counts = {
-        share.name: {"documents": 0, "bytes": 0, "tokens": 0, "validation_documents": 0, "validation_tokens": 0}
-        for share in shares
-    }
-    waiting = folder / ".shards"
-    waiting.mkdir(parents=True)
-    progress = Progress("corpus")
-    with ExitStack() as stack:
-        files = [stack.enter_context((waiting / str(shard)).open("wb", 1 << 15)) for shard in range(number)]
-        for share in shares:
-            mine = counts[share.name]
-            for index, document in enumerate(share.documents()):
-                digest = document.hash
-                key = order_key(seed, digest)
-                if key >> 48 >= share.end or share.is_duplicate(index):
-                    continue
-                place = stretched(key, share.end)
-                files[place * number >> 64].write(b"%016x%s " % (place, digest.hex().encode()) + document.line())
-                mine["documents"] += 1
-                mine["bytes"] += len(document.text.encode())
-                mine["tokens"] += document.tokens
-                if is_validation(digest, validation_share):
-                    mine["validation_documents"] += 1
-                    mine["validation_tokens"] += document.tokens
-                progress.update(f"source {share.name}, {mine['documents']:,} documents, {mine['tokens']:,} tokens")
-    for shard in range(number):
-        spool = waiting / str(shard)
-        with spool.open("rb") as file:
-            lines = sorted(file)
-        write_lines(folder / f"shards/shard-{shard:05d}.jsonl.zst", (line.partition(b" ")[2] for line in lines))
-        spool.unlink()
-    waiting.rmdir()
-    progress.close(f"{number} shards, {sum(item['tokens'] for item in counts.values()):,} tokens")
-    return {"shards": number, "sources": counts}
-
-
-def _describe(corpus: Mapping[str, Any], plan: Manifest, shares: list[Share], counts: dict[str, Any]) -> Made:
-    sources, shortfalls, about = counts["sources"], {}, {}
+    for one in duplicates:
+        for name in one.names("shared/"):
+            one.file(name)
     for share in shares:
-        mine, read = sources[share.name], share.manifest["counts"]
-        for key in ("read", "rejected", "replaced_u2581"):
-            mine[key] = read[key]
-        mine["over_budget"] = read["documents"] - mine["duplicates"] - mine["documents"]
-        settings = corpus["sources"][share.name]
+        for part in share.parts:
+            part.verify()
+    choose(shares, shared, memory)
+    rounds = 0
+    while short := [share for share in shares if share.short]:
+        rounds += 1
+        for share in short:
+            _extend(share, 1 + max(part.number for each in shares for part in each.parts), read_on, folder, rounds)
+        found = folder / ".more/duplicates"
+        shutil.rmtree(found, ignore_errors=True)
+        counts = shared_documents([part for share in shares for part in share.parts], memory, found)
+        choose(shares, SharedDocuments([found], [counts["groups"]], [counts["exact_groups"]]), memory)
+
+
+def _extend(share: Share, number: int, read_on: ReadOn, folder: Path, rounds: int) -> None:
+    """Add a part to a source that holds what follows on the last position up to which all was read."""
+    position, budget = share.unread, share.budget
+    if position is None or budget is None:
+        return
+    missing = round((budget - share.tokens) * 1.25 * 2 ** (rounds - 1)) + 1000
+    log.info("source %s: %s tokens are missing after duplicates, reading on", share.name, f"{missing:,}")
+    place = folder / f".more/{share.name}-{rounds}"
+    place.mkdir(parents=True)
+    made = read_on(share.name, position, missing, place)
+    manifest = Manifest(place / "manifest.json", {"counts": dict(made.counts), "outputs": {}, **made.fields})
+    share.parts = [replace(part, below=min(part.below or position, position)) for part in share.parts]
+    share.parts.append(Part(number, share.name, manifest, share.parts[0].bands_per_document))
+
+
+def _describe(
+    corpus: Mapping[str, Any], plan: Manifest, shares: Sequence[Share], shards: int,
+    contamination: dict[str, dict[str, Any]] | None,
+) -> Made:  # fmt: skip
+    sources: dict[str, dict[str, Any]] = {}
+    shortfalls, about = {}, {}
+    for share in shares:
+        settings, read = corpus["sources"][share.name], merged_counts([part.manifest for part in share.parts])
+        mine = {
+            "documents": share.documents, "bytes": share.bytes, "tokens": share.tokens,
+            **_validation(share, corpus["validation_share"]),
+            "duplicates": share.exact, "near_duplicates": share.near,
+            **{key: read[key] for key in ("read", "rejected", "replaced_u2581", "decontamination_cut")},
+        }  # fmt: skip
+        mine["over_budget"] = read["documents"] - share.exact - share.near - share.documents
+        sources[share.name] = mine
         about[share.name] = {
             "type": settings["type"], "licence": settings["licence"], "language": settings["language"],
-            "revision": share.manifest["revision"],
+            "revision": share.parts[0].manifest["revision"],
         }  # fmt: skip
-        if share.budget is not None and mine["tokens"] < SHORT * share.budget:
-            shortfalls[share.name] = {"budget": share.budget, "tokens": mine["tokens"]}
+        if share.budget is not None and share.tokens < SHORT * share.budget:
+            shortfalls[share.name] = {"budget": share.budget, "tokens": share.tokens}
             log.warning(
                 "source %s gives %s of its %s tokens: the corpus takes what there is",
-                share.name, f"{mine['tokens']:,}", f"{share.budget:,}",
+                share.name, f"{share.tokens:,}", f"{share.budget:,}",
             )  # fmt: skip
-    keys = ("documents", "bytes", "tokens", "validation_documents", "validation_tokens", "duplicates")
+    keys = (
+        "documents", "bytes", "tokens", "validation_documents", "validation_tokens", "duplicates", "near_duplicates",
+    )  # fmt: skip
     totals = {key: sum(item[key] for item in sources.values()) for key in keys}
-    if not totals["documents"]:
-        raise AbovoError("no document is left", "corpus", "check the sources and their filters")
     planned = {key: plan["counts"][key] for key in ("documents", "tokens", "bytes")}
     fields = {
         "validation_share": corpus["validation_share"],
+        "tokens_counted_with": corpus["count_with"] or f"{corpus['bytes_per_token']:g} bytes per token",
         "sources": about,
         "shortfalls": shortfalls,
+        "contamination": contamination,
         "planned": {**planned, "sources": {name: plan["sources"][name]["tokens"] for name in sources}},
         "actual_over_planned": {
             key: round(totals[key] / value, 4) if value else None for key, value in planned.items()
         },
     }
-    return Made({**totals, **counts}, fields)
+    return Made({**totals, "shards": shards, "sources": sources}, fields)
+
+
+def _validation(share: Share, validation_share: float) -> dict[str, int]:
+    documents = tokens = 0
+    for part in share.parts:
+        kept = share.kept[part.number]
+        for first, keys in part.key_records():
+            own = keys[kept[first : first + len(keys)]]
+            held_out = are_validation(own["high"], validation_share)
+            documents += int(held_out.sum())
+            tokens += sum(own["tokens"][held_out].tolist())
+    return {"validation_documents": documents, "validation_tokens": tokens}

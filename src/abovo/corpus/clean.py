@@ -1,47 +1,60 @@
 """Turn text as it was found into text that a tokenizer gives back unchanged, with its paragraphs and lines kept.
 
 `prose` loses runs of blanks inside its lines; `code` keeps every blank, since columns and indentation mean something.
+What goes beyond that (mojibake, addresses, runs of marks, the frame of Project Gutenberg) is a source's `cleaning`.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
 
 # SentencePiece writes a blank as U+2581, so the character itself cannot survive it; it looks like a low line.
 BLANK_MARK, REPLACEMENT = "\u2581", "_"
 
 # Every line end that is not a newline, and the characters that go without a trace. All of this is done by whole-text
 # operations on bytes and strings, which are several times faster than one regular expression.
-_ODD_ENDS = ("\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029")
+_RARE_ENDS = ("\x85", "\u2028", "\u2029")
 _CONTROL_BYTES = bytes({*range(0x20), 0x7F} - {0x09, 0x0A})
 _LATIN_CONTROLS = re.compile("[\x80-\x9f]")
+_LATIN_CONTROL_BYTES = re.compile(b"\xc2[\x80-\x9f]")
 _BYTE_ORDER_MARK = "\ufeff"
 _RUNS = re.compile(r"(?<=[^\s])[ \t]{2,}(?=[^\s])")
+# A pattern that begins with fixed characters is found several times faster than one that looks behind itself.
+_BLANKS = re.compile(r"  +(?=\S)")
 _TRAILING = re.compile(r"[ \t]+(?=\n)")
 _GAPS = re.compile(r"\n{4,}")
 
 
-def clean(text: str, kind: str) -> tuple[str, int]:
+def clean(text: str, kind: str, cleaning: Mapping[str, Any] | None = None) -> tuple[str, int]:
     """The cleaned text and how many U+2581 were replaced. Cleaning twice gives what cleaning once gives."""
-    for end in _ODD_ENDS:
-        if end in text:
-            text = text.replace(end, "\n")
     text = _without_controls(text)
+    if cleaning:
+        for name, step in STEPS.items():
+            if cleaning[name]:
+                text = step(text, cleaning[name])
     replaced = text.count(BLANK_MARK)
     if replaced:
         text = text.replace(BLANK_MARK, REPLACEMENT)
     if not text.isascii() and not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
     text = KINDS[kind](text)
-    if " \n" in text or "\t\n" in text:
-        text = _TRAILING.sub("", text)
+    text = _without_trailing(text)
     if "\n\n\n\n" in text:
         text = _GAPS.sub("\n\n", text)
     return text.rstrip().lstrip("\n"), replaced
 
 
 def _without_controls(text: str) -> str:
-    """Without control characters, lone surrogates and byte order marks; newlines and tabs stay."""
+    """Newlines as the only line ends, without control characters, lone surrogates and byte order marks."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    plain = text.isascii()
+    for end in ("\v", "\f") if plain else ("\v", "\f", *_RARE_ENDS):
+        if end in text:
+            text = text.replace(end, "\n")
     try:
         data = text.encode()
     except UnicodeEncodeError:
@@ -50,13 +63,33 @@ def _without_controls(text: str) -> str:
     bare = data.translate(None, _CONTROL_BYTES)
     if len(bare) != len(data):
         text = bare.decode()
-    if b"\xc2" in bare:
+    if plain:
+        return text
+    if _LATIN_CONTROL_BYTES.search(bare):
         text = _LATIN_CONTROLS.sub("", text)
     return text.replace(_BYTE_ORDER_MARK, "")
 
 
+def _without_trailing(text: str) -> str:
+    """Without blanks at the ends of lines. Most are single, which replacing takes away ten times faster."""
+    for _ in range(3):
+        if " \n" not in text and "\t\n" not in text:
+            return text
+        text = text.replace(" \n", "\n").replace("\t\n", "\n")
+    return _TRAILING.sub("", text)
+
+
 def _prose(text: str) -> str:
-    return _RUNS.sub(" ", text) if "  " in text or "\t" in text else text
+    if "\t" in text:
+        return _RUNS.sub(" ", text)
+    if "  " not in text:
+        return text
+
+    def one(match: re.Match[str]) -> str:
+        place = match.start()
+        return " " if place and not text[place - 1].isspace() else match[0]
+
+    return _BLANKS.sub(one, text)
 
 
 def _code(text: str) -> str:
@@ -64,3 +97,106 @@ def _code(text: str) -> str:
 
 
 KINDS: dict[str, Callable[[str], str]] = {"prose": _prose, "code": _code}
+
+# What a source's `cleaning` asks for. Each step looks for a sign of its work first, since most texts show none.
+
+# UTF-8 that was read as Latin-1 or Windows-1252: its first bytes, as the letters that they turned into, and a
+# character that its next byte turned into. The letters alone, which are rare, are looked for first.
+_SUSPICIOUS = ("Ã", "Â", "â€", "â\x80", "ðŸ", "Ð", "Ñ")
+_MOJIBAKE = re.compile(
+    "Ã[\x80-\xbf\u0152-\u02dc\u2013-\u2122]|Â[\xa0-\xbf]|â[€\x80]|ðŸ|[ÐÑ][\x80-\xbf\u0152-\u2122][ÐÑ]"
+)
+
+
+def _repair(text: str, _: bool) -> str:
+    """ftfy's repair of wrong encodings alone: quotes, ligatures and guillemets stay what they are."""
+    if text.isascii() or not any(sign in text for sign in _SUSPICIOUS) or not _MOJIBAKE.search(text):
+        return text
+    import ftfy
+
+    return _without_controls(ftfy.fix_encoding(text))
+
+
+_START = re.compile(r"^.*?\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK[^\n]*\n", re.DOTALL | re.IGNORECASE)
+_SMALL_PRINT = re.compile(r"^.*?\*END\*? ?THE SMALL PRINT![^\n]*\n", re.DOTALL)
+_END = re.compile(
+    r"\n[^\n]*\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG EBOOK.*$|\nEnd of (?:the |this )?Project Gutenberg.*$",
+    re.DOTALL | re.IGNORECASE,
+)
+_CREDITS = re.compile(r"\A\s*(?:(?:E-text prepared|Produced|Transcribed|This etext was)[^\n]*\n(?:[^\n]+\n)*\s*)")
+
+
+def _gutenberg(text: str, _: bool) -> str:
+    """The book without Project Gutenberg's header and licence."""
+    if "gutenberg" not in text[:20_000].lower() and "gutenberg" not in text[-40_000:].lower():
+        return text
+    body = _START.sub("", text, count=1)
+    if len(body) == len(text):
+        body = _SMALL_PRINT.sub("", text, count=1)
+    return _CREDITS.sub("", _END.sub("", body, count=1).lstrip("\n"), count=1)
+
+
+_ADDRESS = re.compile(r"://[^\s<>\"'\])}]*")
+_BARE_ADDRESS = re.compile(r"www\.[^\s<>\"'\])}]+")
+_SCHEMES = ("https", "http", "ftp")
+
+
+def _urls(text: str, _: bool) -> str:
+    if "://" in text:
+        kept, last = [], 0
+        for match in _ADDRESS.finditer(text):
+            start = match.start()
+            head = text[max(0, start - 5) : start].lower()
+            scheme = next((scheme for scheme in _SCHEMES if head.endswith(scheme)), "")
+            if scheme:
+                kept.append(text[last : max(last, start - len(scheme))])
+                last = match.end()
+        text = "".join((*kept, text[last:]))
+    if "www." in text:
+        whole = text
+
+        def gone(match: re.Match[str]) -> str:
+            before = whole[match.start() - 1] if match.start() else " "
+            return match[0] if before.isalnum() or before in "._@/" else ""
+
+        text = _BARE_ADDRESS.sub(gone, whole)
+    return text
+
+
+_EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+
+
+def _emails(text: str, _: bool) -> str:
+    return _EMAIL.sub("", text) if "@" in text else text
+
+
+_MARKS = "!?.,;:*#~=_-+<>|^$%&/\\"
+_IS_MARK = np.zeros(256, bool)
+_IS_MARK[list(_MARKS.encode())] = True
+
+
+def _mark_runs(text: str, longest: int) -> str:
+    """At most `longest` times the same mark in a row."""
+    data = np.frombuffer(text.encode(), np.uint8)
+    if len(data) <= longest:
+        return text
+    same = data[1:] == data[:-1]
+    runs = same[longest - 1 :].copy()
+    for shift in range(longest - 1):
+        runs &= same[shift : shift + len(runs)]
+    for byte in np.unique(data[np.flatnonzero(runs)]).tolist():
+        if _IS_MARK[byte]:
+            mark = chr(byte)
+            kept = (mark * longest).replace("\\", "\\\\")
+            text = re.sub(re.escape(mark * (longest + 1)) + f"{re.escape(mark)}*", kept, text)
+    return text
+
+
+# key of `cleaning` -> (text, its value) -> text; a value of false, 0 or null leaves the step out
+STEPS: dict[str, Callable[[str, Any], str]] = {
+    "repair_encoding": _repair,
+    "strip_gutenberg": _gutenberg,
+    "remove_urls": _urls,
+    "remove_emails": _emails,
+    "longest_mark_run": _mark_runs,
+}

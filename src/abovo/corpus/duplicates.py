@@ -1,54 +1,159 @@
-"""Find the exact duplicates among the documents of all sources, with memory for one partition of their hashes."""
+"""Find the documents of all sources that have a text, or a band of their sketches, in common.
+
+Records (hash, document) are dealt out to files by the first bits of their hash, each small enough to be sorted in
+`memory_mb`; equal hashes then stand side by side. Nothing depends on the order in which documents were read, the
+ranges of hashes are independent jobs, and no index or filter is ever held in memory.
+"""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-import orjson
+import numpy as np
 
-from abovo.corpus.shares import Share, order_key
+from abovo.console.progress import Progress
+from abovo.corpus.keys import Part, parts_of
+from abovo.provenance.manifest import Manifest
+from abovo.provenance.products import Job, Made, produce
 
-# Documents whose hash, source and id are held at a time (about 30 MB).
-PARTITION = 100_000
-MAX_PARTITIONS = 900
+# A document that shares its hash with others: the group is the number of that hash.
+SHARED = np.dtype([("part", "<u4"), ("index", "<u4"), ("group", "<u4")])
+_EXACT = np.dtype([("hash", "<u8"), ("check", "<u8"), ("part", "<u4"), ("index", "<u4")])
+_NEAR = np.dtype([("hash", "<u8"), ("part", "<u4"), ("index", "<u4")])
+# Memory that one record takes while its file is sorted, a generous estimate (bytes); files open at a time.
+_WORKING, _MOST_FILES = 96, 256
+_32 = np.uint64(32)
 
 
-def find_duplicates(shares: Sequence[Share], seed: int, folder: Path) -> dict[str, int]:
-    """Mark every document whose text an earlier one has, and count the tokens of the others by their order key.
+def find_duplicates(
+    corpus: Mapping[str, Any], sources: Mapping[str, Sequence[Manifest]], job: int, output: Path, script: Path
+) -> Manifest:
+    """Write which documents share a hash, for the `job`-th range of hashes; sources in the corpus' order."""
+    rules = corpus["deduplication"]
+    parts = parts_of(sources, rules["near"]["bands"] if rules["near"] else 0)
+    settings = {"sources": list(sources), "job": job, "jobs": rules["jobs"], "near": bool(rules["near"])}
 
-    Of equal texts the one with the smallest (number of the source, id) stays, whatever order they were read in.
-    Returns the number of duplicates per source.
-    """
-    total = sum(share.manifest["counts"]["documents"] for share in shares)
-    number = min(MAX_PARTITIONS, max(1, math.ceil(total / PARTITION)))
-    folder.mkdir(parents=True)
+    def make(folder: Path) -> Made:
+        for part in parts:
+            part.verify()
+        return Made(shared_documents(parts, rules["memory_mb"], folder, job, rules["jobs"]))
+
+    inputs = {f"part {part.number}": part.manifest for part in parts}
+    return produce(Job(output, "abovo/duplicates/1", inputs, settings, script), make)
+
+
+def shared_documents(
+    parts: Sequence[Part], memory_mb: float, folder: Path, job: int = 0, jobs: int = 1
+) -> dict[str, Any]:
+    """Write `shared/{source}.bin` for the sources of `parts` and return the number of groups, exact ones first."""
+    progress = Progress(f"duplicates, job {job + 1} of {jobs}")
+    (folder / "shared").mkdir(parents=True)
+    counts = {"documents": sum(part.documents for part in parts), "groups": 0, "exact_groups": 0}
+    names = [part.source for part in parts]
     with ExitStack() as stack:
-        files = [stack.enter_context((folder / str(part)).open("wb", 1 << 15)) for part in range(number)]
-        for share in shares:
-            for index, document in enumerate(share.documents()):
-                digest = document.hash
-                record = (digest.hex(), share.number, document.id, index, document.tokens)
-                files[int.from_bytes(digest[8:12], "big") * number >> 32].write(orjson.dumps(record) + b"\n")
-    found = {share.name: 0 for share in shares}
-    for part in range(number):
-        for first, source, index, text_hash, tokens in _ranked(folder / str(part)):
-            share = shares[source]
-            if first:
-                share.tokens_in_bin[order_key(seed, bytes.fromhex(text_hash)) >> 48] += tokens
-            else:
-                share.mark_duplicate(index)
-                found[share.name] += 1
-        (folder / str(part)).unlink()
-    folder.rmdir()
+        files = {
+            name: stack.enter_context((folder / "shared" / f"{name}.bin").open("wb", 1 << 18))
+            for name in dict.fromkeys(names)
+        }
+        bands = parts[0].bands_per_document if parts else 0
+        for kind, each in ((_exact, 1), (_near, bands)):
+            spilled = _spill(parts, kind, each, memory_mb, folder / f".{kind.__name__}", job, jobs)
+            for number, path in enumerate(spilled):
+                groups = _grouped(np.fromfile(path, _EXACT if kind is _exact else _NEAR))
+                path.unlink()
+                if len(groups):
+                    made = int(groups["group"][-1]) + 1
+                    groups["group"] += np.uint32(counts["groups"])
+                    counts["groups"] += made
+                    for source, rows in _by_source(groups, names):
+                        files[source].write(rows.tobytes())
+                progress.update(f"{counts['groups']:,} groups after file {number + 1}")
+            if kind is _exact:
+                counts["exact_groups"] = counts["groups"]
+    progress.close(f"{counts['documents']:,} documents, {counts['exact_groups']:,} texts and "
+                   f"{counts['groups'] - counts['exact_groups']:,} bands in common")  # fmt: skip
+    return counts
+
+
+def _exact(part: Part) -> Iterator[np.ndarray]:
+    for first, keys in part.key_records():
+        records = np.empty(len(keys), _EXACT)
+        records["hash"], records["check"] = keys["high"], keys["low"]
+        records["part"], records["index"] = part.number, np.arange(first, first + len(keys))
+        yield records
+
+
+def _near(part: Part) -> Iterator[np.ndarray]:
+    if not part.bands_per_document:
+        return
+    for first, bands in part.band_records():
+        index = np.arange(first, first + len(bands))
+        for band in range(part.bands_per_document):
+            records = np.empty(len(index), _NEAR)
+            records["hash"], records["part"], records["index"] = (
+                bands.reshape(len(index), -1)[:, band],
+                part.number,
+                index,
+            )
+            yield records
+
+
+def _spill(
+    parts: Sequence[Part], kind: Callable[[Part], Iterator[np.ndarray]], each: int, memory_mb: float, folder: Path,
+    job: int, jobs: int,
+) -> list[Path]:  # fmt: skip
+    """Deal the records of this job's range of hashes out to files that fit in the memory."""
+    records = sum(part.documents for part in parts) * each
+    number = min(_MOST_FILES, max(1, math.ceil(records * _WORKING / jobs / (memory_mb * 1e6))))
+    folder.mkdir()
+    paths = [folder / str(file) for file in range(number)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(path.open("wb", 1 << 15)) for path in paths]
+        for part in parts:
+            for found in kind(part):
+                ranges = (found["hash"] >> _32) * np.uint64(jobs)
+                if jobs > 1:
+                    mine = (ranges >> _32) == np.uint64(job)
+                    found, ranges = found[mine], ranges[mine]
+                if number == 1:
+                    files[0].write(found.tobytes())
+                    continue
+                target = ((ranges & np.uint64(0xFFFFFFFF)) * np.uint64(number) >> _32).astype(np.int16)
+                order = np.argsort(target, kind="stable")
+                ends = np.searchsorted(target[order], np.arange(number), "right")
+                found = found[order]
+                begin = 0
+                for file, end in zip(files, ends.tolist(), strict=True):
+                    file.write(found[begin:end].tobytes())
+                    begin = end
+    return paths
+
+
+def _grouped(records: np.ndarray) -> np.ndarray:
+    """The records whose hash others have too, numbered by hash."""
+    by = (records["check"], records["hash"]) if "check" in (records.dtype.names or ()) else (records["hash"],)
+    order = np.lexsort(by) if len(by) > 1 else np.argsort(by[0], kind="stable")
+    same = np.ones(max(0, len(records) - 1), bool)
+    for column in by:
+        ordered = column[order]
+        same &= ordered[1:] == ordered[:-1]
+    if not same.any():
+        return np.zeros(0, SHARED)
+    ahead, behind = np.concatenate((same, [False])), np.concatenate(([False], same))
+    found = np.empty(int((ahead | behind).sum()), SHARED)
+    chosen = order[ahead | behind]
+    found["part"], found["index"] = records["part"][chosen], records["index"][chosen]
+    found["group"] = np.cumsum(~behind[ahead | behind]) - 1
     return found
 
 
-def _ranked(path: Path) -> Iterator[tuple[bool, int, int, str, int]]:
-    """(is the first of its text, source, index, hash, tokens) for each record of a partition."""
-    previous: str | None = None
-    with path.open("rb") as file:
-        ranked: list[tuple[str, int, str, int, int]] = sorted(orjson.loads(line) for line in file)
-    for digest, source, _, index, tokens in ranked:
-        yield digest != previous, source, index, digest, tokens
-        previous = digest
+def _by_source(groups: np.ndarray, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Records by source; the parts of a source stand together."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    source_of = np.array([numbers[name] for name in names])[groups["part"]]
+    for name, number in numbers.items():
+        rows = groups[source_of == number]
+        if len(rows):
+            yield name, rows

@@ -1,82 +1,193 @@
 """Turn a data set of the Hugging Face hub into records, streamed, at a revision that is resolved once and then kept.
 
-The library reads HF_ENDPOINT and HF_TOKEN by itself; neither is ever logged or stored here. No code of a data set is
-executed.
+The library finds configurations, splits and files, and reads HF_ENDPOINT and HF_TOKEN by itself; neither is ever
+logged or stored here. Files are read by ours, piece by piece. No code of a data set is executed.
 """
 
+import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from abovo.corpus.local import text_of
+from abovo.corpus.formats import Part, Record, Rules, kind_of, parquet_groups, read_file
+from abovo.corpus.retry import Patience
+from abovo.corpus.units import FINE, cut, parts, unit_names
 from abovo.errors import AbovoError
 
 log = logging.getLogger("abovo")
-ATTEMPTS = 5
+# Files that are asked for in one request, and what their names must end with.
+PATHS_AT_ONCE = 200
+KNOWN = ".parquet, .jsonl, .json, .ndjson and .txt (the last four also .gz or .zst)"
 
 
 def open_dataset(settings: Mapping[str, Any], revision: Mapping[str, Any] | None = None):
-    """Open a data set; its one unit is the stream of a split. `revision` names the commit that was resolved before."""
-    sha = revision["sha"] if revision else _resolve(settings)
+    """Open a data set; a unit is a file or a run of its row groups.
 
-    def read(unit: str) -> Iterator[tuple[str, str | None]]:
-        return _stream(settings, sha)
+    `revision` names the commit and the files that were resolved before; with it nothing is asked of the hub before a
+    unit is read.
+    """
+    connection = Connection(settings)
+    if revision is None or "files" not in revision:
+        revision = connection.resolve(revision["sha"] if revision else None)
+    files = {item["name"]: item for item in revision["files"]}
+    rules, known = Rules.of(settings), dict(revision)
 
-    return {"dataset": settings["dataset"], "sha": sha}, ("stream",), read
+    def read(unit: str, start: int = 0) -> Iterator[Record]:
+        name, number, pieces = cut(unit)
+        with connection.open(files[name], known["sha"]) as file:
+            where = f"{connection.where}, file {name}"
+            yield from read_file(file, name, where, rules, Part(number, pieces, start))
 
-
-def _resolve(settings: Mapping[str, Any]) -> str:
-    """The commit that a branch or tag stands for now. The hub's interface is tried again when it is busy or away."""
-    import tenacity
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
-
-    final = (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError)
-
-    def again(error: BaseException) -> bool:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        busy = status is None or status in (408, 425, 429) or status >= 500
-        # The library's HTTP client has errors of its own for connections that fail.
-        network = isinstance(error, HfHubHTTPError | OSError) or type(error).__module__.startswith("http")
-        return not isinstance(error, final) and network and busy
-
-    wait = tenacity.wait_random_exponential(multiplier=0.5, max=20)
-    retry = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(ATTEMPTS), wait=wait, retry=tenacity.retry_if_exception(again), reraise=True
-    )
-    name, where = settings["dataset"], f"data set {settings['dataset']}"
-    try:
-        sha = retry(lambda: HfApi().dataset_info(name, revision=settings["revision"], timeout=20).sha)
-    except GatedRepoError:
-        raise AbovoError("access is restricted", where, "accept its terms on the hub and set HF_TOKEN") from None
-    except RevisionNotFoundError:
-        raise AbovoError(f"no revision {settings['revision']!r}", where, "set the source's `revision`") from None
-    except RepositoryNotFoundError:
-        raise AbovoError("the hub does not know it", where, "check its name, or set HF_TOKEN if private") from None
-    except Exception as error:
-        what = f"the hub cannot be reached ({type(error).__name__})"
-        raise AbovoError(what, where, "check the network and HF_ENDPOINT") from None
-    if not sha:
-        raise AbovoError("the hub names no commit for it", where, "set the source's `revision` to a commit")
-    return sha
+    return known, unit_names(known["files"]), read
 
 
-def _stream(settings: Mapping[str, Any], sha: str) -> Iterator[tuple[str, str | None]]:
-    import datasets
+def dataset_commit(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The data set and the commit that its settings' branch or tag stands for now."""
+    connection = Connection(settings)
+    return {"dataset": settings["dataset"], "sha": connection.commit()}
 
-    name, column = settings["dataset"], settings["column"]
-    where = f"data set {name}, config {settings['config'] or 'default'}, split {settings['split']}"
-    datasets.disable_progress_bars()
-    try:
-        rows = datasets.load_dataset(
-            name, settings["config"], split=settings["split"], revision=sha, streaming=True, trust_remote_code=False
-        )
-        for number, row in enumerate(rows, 1):
-            yield f"{name}#{number:09d}", text_of(row, column, f"{where}, row {number}")
-    except (AbovoError, MemoryError):
-        raise
-    except ValueError as error:
-        raise AbovoError(str(error)[:200], where, "check config and split") from None
-    except Exception as error:
-        what = f"streaming failed ({type(error).__name__}: {str(error)[:160]})"
-        raise AbovoError(what, where, "check the network and start again") from None
+
+def _listed(file: Any) -> dict[str, Any]:
+    """What is recorded of a file: with its length and the hash of its content the hub cannot change it unnoticed."""
+    return {"name": file.path, "bytes": file.size, "etag": file.lfs.sha256 if file.lfs else file.blob_id}
+
+
+class Connection:
+    """A data set and the client that its requests go through."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings, self.name = settings, settings["dataset"]
+        self.where = f"data set {self.name}"
+        self.patience = Patience.of(settings, self.where)
+        self._client: Any = None
+        # The footer of the parquet file that was opened last, by its name.
+        self.footers: dict[str, Any] = {}
+
+    @property
+    def client(self) -> Any:
+        """Made at the first request; the hub's library gets clients like it, so that its requests are retried too."""
+        if self._client is None:
+            import huggingface_hub
+            from huggingface_hub.utils import get_session
+
+            from abovo.corpus.remote import PatientClient
+
+            # The library's hooks refuse requests when HF_HUB_OFFLINE is set.
+            hooks = get_session().event_hooks
+
+            def make() -> PatientClient:
+                return PatientClient(self.patience, huggingface_hub.constants.ENDPOINT, event_hooks=hooks)
+
+            huggingface_hub.set_client_factory(make)
+            self._client = make()
+        return self._client
+
+    def open(self, file: Mapping[str, Any], sha: str) -> Any:
+        from huggingface_hub import hf_hub_url
+        from huggingface_hub.utils import build_hf_headers
+
+        from abovo.corpus.remote import Address, HubFile
+
+        url = hf_hub_url(self.name, file["name"], repo_type="dataset", revision=sha)
+        address = Address(url, file["name"], file["bytes"], sha, file["etag"])
+        opened = HubFile(self.client, address, build_hf_headers(), self.footers)
+        if kind_of(file["name"])[0] != "parquet":
+            opened.expect(0, address.bytes)
+        return opened
+
+    def resolve(self, sha: str | None) -> dict[str, Any]:
+        """The commit that the settings' branch or tag stands for now, and the files of config and split at it."""
+        sha = sha or self.commit()
+        with self._clear_errors():
+            names = self._files(sha)
+            files = self._describe(names, sha)
+        parquet = [item for item in files if kind_of(item["name"])[0] == "parquet"]
+        if len(parquet) < FINE:
+            for item in parquet:
+                with self.open(item, sha) as file:
+                    item |= parts(parquet_groups(file, f"{self.where}, file {item['name']}"), len(parquet))
+        return {"dataset": self.name, "sha": sha, "files": files}
+
+    def commit(self) -> str:
+        from huggingface_hub import HfApi
+
+        assert self.client
+        with self._clear_errors():
+            sha = HfApi().dataset_info(self.name, revision=self.settings["revision"]).sha
+        if not sha:
+            raise AbovoError("the hub names no commit for it", self.where, "set the source's `revision` to a commit")
+        return sha
+
+    def _files(self, sha: str) -> list[str]:
+        """The files of config and split, in the data set's own order."""
+        import datasets
+
+        datasets.disable_progress_bars()
+        # It would tell another server which data set is opened.
+        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+        builder = datasets.load_dataset_builder(self.name, self.settings["config"], revision=sha)
+        splits: Mapping[str, Any] = builder.config.data_files or {}
+        split = self.settings["split"]
+        if split not in splits:
+            known = ", ".join(map(str, splits)) or "none"
+            raise AbovoError(f"no split {split!r} (known: {known})", self.where, "set the source's `split`")
+        start = f"hf://datasets/{self.name}@{sha}/"
+        names = [str(path) for path in splits[split]]
+        elsewhere = [name for name in names if not name.startswith(start)]
+        if elsewhere:
+            raise AbovoError(f"its file {elsewhere[0]} is not in the data set", self.where, "choose another config")
+        names = [name.removeprefix(start) for name in names]
+        unread = [name for name in names if not kind_of(name)[0]]
+        if unread:
+            what = f"no reader for its file {unread[0]} (known: {KNOWN})"
+            raise AbovoError(what, self.where, "set `revision: refs/convert/parquet`, where the hub has that")
+        return names
+
+    def _describe(self, names: list[str], sha: str) -> list[dict[str, Any]]:
+        from huggingface_hub import HfApi
+
+        found: dict[str, Any] = {}
+        for first in range(0, len(names), PATHS_AT_ONCE):
+            some = names[first : first + PATHS_AT_ONCE]
+            found |= {
+                item.path: item for item in HfApi().get_paths_info(self.name, some, repo_type="dataset", revision=sha)
+            }
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise AbovoError("the hub does not describe it", f"{self.where}, file {missing[0]}", "start again")
+        return [_listed(found[name]) for name in names]
+
+    @contextlib.contextmanager
+    def _clear_errors(self) -> Iterator[None]:
+        """Turn what the libraries raise into one line; an end of patience comes first, however they wrapped it."""
+        try:
+            yield
+        except Exception as error:
+            if self.patience.failure is not None:
+                raise self.patience.failure from None
+            if isinstance(error, AbovoError):
+                raise
+            for name, (what, mend) in self._explanations().items():
+                if name in {kind.__name__ for kind in type(error).__mro__}:
+                    raise AbovoError(what(error), self.where, mend) from None
+            what_else = f"cannot be resolved ({type(error).__name__}: {str(error)[:160]})"
+            raise AbovoError(what_else, self.where, "check its name, config and split") from None
+
+    def _explanations(self) -> dict[str, tuple[Callable[[Exception], str], str]]:
+        """Class of an error of the libraries -> what it means here, and the mend; the first that fits counts."""
+        wanted = self.settings["revision"] or "main"
+        return {
+            "GatedRepoError": (lambda _: "access is restricted", "accept its terms on the hub and set HF_TOKEN"),
+            "RevisionNotFoundError": (lambda _: f"no revision {wanted!r}", "set the source's `revision`"),
+            "RepositoryNotFoundError": (
+                lambda _: "the hub does not know it", "check its name, or set HF_TOKEN if private"
+            ),
+            "DatasetNotFoundError": (lambda error: str(error)[:200], "check its name and revision"),
+            "OfflineModeIsEnabled": (lambda _: "the hub may not be asked", "unset HF_HUB_OFFLINE"),
+            "ValueError": (lambda error: str(error)[:200], "check config and split"),
+            "RuntimeError": (
+                lambda error: f"{str(error)[:160]}; its code is not executed",
+                "set `revision: refs/convert/parquet`, where the hub has that",
+            ),
+        }  # fmt: skip

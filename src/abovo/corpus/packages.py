@@ -4,11 +4,13 @@ import email
 import email.policy
 import hashlib
 import importlib.metadata
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from abovo.corpus.docstrings import docstrings, exported, is_documentation
+from abovo.corpus.formats import Record
 from abovo.errors import AbovoError
 
 Documents = Iterator[tuple[str, str | None]]
@@ -35,9 +37,10 @@ def open_packages(settings: Mapping[str, Any], revision: Mapping[str, Any] | Non
     described = settings["reader"] == "docstrings"
     exports = {item["name"]: _exports(item["name"], files) if described else {} for item in packages}
 
-    def read_unit(unit: str) -> Documents:
+    def read_unit(unit: str, start: int = 0) -> Iterator[Record]:
         package, _, path = unit.partition(":")
-        return read(package, path, _text(files[unit]), exports[package])
+        found = read(package, path, _text(files[unit]), exports[package])
+        return (Record(*item) for item in itertools.islice(found, start, None))
 
     return {"packages": packages}, tuple(sorted(files)), read_unit
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from abovo.corpus.budget import source_budget
-from abovo.corpus.read import TokenCounter, judge
+from abovo.corpus.examine import Examiner, Found, TokenCounter, batches
+from abovo.corpus.read import read_settings
 from abovo.corpus.sources import Source, open_source, ordered_units, records
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest
@@ -53,14 +54,18 @@ def _plan_source(corpus: Mapping[str, Any], name: str, source: Source, count: To
     units = ordered_units(source, settings["take"], corpus["seed"])
     seen: dict[str, list[tuple[int, int]]] = {}
     read = 0
-    for unit, record in itertools.islice(records(source, units, None), size):
-        text, reason, _ = judge(record.text, settings["kind"], corpus["min_characters"], corpus["max_characters"])
-        read += 1
-        passed = (0, 0) if reason else (count([text])[0], len(text.encode()))
-        seen.setdefault(unit, []).append(passed)
+    examiner = Examiner(read_settings(corpus, name, source.revision))
+    found = ((unit, record) for unit, record in itertools.islice(records(source, units, None), size))
+    for unit, group in itertools.groupby(found, lambda pair: pair[0]):
+        for batch in batches(Found(0, record) for _, record in group):
+            verdicts = examiner.examine(batch).verdicts
+            counts = iter(count([verdict.text for verdict in verdicts if not verdict.reason]))
+            passed = [(0, 0) if verdict.reason else (next(counts), len(verdict.data)) for verdict in verdicts]
+            seen.setdefault(unit, []).extend(passed)
+            read += len(batch)
     sample = [pair for pairs in seen.values() for pair in pairs if pair[0]]
     if not sample:
-        mend = "check the source's settings and min_characters, max_characters"
+        mend = "check the source's settings and filters, and min_characters, max_characters"
         raise AbovoError(f"none of {read} sampled documents passes the filters", f"source {name}", mend)
     # Documents of one file are alike, so files, where there are many, are what the interval counts as independent.
     groups = [[pair[0] for pair in pairs if pair[0]] for pairs in seen.values()]

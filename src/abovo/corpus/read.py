@@ -1,26 +1,40 @@
-"""Turn one source into a file of cleaned, filtered documents and a manifest that counts what was refused and why."""
+"""Turn one part of a source into a file of cleaned, filtered documents, their keys and bands, and a manifest that
+counts what was refused and why.
+"""
 
 import logging
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from abovo.console.progress import Progress
+import numpy as np
+import orjson
+import xxhash
+
+from abovo.console.progress import Progress, duration
 from abovo.corpus.budget import source_budget
-from abovo.corpus.clean import clean
-from abovo.corpus.shards import Document, compressed
-from abovo.corpus.sources import Record, Source, open_source, ordered_units, records
+from abovo.corpus.examine import BATCH_CHARACTERS, Decontaminates, Examined, Examiner, TokenCounter, batches
+from abovo.corpus.filters import chosen
+from abovo.corpus.keys import DOCUMENTS, KEY, KeyWriter
+from abovo.corpus.parts import part_records
+from abovo.corpus.shards import FAST_LEVEL, Document, compressed
+from abovo.corpus.sources import Source, open_source, ordered_units
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
 log = logging.getLogger("abovo")
-# Texts -> tokens of each, the end-of-document token included.
-TokenCounter = Callable[[Sequence[str]], list[int]]
-# Documents, and characters, that are counted at once.
-BATCH, BATCH_CHARACTERS = 64, 1_000_000
+# Batch in which a source approaches the tokens that it stops at (characters).
+SMALLEST = 1 << 13
+# Keys of a source that do not decide what a part of it holds.
+DESCRIPTIVE = (
+    "licence", "language", "tokens", "max_samples", "parts", "filters", "timeout", "give_up", "deadline"
+)  # fmt: skip
+# What was refused because of evaluation sets: one JSON object per document.
+SHARED = "contaminated.jsonl"
 
 
 @dataclass
@@ -30,6 +44,18 @@ class Tally:
     read: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     replaced: int = 0
+    cut: int = 0
+    documents: int = 0
+    characters: int = 0
+    bytes: int = 0
+    tokens: int = 0
+
+    def counts(self) -> dict[str, Any]:
+        own = {key: getattr(self, key) for key in ("read", "documents", "characters", "bytes", "tokens")}
+        return {
+            **own, "rejected": dict(sorted(self.rejected.items())), "replaced_u2581": self.replaced,
+            "decontamination_cut": self.cut,
+        }  # fmt: skip
 
 
 def read_settings(corpus: Mapping[str, Any], name: str, revision: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,6 +63,7 @@ def read_settings(corpus: Mapping[str, Any], name: str, revision: Mapping[str, A
     source = corpus["sources"][name]
     budget = source_budget(corpus, name)
     stops = source["take"] == "first" and budget is not None
+    filters = chosen(source["filters"])
     return {
         "source": {key: value for key, value in source.items() if key not in DESCRIPTIVE},
         "name": name,
@@ -45,120 +72,158 @@ def read_settings(corpus: Mapping[str, Any], name: str, revision: Mapping[str, A
         "max_samples": source["max_samples"] if source["max_samples"] is not None else corpus["max_samples"],
         "min_characters": corpus["min_characters"],
         "max_characters": corpus["max_characters"],
-        "seed": corpus["seed"] if source["take"] == "spread" else None,
+        "filters": filters,
+        "thresholds": dict(corpus["thresholds"]) if filters else None,
+        "language": source["language"] if filters else None,
+        "near": corpus["deduplication"]["near"],
+        "seed": corpus["seed"],
         "bytes_per_token": corpus["bytes_per_token"],
         "count_with": corpus["count_with"],
+        "decontaminate": corpus["decontaminate"]["action"] if corpus["decontaminate"]["against"] else None,
     }
 
 
-DESCRIPTIVE = ("licence", "language", "tokens", "max_samples")
-
-
 def read_source(
-    corpus: Mapping[str, Any], name: str, plan: Manifest, count: TokenCounter, inputs: Mapping[str, Manifest],
-    output: Path, script: Path,
+    corpus: Mapping[str, Any], name: str, part: int, plan: Manifest, count: TokenCounter,
+    inputs: Mapping[str, Manifest], output: Path, script: Path, decontaminator: Decontaminates | None = None,
 ) -> Manifest:  # fmt: skip
-    """Read, clean and filter the source `name` of a corpus, at the revision that the corpus' plan resolved.
+    """Read, clean and filter one part of the source `name`, at the revision that the corpus' plan resolved.
 
-    With `take: first` reading stops once the source's share of the budget and the reserve are there. Constant memory.
+    With `take: first` reading stops once the part's share of the budget and the reserve is there. Constant memory.
     """
-    if name not in corpus["sources"]:
-        raise AbovoError(f"the corpus has no source {name!r}", "source", f"known: {', '.join(corpus['sources'])}")
-    if name not in plan["sources"]:
-        raise AbovoError(f"does not list the source {name}", plan.path, "remove it and make it again")
+    check_source(corpus, name, plan)
+    parts = corpus["sources"][name]["parts"]
+    if not 0 <= part < parts:
+        raise AbovoError(f"the source has {parts} parts, numbered from 0", f"part {part} of source {name}", "check it")
     source = open_source(corpus["sources"][name], plan["sources"][name]["revision"])
     settings = read_settings(corpus, name, source.revision)
 
     def make(folder: Path) -> Made:
-        return _write(source, settings, count, folder)
+        return write_part(source, settings, count, folder, part, parts, decontaminator)
 
-    return produce(Job(output, "abovo/source/1", dict(inputs), settings, script), make)
+    own = {**settings, "part": part, "parts": parts}
+    return produce(Job(output, "abovo/source/1", dict(inputs), own, script), make)
 
 
-def _write(source: Source, settings: Mapping[str, Any], count: TokenCounter, folder: Path) -> Made:
-    tally, progress = Tally(), Progress(f"source {settings['name']}")
-    documents = size = tokens = characters = 0
-    units = ordered_units(source, settings["source"]["take"], settings["seed"] or 0)
-    found = accepted(records(source, units, settings["max_samples"]), settings, tally)
-    stop, exhausted = settings["stop_tokens"], True
-    with compressed(folder / "documents.jsonl.zst") as file:
-        for batch in counted(found, settings["name"], count):
-            for document in batch:
-                file.write(document.line())
-                characters += len(document.text)
-                size += len(document.text.encode())
-                tokens += document.tokens
-            documents += len(batch)
-            progress.update(f"{documents:,} documents, {tokens:,} tokens")
-            if stop is not None and tokens >= stop:
-                exhausted = False
+def check_source(corpus: Mapping[str, Any], name: str, plan: Manifest) -> None:
+    if name not in corpus["sources"]:
+        raise AbovoError(f"the corpus has no source {name!r}", "source", f"known: {', '.join(corpus['sources'])}")
+    if name not in plan["sources"]:
+        raise AbovoError(f"does not list the source {name}", plan.path, "remove it and make it again")
+
+
+def write_part(
+    source: Source, settings: Mapping[str, Any], count: TokenCounter, folder: Path, part: int, parts: int,
+    decontaminator: Decontaminates | None, start: int = 0, enough: int | None = None,
+) -> Made:  # fmt: skip
+    """Write the part's documents, from the place `start` of the source's order on, until its share of the tokens that
+    the source stops at is there; `enough` takes the place of that share."""
+    units = ordered_units(source, settings["source"]["take"], settings["seed"])
+    stop = enough if enough is not None else _share(settings["stop_tokens"], part, parts)
+    found = part_records(source, units, part, parts, settings, start)
+    writer = _Writer(folder, settings, count)
+    examiner, progress = Examiner(settings, decontaminator), Progress(f"source {settings['name']}, part {part}")
+    until = None
+
+    def wanted() -> int:
+        """Characters to be read next: about those that are missing, in ever smaller batches."""
+        return BATCH_CHARACTERS if stop is None else max(SMALLEST, (stop - writer.tally.tokens) * 2)
+
+    with writer:
+        for batch in batches(found, wanted):
+            writer.write(examiner.examine(batch))
+            progress.update(writer.line(stop))
+            if stop is not None and writer.tally.tokens >= stop:
+                until = batch[-1].order + 1
                 break
-    progress.close(f"{tally.read:,} read, {documents:,} kept, {tokens:,} tokens, {size / 1e6:.1f} MB")
-    if not documents:
-        reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(tally.rejected.items())) or "none read"
-        raise AbovoError(
-            f"no document is left after the filters (read {tally.read}; {reasons})", f"source {settings['name']}",
-            "check the source's settings and min_characters, max_characters",
-        )  # fmt: skip
-    counts = {
-        "read": tally.read,
-        "rejected": dict(sorted(tally.rejected.items())),
-        "replaced_u2581": tally.replaced,
-        "documents": documents,
-        "characters": characters,
-        "bytes": size,
-        "tokens": tokens,
-        "exhausted": exhausted,
-    }
-    return Made(counts, {"revision": settings["revision"]})
+    tally = writer.tally
+    size = f"{tally.tokens:,} tokens, {tally.bytes / 1e6:.1f} MB"
+    progress.close(f"{tally.read:,} read, {tally.documents:,} kept, {size}")
+    if not tally.documents and parts == 1 and not start:
+        raise AbovoError(nothing_left(tally.read, tally.rejected), f"source {settings['name']}", NOTHING_MEND)
+    return Made(tally.counts(), {"revision": settings["revision"], "until": until})
 
 
-def accepted(
-    found: Iterable[tuple[str, Record]], settings: Mapping[str, Any], tally: Tally
-) -> Iterator[tuple[str, str]]:
-    """(id, cleaned text) of the records that pass; the others are counted by reason."""
-    kind, low, high = settings["source"]["kind"], settings["min_characters"], settings["max_characters"]
-    for _, record in found:
-        text, reason, replaced = judge(record.text, kind, low, high)
-        tally.read += 1
-        if reason:
-            tally.rejected[reason] += 1
-        else:
-            tally.replaced += replaced
-            yield record.id, text
+def _share(stop: int | None, part: int, parts: int) -> int | None:
+    return None if stop is None else -(-stop // parts)
 
 
-def judge(text: str | None, kind: str, low: int, high: int | None) -> tuple[str, str, int]:
-    """The cleaned text, why it is refused ("" when it passes), and how many U+2581 were replaced in it."""
-    if text is None:
-        return "", "null", 0
-    text, replaced = clean(text, kind)
-    if not text:
-        return text, "empty", replaced
-    if len(text) < low:
-        return text, "too short", replaced
-    if high is not None and len(text) > high:
-        return text, "too long", replaced
-    return text, "", replaced
+NOTHING_MEND = "check the source's settings and filters, and min_characters, max_characters"
 
 
-def counted(found: Iterable[tuple[str, str]], source: str, count: TokenCounter) -> Iterator[list[Document]]:
-    """Small batches of documents with their token counts; a tokenizer counts a batch faster than its texts one by one.
-
-    Nothing is read beyond the batch that is handed out, so who stops between two batches has counted all that was read.
-    """
-    batch: list[tuple[str, str]] = []
-    characters = 0
-    for item in found:
-        batch.append(item)
-        characters += len(item[1])
-        if len(batch) == BATCH or characters >= BATCH_CHARACTERS:
-            yield _documents(batch, source, count)
-            batch, characters = [], 0
-    if batch:
-        yield _documents(batch, source, count)
+def nothing_left(read: int, rejected: Mapping[str, int]) -> str:
+    reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(rejected.items())) or "none read"
+    return f"no document is left after the filters (read {read}; {reasons})"
 
 
-def _documents(batch: list[tuple[str, str]], source: str, count: TokenCounter) -> list[Document]:
-    tokens = count([text for _, text in batch])
-    return [Document(name, text, source, number) for (name, text), number in zip(batch, tokens, strict=True)]
+class _Writer:
+    """Writes the accepted documents of examined batches, their keys and bands, and keeps the tally."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], count: TokenCounter) -> None:
+        self.folder, self.settings, self.count = folder, settings, count
+        self.tally, self.started = Tally(), time.monotonic()
+
+    def __enter__(self) -> "_Writer":
+        self.packed = compressed(self.folder / DOCUMENTS, FAST_LEVEL)
+        self.file: IO[bytes] = self.packed.__enter__()
+        self.keys = KeyWriter(self.folder, self.settings["near"]["bands"] if self.settings["near"] else 0)
+        self.shared: IO[bytes] | None = None
+        if self.settings["decontaminate"]:
+            self.shared = (self.folder / SHARED).open("wb")
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.packed.__exit__(*error)
+        self.keys.close()
+        if self.shared is not None:
+            self.shared.close()
+
+    def write(self, examined: Examined) -> None:
+        tally, seed = self.tally, self.settings["seed"]
+        for verdict in examined.verdicts:
+            tally.read += 1
+            tally.replaced += 0 if verdict.reason else verdict.replaced
+            if verdict.reason:
+                tally.rejected[verdict.reason] += 1
+            if verdict.shared is not None and self.shared is not None:
+                tally.cut += not verdict.reason
+                self.shared.write(orjson.dumps({"id": verdict.id, **verdict.shared}) + b"\n")
+        accepted = [verdict for verdict in examined.verdicts if not verdict.reason]
+        if not accepted:
+            return
+        tokens = self.count([verdict.text for verdict in accepted])
+        rows = []
+        lines = []
+        for verdict, number in zip(accepted, tokens, strict=True):
+            place = xxhash.xxh3_64_intdigest(verdict.digest, seed)
+            high, low = int.from_bytes(verdict.digest[:8], "big"), int.from_bytes(verdict.digest[8:], "big")
+            rows.append((verdict.order, place, high, low, number, len(verdict.data)))
+            lines.append(Document(verdict.id, verdict.text, self.settings["name"], number).line())
+            tally.characters += len(verdict.text)
+            tally.bytes += len(verdict.data)
+            tally.tokens += number
+        self.file.write(b"".join(lines))
+        self.keys.write(np.array(rows, KEY), examined.bands)
+        tally.documents += len(accepted)
+
+    def line(self, stop: int | None) -> str:
+        """What a person wants to know of a long read: how far, how fast, how long still."""
+        tally, seconds = self.tally, max(1e-9, time.monotonic() - self.started)
+        kept = tally.documents / max(1, tally.read)
+        text = f"{tally.documents:,} documents ({kept:.0%} of {tally.read:,}), {tally.tokens:,} tokens"
+        text += f", {tally.bytes / 1e6 / seconds:.1f} MB/s"
+        if stop is not None and tally.tokens:
+            text += f", {duration(seconds * max(0, stop - tally.tokens) / tally.tokens)} left"
+        return text
+
+
+def merged_counts(manifests: Sequence[Manifest]) -> dict[str, Any]:
+    """The counts of all parts of a source together."""
+    totals: dict[str, Any] = {"rejected": Counter()}
+    for manifest in manifests:
+        for key, value in manifest["counts"].items():
+            if key == "rejected":
+                totals["rejected"].update(value)
+            else:
+                totals[key] = totals.get(key, 0) + value
+    return {**totals, "rejected": dict(sorted(totals["rejected"].items()))}

@@ -18,6 +18,8 @@ from abovo.provenance.manifest import Manifest
 
 # Level and thread count are part of the bytes, so they are the same on every machine.
 LEVEL = 3
+# For files that are read once by the next job.
+FAST_LEVEL = 1
 Split = Literal["train", "val"]
 
 
@@ -39,10 +41,10 @@ class Document:
 
 
 @contextmanager
-def compressed(path: Path) -> Iterator[IO[bytes]]:
+def compressed(path: Path, level: int = LEVEL) -> Iterator[IO[bytes]]:
     """A zstd file to write to; its bytes depend on nothing but what is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as raw, zstandard.ZstdCompressor(level=LEVEL, threads=0).stream_writer(raw) as packed:
+    with path.open("wb") as raw, zstandard.ZstdCompressor(level=level, threads=0).stream_writer(raw) as packed:
         buffered = io.BufferedWriter(packed, 1 << 18)  # type: ignore[type-var]
         yield buffered
         buffered.flush()
@@ -54,8 +56,8 @@ def write_lines(path: Path, lines: Iterable[bytes]) -> None:
             file.write(line)
 
 
-def read_shard(path: Path, expected_sha256: str | None, where: Path) -> Iterator[Document]:
-    """The documents of one shard. Raises AbovoError naming the shard when it is missing, cut short or altered.
+def read_lines(path: Path, expected_sha256: str | None, where: Path) -> Iterator[bytes]:
+    """The lines of one shard. Raises AbovoError naming the shard when it is missing, cut short or altered.
 
     The checksum is taken from the bytes as they are read, so it is known at the end: a caller that must not act on
     altered text before then has to wait for the generator to finish.
@@ -64,14 +66,20 @@ def read_shard(path: Path, expected_sha256: str | None, where: Path) -> Iterator
     try:
         with path.open("rb") as raw:
             hashed = _Hashed(raw)
-            for number, line in enumerate(zstd_lines(hashed), 1):  # type: ignore[arg-type]
-                yield _document(line, path, number, mend)
+            yield from zstd_lines(hashed)  # type: ignore[arg-type]
     except FileNotFoundError:
         raise AbovoError(f"the shard is missing, {where} lists it", path, mend) from None
     except (zstandard.ZstdError, EOFError) as error:
         raise AbovoError(f"corrupt shard ({error})", path, mend) from None
     if expected_sha256 is not None and hashed.digest.hexdigest() != expected_sha256:
         raise AbovoError(f"its bytes are not those that {where} lists", path, mend)
+
+
+def read_shard(path: Path, expected_sha256: str | None, where: Path) -> Iterator[Document]:
+    """The documents of one shard, with the errors of `read_lines`."""
+    mend = f"remove {where} and make it again"
+    for number, line in enumerate(read_lines(path, expected_sha256, where), 1):
+        yield _document(line, path, number, mend)
 
 
 def read_documents(manifest: Manifest, split: Split | None = None) -> Iterator[Document]:

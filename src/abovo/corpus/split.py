@@ -1,5 +1,6 @@
 """Assign a document to training or validation from nothing but its own text."""
 
+import numpy as np
 import xxhash
 
 
@@ -15,3 +16,8 @@ def is_validation(document_hash: bytes, share: float) -> bool:
     or the size of the corpus.
     """
     return int.from_bytes(document_hash[:8], "big") / 2**64 < share
+
+
+def are_validation(high: np.ndarray, share: float) -> np.ndarray:
+    """`is_validation` for many documents, given the first 8 bytes of each hash as uint64."""
+    return high.astype(np.float64) / 2**64 < share

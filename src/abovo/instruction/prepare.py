@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.console.progress import Progress
+from abovo.corpus.rows import Records, open_rows
 from abovo.corpus.shards import Split, read_documents
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
@@ -16,7 +17,6 @@ from abovo.facts.draw import number
 from abovo.facts.question import make_facts, revision
 from abovo.instruction.chatml import encode, problem
 from abovo.instruction.formats import FORMATS, Messages
-from abovo.instruction.records import Records, open_records
 from abovo.instruction.rows import Encoded, fill_rows
 from abovo.packing.bins import RowWriter
 from abovo.provenance.manifest import Manifest, read_manifest
@@ -77,7 +77,7 @@ def _source(corpus: Manifest | None, settings: Mapping[str, Any]) -> Records | N
         what = f"format {settings['format']} does not go with the other keys"
         mend = "format facts needs `corpus` and `facts`, any other one needs `source`"
         raise AbovoError(what, "instruction data set", mend)
-    return None if facts else open_records(settings["source"])
+    return None if facts else open_rows(settings["source"])
 
 
 def conversations(

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from abovo.console.progress import Progress
-from abovo.corpus.shards import Document, read_documents
+from abovo.corpus.shards import Document
 from abovo.corpus.split import is_validation
 from abovo.errors import AbovoError
 from abovo.packing.bins import RowWriter, Split, dtype_for
+from abovo.packing.lineage import DocumentIndex, Place, numbered_documents
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.tokenizing.load import Tokenizer
@@ -79,22 +80,27 @@ def _write(corpus: Manifest, tokenizer: Tokenizer, length: int, folder: Path) ->
     apart = folder / ".val"
     with ExitStack() as stack:
         train = stack.enter_context(RowWriter(folder, "train", length, size))
-        groups = {}
+        groups, indexes = {}, {}
+        train_index = stack.enter_context(DocumentIndex(folder, "train"))
         for source in corpus["sources"]:
             (apart / source).mkdir(parents=True)
             groups[source] = stack.enter_context(RowWriter(apart / source, "val", length, size))
-        for document, ids in _encoded(corpus, tokenizer):
+            indexes[source] = stack.enter_context(DocumentIndex(apart / source, "val"))
+        for place, document, ids in _encoded(corpus, tokenizer):
             held_out = is_validation(document.hash, share)
             rows = groups[document.source] if held_out else train
             tallies["val" if held_out else "train"].add(document, rows.written, len(ids), length)
+            index = indexes[document.source] if held_out else train_index
+            index.add(rows.written, len(ids), place)
             rows.write(ids)
             progress.update(f"{train.written + sum(group.written for group in groups.values()):,} tokens")
         for rows in (train, *groups.values()):
             rows.fill(PAD)
-    with RowWriter(folder, "val", length, size) as val:
+    with RowWriter(folder, "val", length, size) as val, DocumentIndex(folder, "val") as val_index:
         places = {}
         for source, group in groups.items():
             first = val.rows
+            val_index.append(apart / source / "val.docs", val.written)
             with (apart / source / "val.bin").open("rb") as file:
                 while (part := np.fromfile(file, val.dtype, 1 << 20)).size:
                     val.write(part)
@@ -110,10 +116,10 @@ def _write(corpus: Manifest, tokenizer: Tokenizer, length: int, folder: Path) ->
     return {"train": tallies["train"].counts(train), "val": tallies["val"].counts(val)}
 
 
-def _encoded(corpus: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[Document, list[int]]]:
-    """Documents with their ids and EOS, in the corpus' order."""
-    documents = read_documents(corpus)
+def _encoded(corpus: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[Place, Document, np.ndarray]]:
+    """Documents with their place in the corpus, their ids and EOS, in the corpus' order."""
+    documents, end = numbered_documents(corpus), np.uint32(EOS)
     while batch := list(itertools.islice(documents, BATCH)):
-        for document, ids in zip(batch, tokenizer.encode_batch([item.text for item in batch]), strict=True):
-            ids.append(EOS)
-            yield document, ids
+        encoded = tokenizer.encode_arrays([document.text for _, document in batch])
+        for (place, document), ids in zip(batch, encoded, strict=True):
+            yield place, document, np.append(ids, end)

@@ -52,10 +52,16 @@ def sync(path: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Put `source` at `target` atomically: as a hard link, or as a copy where the file system has no links."""
+    """Put `source` at `target` atomically: as a hard link, or as a copy where the file system has no links.
+
+    One process at a time may do so; what one that was killed left behind is removed.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    temporary = target.with_name(f".{target.name}.partial")
     temporary.unlink(missing_ok=True)
+    # Renaming one link of a file over another does nothing, and would leave both.
+    if target.exists() and target.samefile(source):
+        return
     try:
         temporary.hardlink_to(source)
     except OSError:

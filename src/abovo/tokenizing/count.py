@@ -19,4 +19,4 @@ def token_counter(
     if path is None:
         raise AbovoError(f"counts with tokenizer {corpus['count_with']}", "corpus", "give its --tokenizer")
     tokenizer = load_tokenizer(path)
-    return lambda texts: [len(ids) + 1 for ids in tokenizer.encode_batch(texts)], {"tokenizer": tokenizer.manifest}
+    return lambda texts: [len(ids) + 1 for ids in tokenizer.encode_arrays(texts)], {"tokenizer": tokenizer.manifest}

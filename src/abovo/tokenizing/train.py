@@ -13,6 +13,7 @@ from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.tokenizing.card import measure, write_card
+from abovo.tokenizing.fast import prove
 from abovo.tokenizing.huggingface import build, differences
 from abovo.tokenizing.odd import ODD_STRINGS
 from abovo.tokenizing.special import BOS, EOS, PAD, PIECES, UNK, USER_DEFINED
@@ -59,12 +60,23 @@ def train_tokenizer(settings: Mapping[str, Any], corpus: Manifest, output: Path,
             "vocabulary_size": processor.get_piece_size(),
             "model_type": settings["model_type"],
             "export_differences": differ,
+            "fast_encoder": prove(model, processor, _sample(corpus, limit)),
             "special_ids": {piece: number for number, piece in enumerate(PIECES)},
         }
         counts = {"sample_documents": tally.documents, "sample_bytes": tally.bytes, "measured": measured}
         return Made(counts, fields)
 
     return produce(Job(output, "abovo/tokenizer/1", {"corpus": corpus}, settings, script), make)
+
+
+def _sample(corpus: Manifest, limit: int) -> Iterator[str]:
+    """Odd strings, and the first `limit` bytes of validation documents."""
+    yield from ODD_STRINGS
+    for document in read_documents(corpus, "val"):
+        if limit <= 0:
+            return
+        limit -= len(document.text.encode())
+        yield document.text
 
 
 class Sample:

@@ -1,4 +1,4 @@
-"""Turn the source of an instruction data set into records: rows of files on this machine or of the hub."""
+"""Turn whole rows of a data set (instruction, evaluation) into dictionaries: files of this machine or of the hub."""
 
 import gzip
 import io
@@ -24,11 +24,11 @@ class Records:
     read: Callable[[], Iterator[Record]]
 
 
-def open_records(source: Mapping[str, Any]) -> Records:
+def open_rows(source: Mapping[str, Any]) -> Records:
     """Open a source of type local (`paths`) or huggingface (`dataset`, `config`, `split`, `revision`)."""
     kind = source.get("type")
     if kind not in SOURCES:
-        raise AbovoError(f"no source type {kind!r}", "instruction data set", f"use one of {', '.join(SOURCES)}")
+        raise AbovoError(f"no source type {kind!r}", "rows", f"use one of {', '.join(SOURCES)}")
     return SOURCES[kind](source)
 
 
@@ -103,10 +103,10 @@ def _parquet(path: Path) -> Iterator[Any]:
 
 
 def _open_hub(source: Mapping[str, Any]) -> Records:
-    from abovo.corpus.hub import open_dataset
+    from abovo.corpus.hub import dataset_commit
 
     settings = {"config": None, "split": "train", "revision": "main", "column": "", **source}
-    revision, _, _ = open_dataset(settings)
+    revision = dataset_commit(settings)
 
     def read() -> Iterator[Record]:
         import datasets
@@ -127,11 +127,24 @@ def _open_hub(source: Mapping[str, Any]) -> Records:
     return Records(revision, read)
 
 
+def _text_lines(path: Path) -> Iterator[Any]:
+    """The lines of a text file as rows with the one column `text`."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield {"text": line.decode("utf-8").rstrip("\r\n")}
+            except UnicodeDecodeError as error:
+                what = f"not UTF-8 (byte {error.start})"
+                raise AbovoError(what, f"{path}, line {number}", "convert it: iconv -t utf-8") from None
+
+
 READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
     ".jsonl": _json_lines,
     ".jsonl.gz": _json_lines,
     ".jsonl.zst": _json_lines,
     ".json": _json,
     ".parquet": _parquet,
+    ".txt": _text_lines,
+    ".raw": _text_lines,
 }
 SOURCES: dict[str, Callable[[Mapping[str, Any]], Records]] = {"local": _open_files, "huggingface": _open_hub}

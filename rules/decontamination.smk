@@ -1,0 +1,22 @@
+# Indexes the n-grams of evaluation sets, which corpora are then cleaned of while they are read.
+rule index_evaluation_sets:
+    input:
+        files=files_of_decontamination,
+    output:
+        manifest="results/decontamination/{decontamination}/manifest.json",
+    log:
+        "results/logs/decontamination/{decontamination}.log",
+    benchmark:
+        "results/benchmarks/decontamination/{decontamination}.jsonl"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    params:
+        settings=settings_for("decontamination"),
+        code=code("index_evaluation_sets"),
+    shell:
+        "exec python workflow/scripts/index_evaluation_sets.py --settings {params.settings:q}"
+        " --output {output.manifest} --log {log}"

@@ -1,0 +1,223 @@
+"""Turn evaluation sets into an index of their n-grams, and refuse or cut documents that share one with them.
+
+Only the evaluation sets are held in memory (12 bytes per n-gram and a filter in front); the corpus streams past. The
+unit is that of Brown et al. 2020 (arXiv:2005.14165, appendix C): 13 consecutive words in common, normalised. They
+pass over n-grams that more than ten documents share, which needs the whole corpus at once. Here stock phrases are told
+from passages by their length: a document goes when it holds `least_ngrams` n-grams of one row, or `least_share` of a
+short row's.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+
+import numpy as np
+import orjson
+
+from abovo.corpus.ngrams import PlainWords
+from abovo.corpus.rows import open_rows
+from abovo.errors import AbovoError
+from abovo.provenance.manifest import Manifest, read_manifest
+from abovo.provenance.products import Job, Made, produce
+
+SCHEMA = "abovo/decontamination/1"
+# Bits of the filter per n-gram, and the most bits that it may have (16 MB).
+FILTER_BITS, MOST_FILTER_BITS = 32, 27
+# How much makes a passage; the manifest repeats it.
+RULE = ("ngram", "least_ngrams", "least_share")
+Hit = dict[str, Any]
+
+
+def index_evaluation_sets(settings: Mapping[str, Any], output: Path, script: Path) -> Manifest:
+    """Write the index of the evaluation sets in `settings`: `ngram` (words), the least in common, and `sets`.
+
+    A row of a set is the text of its `columns`, one after the other; a list (of endings, of options) and A|B give one
+    text for each of their elements. Rows with fewer words than an n-gram has cannot be found; they are counted as too
+    short.
+    """
+    opened = {name: open_rows({"revision": "main", **source}) for name, source in settings["sets"].items()}
+    revisions = {name: rows.revision for name, rows in opened.items()}
+
+    def make(folder: Path) -> Made:
+        hashes, numbers, sets, first = [], [], {}, 0
+        for name, source in settings["sets"].items():
+            found = short = row = 0
+            for row, texts in enumerate(_texts(opened[name].read(), name, source["columns"]), 1):
+                own = np.unique(
+                    np.concatenate([PlainWords(normalize("NFC", text)).hashes(settings["ngram"]) for text in texts])
+                )
+                short += not own.size
+                found += own.size
+                hashes.append(own)
+                numbers.append(np.full(own.size, first + row - 1, np.uint32))
+            if not found:
+                what = f"none of its {row} rows has {settings['ngram']} words"
+                raise AbovoError(what, f"evaluation set {name}", "check its split and columns")
+            sets[name] = {
+                "tasks": source["tasks"], "revision": revisions[name], "rows": row, "too_short": short,
+                "ngrams": found, "first_row": first,
+            }  # fmt: skip
+            first += row
+        both, rows = np.concatenate(hashes), np.concatenate(numbers)
+        order = np.lexsort((rows, both))
+        both[order].astype("<u8").tofile(folder / "hashes.bin")
+        rows[order].astype("<u4").tofile(folder / "rows.bin")
+        rule = {key: settings[key] for key in RULE}
+        return Made({"rows": first, "ngrams": int(both.size)}, {**rule, "sets": sets})
+
+    return produce(Job(output, SCHEMA, {}, {**settings, "revisions": revisions}, script), make)
+
+
+def _texts(rows: Iterable[Mapping[str, Any]], name: str, columns: Iterable[str]) -> Iterator[list[str]]:
+    for number, row in enumerate(rows, 1):
+        texts, where = [""], f"evaluation set {name}, row {number}"
+        for column in columns:
+            values = [_value(row, other, where) for other in column.split("|")]
+            parts = [part for value in values for part in (value if isinstance(value, list) else [value])]
+            texts = [f"{text} {part or ''}" for text, part in itertools.product(texts, parts)]
+        yield texts
+
+
+def _value(row: Mapping[str, Any], column: str, where: str) -> Any:
+    value: Any = row
+    for part in column.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise AbovoError(f"no column {column!r} (has: {', '.join(sorted(row))})", where, "mend `columns`")
+        value = value[part]
+    return value
+
+
+class Decontaminator:
+    """Judges documents by the index of a manifest; `action` is `remove` or `cut`."""
+
+    def __init__(self, manifest: Manifest, action: str) -> None:
+        self.size: int = manifest["ngram"]
+        self.act = ACTIONS[action]
+        self.action, self.sets = action, dict(sorted(manifest["sets"].items(), key=lambda one: one[1]["first_row"]))
+        self.hashes = np.fromfile(manifest.file("hashes.bin"), "<u8")
+        self.rows = np.fromfile(manifest.file("rows.bin"), "<u4")
+        held = np.bincount(self.rows, minlength=manifest["counts"]["rows"])
+        self.needed = np.clip(np.ceil(held * manifest["least_share"]), 1, manifest["least_ngrams"])
+        self.names = np.array(list(self.sets))
+        self.first_rows = np.array([one["first_row"] for one in self.sets.values()], np.uint32)
+        bits = min(MOST_FILTER_BITS, max(16, int(self.hashes.size * FILTER_BITS).bit_length()))
+        self.shift = np.uint64(64 - bits)
+        self.filter = np.zeros(1 << (bits - 3), np.uint8)
+        places = self.hashes >> self.shift
+        np.bitwise_or.at(self.filter, places >> np.uint64(3), _bit(places))
+
+    def apply(self, text: str) -> tuple[str, Hit | None]:
+        """The text and None where it shares nothing; else what is left of it ("" where removed) and what was found."""
+        words = PlainWords(text)
+        hashes = words.hashes(self.size)
+        firsts = self._found(hashes)
+        if not firsts.size:
+            return text, None
+        firsts, rows = self._passages(firsts, hashes[firsts])
+        if not firsts.size:
+            return text, None
+        left = self.act(text, words, firsts, self.size)
+        sets = self.names[np.searchsorted(self.first_rows, rows, "right") - 1]
+        touched = {str(name): (rows[sets == name] - self.sets[name]["first_row"]).tolist() for name in np.unique(sets)}
+        hit = {
+            "action": self.action if left else "remove",
+            "ngram": words.ngram(int(firsts[0]), self.size),
+            "ngrams": int(firsts.size),
+            "rows": touched,
+        }
+        return left, hit
+
+    def _found(self, hashes: np.ndarray) -> np.ndarray:
+        """Places of the hashes that the index holds: a filter first, which lets one in thirty-two of others pass."""
+        places = hashes >> self.shift
+        maybe = np.flatnonzero(self.filter[places >> np.uint64(3)] & _bit(places))
+        if not maybe.size:
+            return maybe
+        asked = hashes[maybe]
+        at = np.minimum(np.searchsorted(self.hashes, asked), self.hashes.size - 1)
+        return maybe[self.hashes[at] == asked]
+
+    def _passages(self, firsts: np.ndarray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of n-grams in common those that belong to rows with enough of them, and the numbers of these rows."""
+        different, which = np.unique(hashes, return_inverse=True)
+        begins, ends = (np.searchsorted(self.hashes, different, side) for side in ("left", "right"))
+        rows = np.concatenate([self.rows[i:j] for i, j in zip(begins, ends, strict=True)])
+        numbers, counts = np.unique(rows, return_counts=True)
+        enough = numbers[counts >= self.needed[numbers]]
+        taken = np.isin(rows, enough)
+        owners = np.repeat(np.arange(different.size), ends - begins)
+        return firsts[np.isin(which, owners[taken])], enough
+
+
+def _bit(places: np.ndarray) -> np.ndarray:
+    return np.left_shift(np.uint8(1), (places & np.uint64(7)).astype(np.uint8))
+
+
+def _remove(text: str, words: PlainWords, firsts: np.ndarray, size: int) -> str:
+    return ""
+
+
+def _cut(text: str, words: PlainWords, firsts: np.ndarray, size: int) -> str:
+    """The text without the lines that an n-gram in common touches: its paragraphs, in most corpora."""
+    lines = text.split("\n")
+    hit = np.zeros(len(lines) + 1, np.int64)
+    begins, ends = words.lines(firsts, size)
+    np.add.at(hit, begins, 1)
+    np.subtract.at(hit, ends + 1, 1)
+    kept = [line for line, touched in zip(lines, np.cumsum(hit)[:-1], strict=True) if not touched]
+    return "\n".join(kept).strip("\n") if any(line.strip() for line in kept) else ""
+
+
+# What becomes of a document that shares n-grams with an evaluation set.
+ACTIONS: dict[str, Callable[[str, PlainWords, np.ndarray, int], str]] = {"remove": _remove, "cut": _cut}
+
+
+def collect(index: Manifest, lists: Iterable[tuple[str, Path]], target: Path) -> dict[str, dict[str, Any]]:
+    """Put the lists of refused and cut documents of all parts, (source, list), into one file that names the source of
+    each, and return the overlap with each set."""
+    with target.open("wb") as whole:
+        for source, path in lists:
+            with path.open("rb") as file:
+                for line in file:
+                    whole.write(orjson.dumps({"source": source, **orjson.loads(line)}) + b"\n")
+    return overlap(index, [target])
+
+
+def overlap(index: Manifest, lists: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Per set: documents that shared an n-gram with it, its rows that they touch, and the share of its rows.
+
+    `lists` are files with one JSON object per line, as `Decontaminator.apply` describes a hit.
+    """
+    sets = index["sets"]
+    documents = dict.fromkeys(sets, 0)
+    touched = {name: np.zeros(one["rows"], bool) for name, one in sets.items()}
+    for path in lists:
+        with path.open("rb") as file:
+            for line in file:
+                for name, rows in orjson.loads(line)["rows"].items():
+                    documents[name] += 1
+                    touched[name][rows] = True
+    return {
+        name: {
+            "documents": documents[name],
+            "rows_touched": int(touched[name].sum()),
+            "rows": one["rows"],
+            "share": round(float(touched[name].mean()), 6),
+        }
+        for name, one in sets.items()
+    }
+
+
+def open_decontaminator(
+    corpus: Mapping[str, Any], path: Path | None
+) -> tuple[Decontaminator | None, dict[str, Manifest]]:
+    """What judges the documents of a corpus, None where it names no evaluation sets, and the manifest that it uses."""
+    settings = corpus["decontaminate"]
+    if settings["against"] is None:
+        return None, {}
+    if path is None:
+        raise AbovoError(f"is kept apart from {settings['against']}", "corpus", "give its --decontamination")
+    index = read_manifest(path, SCHEMA)
+    return Decontaminator(index, settings["action"]), {"decontamination": index}

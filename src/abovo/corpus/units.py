@@ -1,0 +1,33 @@
+"""Cut the files of a source into units that can be read apart: a file, or a run of row groups of a parquet file.
+
+A unit's name is that of its file, or `data/x.parquet@2/5` for the third fifth of the file's row groups. Record ids
+count the rows of the file, so they do not depend on the cutting.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+# Sources of fewer parquet files than this are cut finer, so that there is work for as many readers.
+FINE = 64
+PIECE = re.compile(r"(.+\.parquet)@(\d+)/(\d+)", re.IGNORECASE)
+
+
+def parts(groups: Sequence[int], files: int) -> dict[str, int]:
+    """How one of `files` parquet files is cut, given the rows of its row groups."""
+    return {"rows": sum(groups), "pieces": max(1, min(len(groups), -(-FINE // files)))}
+
+
+def unit_names(files: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The units of the files listed in a revision, in their order."""
+    names: list[str] = []
+    for file in files:
+        pieces = file.get("pieces", 1)
+        names += [file["name"]] if pieces == 1 else [f"{file['name']}@{k}/{pieces}" for k in range(pieces)]
+    return tuple(names)
+
+
+def cut(unit: str) -> tuple[str, int, int]:
+    """(file, piece, pieces) of a unit."""
+    match = PIECE.fullmatch(unit)
+    return (match[1], int(match[2]), int(match[3])) if match else (unit, 0, 1)

@@ -1,0 +1,34 @@
+"""Find the documents of all sources of a corpus that are equal or alike, for one range of their hashes.
+
+python workflow/scripts/find_duplicates.py --settings results/settings/nano.json --job 0 \
+    --sources results/corpora/nano/sources/*/*/manifest.json \
+    --output results/corpora/nano/duplicates/0/manifest.json
+"""
+
+import argparse
+from pathlib import Path
+
+from abovo.console.launch import run, script_parser, settings
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = script_parser(__doc__)
+    parser.add_argument("--settings", required=True, type=settings, help="JSON text or file: the resolved corpus")
+    parser.add_argument("--job", type=int, default=0, help="which range of hashes, from 0")
+    parser.add_argument("--sources", required=True, type=Path, nargs="+", help="manifest.json of each part")
+    parser.add_argument("--output", required=True, type=Path, help="manifest.json to write")
+    return parser
+
+
+def main(options: argparse.Namespace) -> None:
+    from abovo.corpus.duplicates import find_duplicates
+    from abovo.corpus.parts import in_order
+    from abovo.provenance.manifest import read_manifest
+
+    manifests = [read_manifest(path, "abovo/source/") for path in options.sources]
+    sources = in_order(options.settings, manifests)
+    find_duplicates(options.settings, sources, options.job, options.output, Path(__file__))
+
+
+if __name__ == "__main__":
+    run(main, arguments())

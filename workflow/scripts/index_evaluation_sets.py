@@ -1,0 +1,27 @@
+"""Index the n-grams of evaluation sets, so that corpora can be cleaned of them.
+
+python workflow/scripts/index_evaluation_sets.py --settings config/decontamination/mine.yaml \
+    --output results/decontamination/mine/manifest.json
+"""
+
+import argparse
+from pathlib import Path
+
+from abovo.console.launch import run, script_parser, settings
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = script_parser(__doc__)
+    parser.add_argument("--settings", required=True, type=settings, help="JSON text or file: `ngram` and `sets`")
+    parser.add_argument("--output", required=True, type=Path, help="manifest.json to write")
+    return parser
+
+
+def main(options: argparse.Namespace) -> None:
+    from abovo.corpus.decontaminate import index_evaluation_sets
+
+    index_evaluation_sets(options.settings, options.output, Path(__file__))
+
+
+if __name__ == "__main__":
+    run(main, arguments())
