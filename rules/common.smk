@@ -60,7 +60,11 @@ def threads_of_run(wildcards):
 def launcher_of_run(wildcards):
     """What starts a training script: python, or torchrun for an engine of several processes."""
     processes = of_run(wildcards)["engine"]["processes"]
-    return "python" if processes == 1 else f"torchrun --standalone --nproc-per-node {processes} --"
+    return (
+        "python"
+        if processes == 1
+        else f"torchrun --standalone --nproc-per-node {processes} --"
+    )
 
 
 def tokenizer_of_run(wildcards):
