@@ -82,7 +82,9 @@ def test_data_environment_holds_the_packages_that_corpora_read():
                 assert wanted <= set(found), f"config/corpora/{name}.yaml needs {wanted - set(found)} in envs/data.yaml"
 
 
-RULE = re.compile(r'conda:\s+"\.\./envs/(\w+)\.yaml".*?python workflow/scripts/(\w+)\.py', re.DOTALL)
+RULE = re.compile(
+    r'conda:\s+"\.\./envs/(\w+)\.yaml".*?(?:python|\{params\.launcher\}) workflow/scripts/(\w+)\.py', re.DOTALL
+)
 
 
 def rules():
