@@ -246,7 +246,7 @@ def _largest(folder: Path, part_of_name: str) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 2 MB that can be made larger."""
+    """A disk of 600 KB that can be made larger."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]

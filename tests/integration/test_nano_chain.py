@@ -72,6 +72,12 @@ def test_results_follow_their_schema_and_name_the_bytes(whole):
         assert sha256_file(whole.folder / name) in text, name
 
 
+def test_trainer_and_evaluation_agree_on_the_loss_of_the_same_bin(whole):
+    results = json.loads((whole.folder / TARGET).read_text())
+    evaluated = results["metrics"]["rows.validation_loss"]["pretrain"]["value"]
+    assert evaluated == pytest.approx(results["models"]["pretrain"]["validation_loss"], rel=1e-5)
+
+
 def test_chain_killed_in_packing_and_training_ends_with_the_same_bytes(whole, tmp_path):
     """SIGKILL to everything, on one core; then to the end, compared with two cores and no kill."""
     workflow = Workflow(copy_of_the_tree(tmp_path), REDUCED)
