@@ -57,11 +57,12 @@ def model(small):
 
 
 def test_validation_loss_is_the_trainers_on_the_same_rows(small, evaluated, model):
-    from abovo.training.loss import mean_loss
+    from test_training_meaning import mean_loss
+
     from abovo.training.pretrain import validation_batches
 
     rows = open_bin(small["packed"], "val")
-    expected = mean_loss(model, validation_batches([rows], PAD, 5), torch.device("cpu"))
+    expected = mean_loss(model, validation_batches([rows], PAD, 5))
     entry = evaluated["pretrain"]["metrics"]["rows.validation_loss"]
     assert entry["value"] == pytest.approx(expected, abs=1e-5)
     assert entry["n"] == len(rows) and entry["targets"] == int((rows[:, 1:] != PAD).sum())

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from abovo.modeling.families import build_model
 from abovo.training.engines import TorchEngine
-from abovo.training.loop import Task, train
-from abovo.training.loss import Batch, mean_loss, summed_loss
+from abovo.training.loop import Task, _validate, train
+from abovo.training.loss import Batch, summed_loss
 from abovo.training.state import open_state
 from abovo.training.world import World
 
@@ -49,6 +49,14 @@ CPU = torch.device("cpu")
 
 def whole(ids):
     return Batch(ids, torch.ones_like(ids, dtype=torch.bool))
+
+
+def mean_loss(model, batches):
+    """What the trainer's validation says of these batches, in one process."""
+    world = World(0, 1, CPU)
+    return _validate(
+        Task("test", counting_batch, lambda: batches, 1, 128, RECIPE), TorchEngine(model, RECIPE, world, "none"), world
+    )
 
 
 def counting_batch(k, rows=8, length=16, modulus=50):
@@ -94,7 +102,7 @@ def test_loss_is_the_cross_entropy_of_the_next_id(model):
         for position in range(15)
     )
     assert summed_loss(model, whole(ids)).item() == pytest.approx(by_hand, rel=1e-5)
-    assert mean_loss(model, [whole(ids)], CPU) == pytest.approx(by_hand / 45, rel=1e-5)
+    assert mean_loss(model, [whole(ids)]) == pytest.approx(by_hand / 45, rel=1e-5)
 
 
 def test_loss_before_training_is_the_logarithm_of_the_vocabulary(model, tmp_path):
@@ -106,7 +114,7 @@ def test_loss_before_training_is_the_logarithm_of_the_vocabulary(model, tmp_path
 
 
 def test_training_loss_and_evaluation_loss_agree_on_the_same_batch(model, tmp_path):
-    before = mean_loss(model, [counting_batch(0)], CPU)
+    before = mean_loss(model, [counting_batch(0)])
     with open_state(tmp_path / "state", {}, 0) as state:
         rows = fit(model, 1, state)
     assert rows[0]["loss"] == pytest.approx(before, abs=1e-5)

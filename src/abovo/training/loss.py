@@ -74,20 +74,6 @@ def summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     return SummedLoss(model)(*batch.arguments(next(model.parameters()).device))
 
 
-@torch.no_grad()
-def mean_loss(model: nn.Module, batches: Iterable[Batch], device: torch.device, precision: str = "fp32") -> float:
-    """Mean cross-entropy per counted target over all batches (nats); dropout is off while it is computed."""
-    training = model.training
-    model.eval()
-    total, targets = 0.0, 0
-    for batch in batches:
-        with autocast(device, precision):
-            total += SummedLoss(model)(*batch.arguments(device)).item()
-        targets += batch.targets
-    model.train(training)
-    return total / max(1, targets)
-
-
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Automatic mixed precision for one forward pass: bfloat16 where asked for, else off."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
