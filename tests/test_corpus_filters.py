@@ -60,6 +60,14 @@ def test_unique_words_refuses_a_text_of_few_words():
     assert refusal(text, ["unique_words"], min_unique_words=0.0) == ""
 
 
+def test_letters_refuses_tables_and_formulas_but_no_script():
+    assert refusal("Total 1,234.50 | 2,345.60 | 3,456.70 (+12.3 %) " * 9, ["letters"]) == "letters"
+    assert refusal("∑ xᵢ² ≤ ½·(α₁ + β₂)³ → ∞; ‖y‖₂ ≥ 0… " * 9, ["letters"]) == "letters"
+    for text in (SPEECH, FRENCH, "हिन्दी में लिखा हुआ एक छोटा सा वाक्य है। " * 5):
+        assert refusal(text, ["letters"]) == ""
+    assert refusal(FRENCH, ["letters"], min_letters=1.0) == "letters"
+
+
 def test_language_is_told_without_the_network():
     assert identify(FRENCH)[0] == "fr"
     assert refusal(FRENCH * 2, ["language"], "fr") == "" and refusal(FRENCH * 2, ["language"], "en") == "language"

@@ -4,6 +4,7 @@ The figures are those of Rae et al. 2021, arXiv:2112.11446, appendix A1.1; confi
 `thresholds`. A document is refused for the first filter that it does not pass, in the order of the table.
 """
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -43,6 +44,21 @@ def _word_length(document: Figures, limits: Thresholds) -> bool:
 
 def _alphabetic(document: Figures, limits: Thresholds) -> bool:
     return document.alphabetic_words >= limits["min_alphabetic_words"]
+
+
+_NO_LETTERS = bytes(byte for byte in range(128) if not (chr(byte).isalpha() or chr(byte).isspace()))
+
+
+def _letters(document: Figures, limits: Thresholds) -> bool:
+    """Letters, the marks upon them, and blanks, as share of all characters."""
+    text = document.text
+    kept = text.encode().translate(None, _NO_LETTERS)
+    number = len(kept)
+    if not text.isascii():
+        letters = kept.decode()
+        strange = [sign for sign in set(letters) if unicodedata.category(sign)[0] not in "LMZ" and not sign.isspace()]
+        number = len(letters) - sum(map(letters.count, strange))
+    return number >= limits["min_letters"] * len(text)
 
 
 def _unique_words(document: Figures, limits: Thresholds) -> bool:
@@ -117,15 +133,17 @@ FILTERS: dict[str, Callable[[Figures, Thresholds], bool]] = {
     "symbols": _symbols,
     "line_marks": _line_marks,
     "alphabetic": _alphabetic,
+    "letters": _letters,
     "stop_words": _stop_words,
     "unique_words": _unique_words,
     "repeated_lines": _repeated_lines,
     "repeated_words": _repeated_words,
     "language": _language,
 }
-# Names that stand for several filters in a configuration. Gopher has no limit on different words and no language.
+# Names that stand for several filters in a configuration. Gopher looks at words with a letter, not at letters, and has
+# no limit on different words and no language.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "gopher": tuple(name for name in FILTERS if name not in ("unique_words", "language")),
+    "gopher": tuple(name for name in FILTERS if name not in ("letters", "unique_words", "language")),
     "all": tuple(FILTERS),
 }
 
