@@ -46,6 +46,19 @@ def job(tmp_path, script, **settings):
     return Job(tmp_path / "results" / "a" / "manifest.json", "abovo/test/1", {}, settings, script)
 
 
+def test_a_rerun_says_what_changed(tmp_path, script, caplog):
+    caplog.set_level("INFO", "abovo")
+    produce(job(tmp_path, script, rate=0.1, shape={"width": 8, "depth": 2}), Work())
+    assert "made for the first time here" in caplog.text
+    produce(job(tmp_path, script, rate=0.2, shape={"width": 8, "depth": 3}), Work())
+    assert "because these changed: setting rate 0.1 -> 0.2; setting shape.depth 2 -> 3" in caplog.text
+    caplog.clear()
+    script.write_text("x = 2\n")
+    forget_code()
+    produce(job(tmp_path, script, rate=0.2, shape={"width": 8, "depth": 3}), Work("other"))
+    assert caplog.text.rstrip().endswith("because these changed: code")
+
+
 def test_second_call_computes_nothing_and_restores_lost_outputs(tmp_path, script):
     work = Work()
     first = produce(job(tmp_path, script), work)

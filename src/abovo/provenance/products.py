@@ -5,6 +5,7 @@ A job's fingerprint covers its inputs' digests, its resolved settings and its co
 fingerprint is known takes seconds, whatever it would cost to run.
 """
 
+import json
 import logging
 import os
 import shutil
@@ -17,9 +18,10 @@ from typing import Any
 import abovo
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
+from abovo.provenance.differences import differing
 from abovo.provenance.environment import environment, peak_memory_bytes
 from abovo.provenance.files import exclusive, link_or_copy, sync, write_json
-from abovo.provenance.hashing import sha256_file, sha256_json
+from abovo.provenance.hashing import canonical_json, sha256_file, sha256_json
 from abovo.provenance.manifest import Manifest, digest_of, read_manifest
 
 log = logging.getLogger("abovo")
@@ -69,10 +71,30 @@ def produce(job: Job, make: Callable[[Path], Made]) -> Manifest:
         if _is_sound(product, job.output.name):
             log.info("%s: inputs, settings and code are known; put in place, nothing computed", job.output)
         else:
+            log.info("%s: %s", job.output, reason(job, store))
             _make(job, make, product)
         _put_in_place(product, job.output)
         _prune(store, product)
     return read_manifest(job.output)
+
+
+def reason(job: Job, store: Path) -> str:
+    """Why the job has to run: what differs from the last time that its artifact was made here."""
+    kept = [path for path in store.iterdir() if (path / job.output.name).is_file()]
+    if not kept:
+        return "made for the first time here"
+    try:
+        last = read_manifest(max(kept, key=lambda path: path.stat().st_mtime_ns) / job.output.name)
+    except AbovoError:
+        return "made again, because the kept product is damaged"
+    now = {_relative(manifest.path): manifest.digest for manifest in job.inputs.values()}
+    changed = [f"input {name}" for name, _, _ in differing(last["inputs"], now)]
+    settings = differing(last["parameters"], json.loads(canonical_json(job.settings)))
+    changed += [f"setting {key} {old} -> {new}" for key, old, new in settings[:3]]
+    changed += [f"{len(settings) - 3} more settings"] if len(settings) > 3 else []
+    if last["created_by"]["code"] != code_hash(job.script):
+        changed.append("code")
+    return "made again, because these changed: " + "; ".join(changed or ["files of the kept product"])
 
 
 def _make(job: Job, make: Callable[[Path], Made], product: Path) -> None:
