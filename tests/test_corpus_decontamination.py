@@ -11,11 +11,13 @@ from abovo.config.corpora import check_tasks
 from abovo.corpus.assemble import assemble_corpus
 from abovo.corpus.decontaminate import Decontaminator, collect, index_evaluation_sets, open_decontaminator, overlap
 from abovo.corpus.duplicates import find_duplicates
+from abovo.corpus.keys import Part
 from abovo.corpus.ngrams import LONGEST_WORD, WORDS_AT_ONCE, PlainWords
 from abovo.corpus.plan import plan_corpus
 from abovo.corpus.read import read_source
 from abovo.corpus.shards import read_documents
 from abovo.errors import AbovoError
+from abovo.provenance.manifest import Manifest
 from abovo.tokenizing.count import token_counter
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklm" for b in "aeiou" for c in ("n", "rt", "st", "mble", "")]
@@ -183,12 +185,19 @@ def test_a_corpus_opens_its_own_judge_and_collects_what_all_parts_found(index, t
         open_decontaminator(wanted, None)
     judge, inputs = open_decontaminator(wanted, manifest.path)
     assert inputs["decontamination"].digest == manifest.digest
-    parts = [tmp_path / "0", tmp_path / "1"]
-    for path, row in zip(parts, rows, strict=False):
-        path.write_text(json.dumps(judge.apply(row["passage"])[1]) + "\n")
-    assert collect(manifest, [("web", path) for path in parts], tmp_path / "all")["boolq"]["rows_touched"] == 2
+    parts = []
+    for number in range(2):
+        lines = [
+            {"id": f"{row}", "position": row, **judge.apply(rows[row]["passage"])[1]} for row in range(number, 5, 2)
+        ]
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}/contaminated.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        parts.append(Part(number, "web", Manifest(tmp_path / f"{number}/manifest.json", {}), 0))
+    assert collect(manifest, [("web", 4, parts)], tmp_path / "all")["boolq"]["rows_touched"] == 4
     listed = [json.loads(line) for line in (tmp_path / "all").read_text().splitlines()]
-    assert [one["source"] for one in listed] == ["web", "web"] and [one["ngrams"] for one in listed] == [78, 78]
+    assert [(one["source"], one["id"], one["ngrams"]) for one in listed] == [
+        ("web", f"{number}", 78) for number in range(4)
+    ]
 
 
 @pytest.mark.parametrize(("action", "kept"), [("remove", 55), ("cut", 60)])

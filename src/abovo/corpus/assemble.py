@@ -14,8 +14,9 @@ from abovo.corpus.choose import Share, SharedDocuments, choose
 from abovo.corpus.decontaminate import collect
 from abovo.corpus.duplicates import shared_documents
 from abovo.corpus.examine import Decontaminates, TokenCounter
-from abovo.corpus.keys import Part, parts_of
-from abovo.corpus.read import NOTHING_MEND, SHARED, merged_counts, nothing_left, read_settings, write_part
+from abovo.corpus.keys import CONTAMINATED, Part, parts_of
+from abovo.corpus.read import NOTHING_MEND, merged_counts, nothing_left, read_settings, write_part
+from abovo.corpus.refused import counts_up_to
 from abovo.corpus.sources import open_source
 from abovo.corpus.split import are_validation
 from abovo.errors import AbovoError
@@ -61,8 +62,8 @@ def assemble_corpus(
         shards = write_shards(shares, corpus["shard_mb"], folder)
         contamination = None
         if "decontamination" in inputs:
-            lists = [(share.name, part.manifest.path.parent / SHARED) for share in shares for part in share.parts]
-            contamination = collect(inputs["decontamination"], lists, folder / SHARED)
+            lists = [(share.name, share.reading_end, share.parts) for share in shares]
+            contamination = collect(inputs["decontamination"], lists, folder / CONTAMINATED)
         made = _describe(corpus, plan, shares, shards, contamination)
         shutil.rmtree(folder / ".more", ignore_errors=True)
         return made
@@ -137,7 +138,7 @@ def _describe(
     sources: dict[str, dict[str, Any]] = {}
     shortfalls, about = {}, {}
     for share in shares:
-        settings, read = corpus["sources"][share.name], merged_counts([part.manifest for part in share.parts])
+        settings, read = corpus["sources"][share.name], _read(share)
         mine = {
             "documents": share.documents, "bytes": share.bytes, "tokens": share.tokens,
             **_validation(share, corpus["validation_share"]),
@@ -173,6 +174,13 @@ def _describe(
         },
     }
     return Made({**totals, "shards": shards, "sources": sources}, fields)
+
+
+def _read(share: Share) -> dict[str, Any]:
+    """What was read of a source; where reading stops at the budget, up to there, since parts read on differently far."""
+    if share.reading_end is None:
+        return merged_counts([part.manifest for part in share.parts])
+    return counts_up_to(share.parts, share.reading_end, share.considered)
 
 
 def _validation(share: Share, validation_share: float) -> dict[str, int]:
