@@ -177,7 +177,7 @@ def _describe(
 
 
 def _read(share: Share) -> dict[str, Any]:
-    """What was read of a source; where reading stops at the budget, up to there, since parts read on differently far."""
+    """What was read of a source; where reading stops at the budget, up to there, since beyond it the parts decide."""
     if share.reading_end is None:
         return merged_counts([part.manifest for part in share.parts])
     return counts_up_to(share.parts, share.reading_end, share.considered)
