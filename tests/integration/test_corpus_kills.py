@@ -109,14 +109,14 @@ class World:
         shutil.rmtree(output.parent / ".products" / output.name, ignore_errors=True)
 
     def declared(self) -> dict[str, str]:
-        """The sha256 of every file that the corpus' jobs declare, a manifest's without what wrote it."""
+        """The sha256 of every file that the corpus' jobs declare, a manifest's without what wrote it and how fast."""
         found = {}
         for path in sorted(self.folder.rglob("*")):
             name = path.relative_to(self.folder).as_posix()
             if path.is_file() and ".products" not in name and not name.endswith("record.json"):
                 data = path.read_bytes()
                 if name.endswith(".json"):
-                    data = json.dumps({**json.loads(data), "created_by": None}).encode()
+                    data = json.dumps({**json.loads(data), "created_by": None, "measured": None}).encode()
                 found[name] = hashlib.sha256(data).hexdigest()
         return found
 

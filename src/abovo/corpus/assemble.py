@@ -11,6 +11,7 @@ from abovo.config.corpora import check_corpus
 from abovo.corpus.arrange import write_shards
 from abovo.corpus.budget import source_budget
 from abovo.corpus.choose import Share, SharedDocuments, choose
+from abovo.corpus.compare import compared, reading_time
 from abovo.corpus.decontaminate import collect
 from abovo.corpus.duplicates import shared_documents
 from abovo.corpus.examine import Decontaminates, TokenCounter
@@ -59,12 +60,13 @@ def assemble_corpus(
             if not counts["documents"]:
                 what = nothing_left(counts["read"], counts["rejected"])
                 raise AbovoError(what, f"source {share.name}", NOTHING_MEND)
-        shards = write_shards(shares, corpus["shard_mb"], folder)
+        write_shards(shares, corpus["shard_mb"], folder)
         contamination = None
         if "decontamination" in inputs:
             lists = [(share.name, share.reading_end, share.parts) for share in shares]
             contamination = collect(inputs["decontamination"], lists, folder / CONTAMINATED)
-        made = _describe(corpus, plan, shares, shards, contamination)
+        sizes = [path.stat().st_size for path in (folder / "shards").iterdir()]
+        made = _describe(corpus, plan, shares, sizes, contamination)
         shutil.rmtree(folder / ".more", ignore_errors=True)
         return made
 
@@ -132,7 +134,7 @@ def _extend(share: Share, number: int, read_on: ReadOn, folder: Path, rounds: in
 
 
 def _describe(
-    corpus: Mapping[str, Any], plan: Manifest, shares: Sequence[Share], shards: int,
+    corpus: Mapping[str, Any], plan: Manifest, shares: Sequence[Share], shards: Sequence[int],
     contamination: dict[str, dict[str, Any]] | None,
 ) -> Made:  # fmt: skip
     sources: dict[str, dict[str, Any]] = {}
@@ -161,19 +163,16 @@ def _describe(
         "documents", "bytes", "tokens", "validation_documents", "validation_tokens", "duplicates", "near_duplicates",
     )  # fmt: skip
     totals = {key: sum(item[key] for item in sources.values()) for key in keys}
-    planned = {key: plan["counts"][key] for key in ("documents", "tokens", "bytes")}
+    counts = {**totals, "shards": len(shards), "sources": sources}
     fields = {
         "validation_share": corpus["validation_share"],
         "tokens_counted_with": corpus["count_with"] or f"{corpus['bytes_per_token']:g} bytes per token",
         "sources": about,
         "shortfalls": shortfalls,
         "contamination": contamination,
-        "planned": {**planned, "sources": {name: plan["sources"][name]["tokens"] for name in sources}},
-        "actual_over_planned": {
-            key: round(totals[key] / value, 4) if value else None for key, value in planned.items()
-        },
+        **compared(plan, counts, len(shards), sum(shards)),
     }
-    return Made({**totals, "shards": shards, "sources": sources}, fields)
+    return Made(counts, fields, measured=reading_time(plan, shares))
 
 
 def _read(share: Share) -> dict[str, Any]:

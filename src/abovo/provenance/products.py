@@ -18,7 +18,7 @@ import abovo
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
 from abovo.provenance.environment import environment, peak_memory_bytes
-from abovo.provenance.files import exclusive, link_or_copy, sync, write_json
+from abovo.provenance.files import exclusive, link_or_copy, read_json, sync, write_json
 from abovo.provenance.hashing import sha256_file, sha256_json
 from abovo.provenance.manifest import Manifest, digest_of, read_manifest
 
@@ -50,11 +50,13 @@ class Job:
 @dataclass(frozen=True)
 class Made:
     """What the work reports: `counts` and further `fields` for the manifest, and the names of the files whose bytes
-    may differ between equal runs (`unhashed`: clocks, memory) and which therefore stay out of it."""
+    may differ between equal runs (`unhashed`: clocks, memory) and which therefore stay out of it. `measured` by a clock
+    stands in the manifest outside its digest."""
 
     counts: Mapping[str, Any]
     fields: Mapping[str, Any] = field(default_factory=dict)
     unhashed: tuple[str, ...] = ()
+    measured: Mapping[str, Any] = field(default_factory=dict)
 
 
 def produce(job: Job, make: Callable[[Path], Made]) -> Manifest:
@@ -80,10 +82,10 @@ def _make(job: Job, make: Callable[[Path], Made], product: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(product, ignore_errors=True)
     partial.mkdir(parents=True)
-    started = time.time()
+    started, worked = time.time(), time.process_time()
     try:
         made = make(partial)
-        _write_manifest(job, made, partial, started)
+        _write_manifest(job, made, partial, started, worked)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -96,7 +98,7 @@ def _make(job: Job, make: Callable[[Path], Made], product: Path) -> None:
     sync(product.parent)
 
 
-def _write_manifest(job: Job, made: Made, folder: Path, started: float) -> None:
+def _write_manifest(job: Job, made: Made, folder: Path, started: float, worked: float) -> None:
     outputs = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -110,6 +112,7 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float) -> None:
         "parameters": dict(job.settings),
         "counts": dict(made.counts),
         **made.fields,
+        **({"measured": dict(made.measured)} if made.measured else {}),
     }
     data["digest"] = digest_of(data)
     write_json(folder / job.output.name, data)
@@ -117,6 +120,7 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float) -> None:
         "environment": environment(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
+        "cpu_seconds": round(time.process_time() - worked, 3),
         "peak_memory_bytes": peak_memory_bytes(),
     }
     write_json(folder / _record_name(job.output), record)
@@ -124,6 +128,12 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float) -> None:
 
 def _record_name(output: Path) -> str:
     return f"{output.stem}.record.json"
+
+
+def cpu_seconds(manifest: Manifest) -> float | None:
+    """What making an artifact took, from the record beside its manifest; None where that does not tell."""
+    path = manifest.path.with_name(_record_name(manifest.path))
+    return read_json(path).get("cpu_seconds") if path.is_file() else None
 
 
 def _relative(path: Path) -> str:
