@@ -43,18 +43,36 @@ def weighted_interval(values: np.ndarray, weights: np.ndarray, clusters: np.ndar
     return ratio_interval(totals.tolist(), sizes.tolist())
 
 
+def widened(
+    interval: tuple[float, float, float], values: np.ndarray, weights: np.ndarray, drawn: float
+) -> tuple[float, float]:
+    """The interval of a mean (mean, low, high) as that of the mean of so many values that are drawn by lot."""
+    mean, low, high = interval
+    variance = float((weights * (values - mean) ** 2).sum() / weights.sum())
+    lot = NORMAL_95 * math.sqrt(variance / max(1.0, drawn))
+    return max(mean - math.hypot(mean - low, lot), mean / 100), mean + math.hypot(high - mean, lot)
+
+
 class Removed(NamedTuple):
-    """Of a source's `documents` in the sample: those removed as equal to, or like, another one of the sample; `within`
-    are removed for one of the same source."""
+    """Of a source's `documents` in the sample those removed as (equal to, like) another one: of the same source, or of
+    one before it."""
 
     documents: int
-    exact: int
-    near: int
-    within: int
+    within: tuple[int, int]
+    across: tuple[int, int]
 
     @property
     def share(self) -> float:
-        return (self.exact + self.near) / self.documents
+        return sum(self.within + self.across) / self.documents
+
+
+class Size(NamedTuple):
+    """Documents of a source that pass its filters (`all`), and those that the corpus is to keep; `spread` where these
+    are chosen by the hash of their texts."""
+
+    all: float
+    kept: float
+    spread: bool
 
 
 def removed_in_sample(corpus: Mapping[str, Any], parts: Sequence[Part], folder: Path) -> dict[str, Removed]:
@@ -63,8 +81,9 @@ def removed_in_sample(corpus: Mapping[str, Any], parts: Sequence[Part], folder: 
     together = _chosen(corpus, parts, folder / "all")
     for number, (part, share) in enumerate(zip(parts, together, strict=True)):
         (alone,) = _chosen(corpus, [replace(part, number=0)], folder / f"alone-{number}")
-        within = min(alone.exact + alone.near, share.exact + share.near)
-        found[part.source] = Removed(part.documents, share.exact, share.near, within)
+        within = (min(alone.exact, share.exact), min(alone.near, share.near))
+        across = (share.exact - within[0], share.near - within[1])
+        found[part.source] = Removed(part.documents, within, across)
     return found
 
 
@@ -76,30 +95,44 @@ def _chosen(corpus: Mapping[str, Any], parts: Sequence[Part], folder: Path) -> l
     return shares
 
 
-def duplicates_expected(
-    removed: Mapping[str, Removed], name: str, documents: int | None, before: Mapping[str, Any]
-) -> dict[str, Any]:
-    """How many documents of a source the corpus will lose to others, of so many that it is to keep.
+def duplicates_expected(removed: Mapping[str, Removed], sizes: Mapping[str, Size], name: str) -> dict[str, Any]:
+    """How many documents of a source the corpus will lose to others; `sizes` of it and of the sources before it.
 
     A small sample rarely holds both of two documents that are alike, so the share found in it is too small. If such
     documents come in pairs, a sample of a share s of the documents holds s x s of the pairs; what was found is scaled
     by that, with the interval of a Poisson count. Pairs remove half of the documents at most. Larger clusters make this
     too many, and records that stand side by side are not a random sample of pairs: it is a range, no forecast.
     """
-    own = removed[name]
-    in_sample = {"exact": own.exact, "near": own.near, "documents": own.documents}
-    if documents is None:
-        return {"in_sample": in_sample, "documents": {"mean": None, "interval": [None, None]}}
-    scale, drawn = documents / own.documents, sum(removed[other].documents for other in before)
-    others = sum(plan["documents"]["mean"] or 0 for plan in before.values()) / drawn if drawn else 0.0
-    across = own.exact + own.near - own.within
-    mean, low, high = (
-        scale * (scale * inside + others * outside)
-        for inside, outside in zip(_poisson(own.within), _poisson(across) if before else (0, 0, 0), strict=True)
-    )
-    least, most = own.share * documents, documents / 2
-    mean, low, high = (round(max(least if value else 0, min(most, value))) for value in (mean, low, high))
-    return {"in_sample": in_sample, "documents": {"mean": mean, "interval": [low, high]}}
+    own, size = removed[name], sizes[name]
+    before = [other for other in sizes if other != name]
+    drawn = sum(removed[other].documents for other in before)
+    others = Size(
+        sum(sizes[other].all for other in before), sum(sizes[other].kept for other in before),
+        all(sizes[other].spread for other in before),
+    )  # fmt: skip
+    values = [0.0, 0.0, 0.0]
+    for counts, number, partner in ((own.within, own.documents, size), (own.across, drawn, others)):
+        if number:
+            for count, equal in zip(counts, (True, False), strict=True):
+                scale = _pairs(size, partner, equal) / own.documents / number
+                values = [value + scale * bound for value, bound in zip(values, _poisson(count), strict=True)]
+    least, most = own.share * size.kept, size.kept / 2
+    mean, low, high = (round(max(least if value else 0, min(most, value))) for value in values)
+    exact, near = (inside + outside for inside, outside in zip(own.within, own.across, strict=True))
+    return {
+        "in_sample": {"exact": exact, "near": near, "documents": own.documents},
+        "documents": {"mean": mean, "interval": [low, high]},
+    }
+
+
+def _pairs(one: Size, other: Size, equal: bool) -> float:
+    """How many pairs of a document each the parts of two sources that a corpus keeps have in common.
+
+    Equal texts have equal hashes, so where hashes choose, both of a pair are chosen or none.
+    """
+    if equal and one.spread and other.spread:
+        return one.all * other.all * min(one.kept / one.all, other.kept / other.all)
+    return one.kept * other.kept
 
 
 def _poisson(count: int) -> tuple[float, float, float]:

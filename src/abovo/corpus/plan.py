@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from abovo.corpus.budget import source_budget
-from abovo.corpus.estimate import Removed, duplicates_expected, removed_in_sample, weighted_interval
+from abovo.corpus.estimate import Removed, Size, duplicates_expected, removed_in_sample, weighted_interval, widened
 from abovo.corpus.examine import Examiner, TokenCounter, batches
 from abovo.corpus.keys import DOCUMENTS, KEY, KEYS, Part
 from abovo.corpus.ngrams import PlainWords
@@ -80,8 +80,9 @@ def plan_corpus(
         removed = removed_in_sample(corpus, [sample.part for sample in samples], place)
         rmtree(place)
         plans: dict[str, dict[str, Any]] = {}
+        sizes: dict[str, Size] = {}
         for sample in samples:
-            plans[sample.name] = _plan_source(corpus, sample, removed, plans)
+            plans[sample.name] = _plan_source(corpus, sample, removed, sizes)
         return Made(_totals(corpus, plans), {"sources": plans}, measured=_measured(samples, plans))
 
     settings = {**corpus, "revisions": revisions}
@@ -135,7 +136,7 @@ def _sample(
 
 
 def _plan_source(
-    corpus: Mapping[str, Any], sample: Sample, removed: Mapping[str, Removed], before: Mapping[str, Any]
+    corpus: Mapping[str, Any], sample: Sample, removed: Mapping[str, Removed], sizes: dict[str, Size]
 ) -> dict[str, Any]:
     settings, budget, keys = corpus["sources"][sample.name], source_budget(corpus, sample.name), sample.keys
     weights = _weights(sample)
@@ -149,11 +150,18 @@ def _plan_source(
     at_least = removed[sample.name].share
     reach = None if held is None else round(held * pass_rate * mean * (1 - at_least))
     tokens = reach if budget is None else budget if reach is None else min(budget, reach)
-    documents = None if tokens is None else _with_interval(tokens, mean, low, high)
-    first = settings["take"] == "first" and budget is not None
-    if first and tokens is not None:
+    documents: dict[str, Any] = {"mean": None, "interval": [None, None]}
+    duplicates: dict[str, Any] = {"documents": documents}
+    if tokens is not None:
+        lot = widened((mean, low, high), keys["tokens"], weight, tokens / mean)
+        documents = _with_interval(tokens, mean, *lot)
+        kept = documents["mean"]
+        spread = settings["take"] == "spread"
+        sizes[sample.name] = Size(max(kept, held * pass_rate if held else kept), kept, spread)
+        duplicates = duplicates_expected(removed, sizes, sample.name)
+    if tokens is not None and budget is not None and settings["take"] == "first":
         factor = (1 + corpus["reserve"]) / pass_rate / (1 - at_least)
-        to_read = _with_interval(tokens * factor, mean, low, high, held)
+        to_read = _with_interval(tokens * factor, mean, *lot, held or math.inf)
     else:
         to_read = {"mean": held, "interval": [held, held] if counted else [None, None]}
     per_record = sample.passed / sum(one.read for one in sample.drawn)
@@ -171,14 +179,12 @@ def _plan_source(
         "budget": budget,
         "available_documents": held,
         "tokens": tokens,
-        "documents": documents or {"mean": None, "interval": [None, None]},
+        "documents": documents,
         "documents_to_read": to_read,
         "bytes": kept_bytes,
         "bytes_to_read": bytes_to_read,
         "disk_bytes": _disk(sample, to_read["mean"], pass_rate, mean * per_byte, kept_bytes),
-        "duplicates": duplicates_expected(
-            removed, sample.name, None if documents is None else documents["mean"], before
-        ),
+        "duplicates": duplicates,
     }
     log.info(
         "plan %s: %.0f tokens per document (95 %% interval %.0f to %.0f), %s tokens from %s documents",
@@ -202,10 +208,10 @@ def _weights(sample: Sample) -> dict[int, float]:
     return weights
 
 
-def _with_interval(tokens: float, mean: float, low: float, high: float, most: int | None = None) -> dict[str, Any]:
-    values = [math.ceil(tokens / value) for value in (mean, high, low)]
-    values = values if most is None else [min(most, value) for value in values]
-    return {"mean": values[0], "interval": values[1:]}
+def _with_interval(tokens: float, mean: float, low: float, high: float, most: float = math.inf) -> dict[str, Any]:
+    """Documents that hold so many tokens, by their mean length and its interval."""
+    mean, low, high = (math.ceil(min(most, tokens / value)) for value in (mean, high, low))
+    return {"mean": mean, "interval": [low, high]}
 
 
 def _disk(
@@ -251,11 +257,12 @@ def _measured(samples: Sequence[Sample], plans: Mapping[str, Mapping[str, Any]])
         sources[sample.name] = {
             "sampled_mb": round(sample.examined / 1e6, 3),
             "cpu_seconds_per_mb": round(passing + examining, 6),
-            "cpu_seconds": None if size is None else round(size / 1e6 * (passing + examining), 1),
+            "cpu_seconds": None if size is None else round(size / 1e6 * (passing + examining), 3),
         }
     total = _sum([one["cpu_seconds"] for one in sources.values()])
+    total = None if total is None else round(total, 3)
     return {
-        "cpu_seconds": total, "cpu_hours": None if total is None else round(total / 3600, 4), "sources": sources,
+        "cpu_seconds": total, "cpu_hours": None if total is None else round(total / 3600, 6), "sources": sources,
     }  # fmt: skip
 
 
