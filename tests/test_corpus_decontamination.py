@@ -1,10 +1,14 @@
 """Documents that share 13 words in a row with an evaluation set are found, clean ones are left alone."""
 
+import importlib.util
 import json
 import random
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from corpus_jobs import SCRIPTS, resolved
 
 from abovo.config.corpora import check_tasks
@@ -230,3 +234,45 @@ def test_a_corpus_is_without_the_passages_and_its_manifest_says_which_were_there
     ]
     documents = list(read_documents(manifest))
     assert len(documents) == kept and all(judge.apply(document.text)[1] is None for document in documents)
+
+
+TASKS = {
+    "wikitext": "wikitext/wikitext.yaml", "boolq": "super_glue/boolq/default.yaml",
+    "hellaswag": "hellaswag/hellaswag.yaml", "arc_easy": "arc/arc_easy.yaml",
+    "arc_challenge": "arc/arc_challenge.yaml", "piqa": "piqa/piqa.yaml",
+}  # fmt: skip
+
+
+class Loader(yaml.SafeLoader):
+    """Reads the task files of lm-eval, in which functions are named."""
+
+
+Loader.add_constructor("!function", lambda loader, node: None)
+
+
+def task(name):
+    """What the installed lm-eval says of a task, with what its file includes."""
+    folder = Path(importlib.util.find_spec("lm_eval").origin).parent / "tasks"
+    path = folder / TASKS[name]
+    own = yaml.load(path.read_text(), Loader)
+    if "include" in own:
+        own = yaml.load((path.parent / own["include"]).read_text(), Loader) | own
+    return own
+
+
+def test_the_sets_of_the_standard_evaluation_are_those_that_lm_eval_scores(root):
+    """Data set, configuration, split and the columns that its prompts use, as far as they stand in its task files."""
+    sets = yaml.safe_load((root / "config/decontamination/standard.yaml").read_text())["sets"]
+    assert {name for one in sets.values() for name in one["tasks"]} == TASKS.keys()
+    for one in sets.values():
+        for name in one["tasks"]:
+            wanted = task(name)
+            scored = wanted.get("test_split") or wanted["validation_split"]
+            assert (one["dataset"], one.get("config"), one["split"]) == (
+                wanted["dataset_path"], wanted["dataset_name"], scored,
+            )  # fmt: skip
+            prompt = json.dumps(
+                [wanted.get(key) for key in ("doc_to_text", "doc_to_choice", "doc_to_decontamination_query")]
+            )
+            used = set(re.findall(r"\b(?:page|passage|question|goal|sol1|sol2|choices\.text)\b", prompt))
+            assert used <= {column for entry in one["columns"] for column in entry.split("|")}, name

@@ -221,7 +221,10 @@ def test_a_corpus_from_a_hub_that_fails_while_its_jobs_are_killed_has_the_same_b
     ]
     pyarrow.parquet.write_table(pyarrow.table({"text": texts}), tmp_path / "train.parquet", row_group_size=100)
     source = {"type": "huggingface", "dataset": "people/letters", "parts": 2, "licence": "CC0", "language": "en"}
-    corpus = {"description": "", "bytes_per_token": 3.0, "min_characters": 10, "sources": {"letters": source}}
+    corpus = {
+        "description": "", "bytes_per_token": 3.0, "min_characters": 10, "validation_share": 0.1,
+        "sources": {"letters": source},
+    }  # fmt: skip
     settings, declared = json.dumps(resolved(corpus)), []
     with Hub() as hub:
         hub.publish("people/letters", {"train.parquet": (tmp_path / "train.parquet").read_bytes()})
@@ -277,9 +280,8 @@ def small_disk(tmp_path):
 @pytest.mark.slow
 def test_a_full_disk_is_told_and_the_work_goes_on_after_space_is_made(small_disk, settings, undisturbed):
     world = World(small_disk / "corpus", settings, undisturbed[0].tokenizer)
-    failed = 0
+    failed, size = 0, 600
     for job in JOBS:
-        size = 600
         while (done := world.run(job)).returncode:
             assert done.returncode == 1
             lines = done.stderr.strip().splitlines()

@@ -20,7 +20,7 @@ from abovo.corpus.units import cut
 UNITS = 16
 # Of the text that may be read for a sample, the part that is read where it has to be fetched; and the drawn text that
 # is held at once (bytes).
-FETCHED, HELD = 1 / 8, 16_000_000
+FETCHED, HELD = 1 / 8, 32_000_000
 
 
 @dataclass(frozen=True)
