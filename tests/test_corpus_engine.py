@@ -107,6 +107,16 @@ def test_a_limit_on_records_holds_for_all_parts_together_and_is_shared_by_them(m
     assert made[0]["outputs"] == made[1]["outputs"]
 
 
+def test_parts_do_not_begin_files_that_the_plan_says_the_budget_does_not_reach(make):
+    rows, made = files(texts(400, 2), 8), []
+    for parts in (1, 4):
+        made.append(
+            make(f"{parts}", {"a": (rows, {"take": "first", "parts": parts})}, tokens=3_000, weights={"a": 1.0})
+        )
+    assert sum(one > 0 for one in of_parts(made[1], "read")) == 1
+    assert made[0]["outputs"] == made[1]["outputs"] and made[0]["counts"] == made[1]["counts"]
+
+
 def test_parts_stop_each_at_its_place_where_files_differ_and_what_is_missing_is_read_on(make, caplog):
     """The first file is nearly empty, so the second part's idea of how much lies before its place is far too high."""
     caplog.set_level("INFO", "abovo")
@@ -142,6 +152,17 @@ def test_a_source_full_of_duplicates_is_read_on_until_its_budget_is_met(make, pa
     assert "reading on" in caplog.text
     kept = [document.id for document in read_documents(manifest)]
     assert len(set(kept)) == len(kept)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_records_that_were_read_on_are_counted_once(make, parts):
+    """So many duplicates that reading on ends with the source, its budget not met."""
+    draw = random.Random(1)
+    rows = [text for text in (prose(draw, 60) for _ in range(40)) for _ in range(6)] + ["short"] * 7
+    sources = {"a": (files(rows, 3), {"take": "first", "parts": parts})}
+    counts = make("x", sources, tokens=9_000, weights={"a": 1.0})["counts"]["sources"]["a"]
+    assert counts["read"] == len(rows) and counts["rejected"] == {"too short": 7}
+    assert counts["read"] == counts["documents"] + counts["duplicates"] + 7 and counts["over_budget"] == 0
 
 
 def test_files_in_another_order_keep_the_same_texts(make):

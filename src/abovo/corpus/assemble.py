@@ -176,10 +176,11 @@ def _describe(
 
 
 def _read(share: Share) -> dict[str, Any]:
-    """What was read of a source; where reading stops at the budget, up to there, since beyond it the parts decide."""
-    if share.reading_end is None:
-        return merged_counts([part.manifest for part in share.parts])
-    return counts_up_to(share.parts, share.reading_end, share.considered)
+    """What was read of a source; where reading stops at the budget, up to there, since beyond it the parts decide, and
+    what was read on stands in two of them."""
+    if share.take == "first" and share.budget is not None:
+        return counts_up_to(share.parts, share.reading_end, share.considered)
+    return merged_counts([part.manifest for part in share.parts])
 
 
 def _validation(share: Share, validation_share: float) -> dict[str, int]:

@@ -98,11 +98,19 @@ def read_source(
     source = open_source(corpus["sources"][name], plan["sources"][name]["revision"])
     settings = read_settings(corpus, name, source.revision)
 
-    def make(folder: Path) -> Made:
-        return write_part(source, settings, count, folder, part, parts, decontaminator)
+    likely = _tokens_of_a_unit(plan["sources"][name]) if settings["stop_tokens"] and parts > 1 else None
 
-    own = {**settings, "part": part, "parts": parts}
+    def make(folder: Path) -> Made:
+        return write_part(source, settings, count, folder, part, parts, decontaminator, likely=likely)
+
+    own = {**settings, "part": part, "parts": parts, "unit_tokens": likely}
     return produce(Job(output, "abovo/source/1", dict(inputs), own, script), make)
+
+
+def _tokens_of_a_unit(plan: Mapping[str, Any]) -> float | None:
+    """What a unit of the source holds by its plan, half of it to be on the safe side."""
+    held = plan["available_documents"]
+    return held and round(held * plan["pass_rate"] * plan["tokens_per_document"]["mean"] / plan["units"] / 2)
 
 
 def check_source(corpus: Mapping[str, Any], name: str, plan: Manifest) -> None:
@@ -114,10 +122,11 @@ def check_source(corpus: Mapping[str, Any], name: str, plan: Manifest) -> None:
 
 def write_part(
     source: Source, settings: Mapping[str, Any], count: TokenCounter, folder: Path, part: int, parts: int,
-    decontaminator: Decontaminates | None, start: int = 0, enough: int | None = None,
+    decontaminator: Decontaminates | None, start: int = 0, enough: int | None = None, likely: float | None = None,
 ) -> Made:  # fmt: skip
     """Write the part's documents, from the place `start` of the source's order on, until the parts together have about
-    the tokens that the source stops at; `enough` takes the place of these."""
+    the tokens that the source stops at; `enough` takes the place of these. No unit is begun
+    before which there is enough where units hold what is `likely`."""
     units = ordered_units(source, settings["source"]["take"], settings["seed"])
     stop = enough if enough is not None else settings["stop_tokens"]
     division = Division.of(units, part, parts, settings["max_samples"])
@@ -131,7 +140,8 @@ def write_part(
 
     def ends_before(unit: int) -> bool:
         nonlocal until
-        if writer.tally.tokens and missing(unit - 1) <= 0:
+        sure = stop is not None and likely is not None and unit * likely >= stop
+        if sure or (writer.tally.tokens and missing(unit - 1) <= 0):
             until = unit << ROW_BITS
         return until is not None
 

@@ -46,15 +46,17 @@ class RefusedWriter:
         self.file.write(np.array(rows, _RECORD).tobytes())
 
 
-def counts_up_to(parts: Sequence[Part], end: int, considered: int) -> dict[str, Any]:
-    """The counts of a source's parts for its records before the place `end`, `considered` of which were not refused."""
+def counts_up_to(parts: Sequence[Part], end: int | None, considered: int) -> dict[str, Any]:
+    """The counts of a source's parts for its records before the place `end` (None: all), each once; `considered` of
+    them were not refused."""
     rejected: Counter[str] = Counter()
     replaced = cut = 0
     for part in parts:
-        bound = np.uint64(end if part.below is None else min(end, part.below))
+        bounds = [np.uint64(bound) for bound in (end, part.below) if bound is not None]
         reasons: Sequence[str] = part.manifest["reasons"]
         for found in _records(part):
-            found = found[found["position"] < bound]
+            for bound in bounds:
+                found = found[found["position"] < bound]
             numbers = np.bincount(found["reason"], minlength=len(reasons)).tolist()
             rejected.update({name: number for name, number in zip(reasons, numbers, strict=True) if name and number})
             replaced += int(found["replaced"].sum())
