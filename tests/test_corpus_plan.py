@@ -63,7 +63,10 @@ def test_documents_tokens_and_bytes_come_out_as_planned_where_files_differ(uneve
 
 
 def test_duplicates_of_the_sample_are_scaled_to_the_source_and_the_interval_holds_the_truth(uneven):
-    manifest, *_ = uneven
+    manifest, _, folder = uneven
+    plan = json.loads((folder / "made/plan.json").read_text())["sources"]
+    assert plan["a"]["duplicates"]["in_sample"]["like_another_source"] == 0
+    assert plan["b"]["duplicates"]["in_sample"]["exact"] > plan["b"]["duplicates"]["in_sample"]["near"] == 0
     for source in "ab":
         planned, ratios = (manifest[key]["sources"][source] for key in ("planned", "actual_over_planned"))
         low, high = planned["intervals"]["duplicates"]

@@ -13,6 +13,7 @@ from abovo.corpus.duplicates import shared_documents
 from abovo.corpus.keys import Part
 
 NORMAL_95 = 1.959964
+HOW = "found in the sample and scaled as pairs, since a sample rarely holds both; 95 % interval of a Poisson count"
 # Fewer clusters than this say nothing of how much clusters differ.
 FEWEST = 5
 
@@ -119,10 +120,11 @@ def duplicates_expected(removed: Mapping[str, Removed], sizes: Mapping[str, Size
     least, most = own.share * size.kept, size.kept / 2
     mean, low, high = (round(max(least if value else 0, min(most, value))) for value in values)
     exact, near = (inside + outside for inside, outside in zip(own.within, own.across, strict=True))
-    return {
-        "in_sample": {"exact": exact, "near": near, "documents": own.documents},
-        "documents": {"mean": mean, "interval": [low, high]},
-    }
+    in_sample = {
+        "documents": own.documents, "exact": exact, "near": near, "like_another_source": sum(own.across),
+        "share": round(own.share, 6),
+    }  # fmt: skip
+    return {"in_sample": in_sample, "documents": {"mean": mean, "interval": [low, high]}, "estimate": HOW}
 
 
 def _pairs(one: Size, other: Size, equal: bool) -> float:
