@@ -366,6 +366,17 @@ def test_a_corpus_is_planned_from_the_hub_and_its_revision_is_in_the_plan(root, 
     assert SECRET not in text and hub.url not in text
 
 
+def test_a_plan_opens_few_files_of_a_data_set_of_many(root, tmp_path, hub):
+    hub.publish("people/many", {f"data/{number:03d}.jsonl": lines(texts(90, number)) for number in range(80)})
+    done, _ = plan(root, tmp_path, hub.url, dataset="people/many")
+    assert done.returncode == 0, done.stderr
+    made = json.loads((tmp_path / "plan.json").read_text())["sources"]["letters"]
+    assert (made["sampled"], made["sampled_units"], made["units"]) == (400, 16, 80)
+    assert made["available_documents"] == pytest.approx(80 * 90, rel=0.1)
+    opened = {path for _, path, _, sent in hub.requests if path.endswith(".jsonl") and sent}
+    assert len(opened) == 16
+
+
 def test_without_a_network_one_line_says_so(root, tmp_path):
     done, seconds = plan(root, tmp_path, "http://127.0.0.1:9", give_up=2)
     assert done.returncode == 1 and seconds < 20 and not (tmp_path / "plan.json").exists()
