@@ -172,7 +172,7 @@ def _describe(
         "contamination": contamination,
         **compared(plan, counts, len(shards), sum(shards)),
     }
-    return Made(counts, fields, measured=reading_time(plan, shares))
+    return Made(counts, fields, record={"reading_cpu_seconds": reading_time(plan, shares)})
 
 
 def _read(share: Share) -> dict[str, Any]:

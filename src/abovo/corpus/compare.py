@@ -5,7 +5,6 @@ from typing import Any
 
 from abovo.corpus.choose import Share
 from abovo.provenance.manifest import Manifest
-from abovo.provenance.products import cpu_seconds
 
 # Figure of the plan -> how the counts of the corpus and of its sources have it.
 FIGURES = {
@@ -75,7 +74,7 @@ def reading_time(plan: Manifest, shares: Sequence[Share]) -> dict[str, Any]:
     sources = {}
     for share in shares:
         # What is read on while assembling has no record of its own.
-        took = [seconds for part in share.parts if (seconds := cpu_seconds(part.manifest)) is not None]
+        took = [part.manifest.record["cpu_seconds"] for part in share.parts if part.manifest.record]
         actual = round(sum(took), 3) if took else None
         sources[share.name] = {"planned": expected.get(share.name, {}).get("cpu_seconds"), "actual": actual}
     planned, actual = (_sum([one[key] for one in sources.values()]) for key in ("planned", "actual"))

@@ -33,6 +33,12 @@ class Manifest:
         except KeyError:
             raise AbovoError(f"key {key!r} is missing", self.path, "remove the file and make it again") from None
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What is told beside the manifest of how it was made: machine, time, memory; nothing where that is gone."""
+        path = self.path.with_name(f"{self.path.stem}.record.json")
+        return read_json(path) if path.is_file() else {}
+
     def names(self, prefix: str = "") -> list[str]:
         """The names of the output files that start with `prefix`, sorted."""
         return sorted(name for name in self["outputs"] if name.startswith(prefix))

@@ -18,7 +18,7 @@ import abovo
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
 from abovo.provenance.environment import environment, peak_memory_bytes
-from abovo.provenance.files import exclusive, link_or_copy, read_json, sync, write_json
+from abovo.provenance.files import exclusive, link_or_copy, sync, write_json
 from abovo.provenance.hashing import sha256_file, sha256_json
 from abovo.provenance.manifest import Manifest, digest_of, read_manifest
 
@@ -50,13 +50,14 @@ class Job:
 @dataclass(frozen=True)
 class Made:
     """What the work reports: `counts` and further `fields` for the manifest, and the names of the files whose bytes
-    may differ between equal runs (`unhashed`: clocks, memory) and which therefore stay out of it. `measured` by a clock
-    stands in the manifest outside its digest."""
+    may differ between equal runs (`unhashed`: clocks, memory) and which therefore stay out of it. What is `measured`
+    by a clock stands in the manifest outside its digest, or beside it in the `record`."""
 
     counts: Mapping[str, Any]
     fields: Mapping[str, Any] = field(default_factory=dict)
     unhashed: tuple[str, ...] = ()
     measured: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def produce(job: Job, make: Callable[[Path], Made]) -> Manifest:
@@ -122,18 +123,13 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float, worked: 
         "seconds": round(time.time() - started, 3),
         "cpu_seconds": round(time.process_time() - worked, 3),
         "peak_memory_bytes": peak_memory_bytes(),
+        **made.record,
     }
     write_json(folder / _record_name(job.output), record)
 
 
 def _record_name(output: Path) -> str:
     return f"{output.stem}.record.json"
-
-
-def cpu_seconds(manifest: Manifest) -> float | None:
-    """What making an artifact took, from the record beside its manifest; None where that does not tell."""
-    path = manifest.path.with_name(_record_name(manifest.path))
-    return read_json(path).get("cpu_seconds") if path.is_file() else None
 
 
 def _relative(path: Path) -> str:
