@@ -79,7 +79,7 @@ def reading_time(plan: Manifest, shares: Sequence[Share]) -> dict[str, Any]:
         sources[share.name] = {"planned": expected.get(share.name, {}).get("cpu_seconds"), "actual": actual}
     planned, actual = (_sum([one[key] for one in sources.values()]) for key in ("planned", "actual"))
     ratio = None if actual is None else _ratio(actual, planned)
-    return {"cpu_seconds": {"planned": planned, "actual": actual, "actual_over_planned": ratio, "sources": sources}}
+    return {"planned": planned, "actual": actual, "actual_over_planned": ratio, "sources": sources}
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
