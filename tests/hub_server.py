@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 LARGE = (".parquet", ".gz", ".zst")
 API = re.compile(r"/api/datasets/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?")
 RESOLVE = re.compile(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+STORED = re.compile(r"/stored/([^/]+/[^/]+)/([^/]+)/(.+)")
 
 
 @dataclass
@@ -57,7 +58,12 @@ class Fault:
 
 
 class Hub:
-    """The server and what it serves; `requests` holds (method, path, range, body bytes sent) of each request."""
+    """The server and what it serves; `requests` holds (method, path, range, body bytes sent) of each request.
+
+    With `stores` set, large files lie on a second server, as they do on the real hub: the first one answers with 302 to
+    an address there that is signed in itself, and with `xet` it offers the same file by that protocol too. `renamed`
+    maps the former name of a data set to its present one, answered with 307 or 308 to the same path.
+    """
 
     def __init__(self) -> None:
         self.commits: dict[str, dict[str, dict[str, bytes]]] = {}
@@ -65,19 +71,27 @@ class Hub:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str, str | None, int]] = []
         self.tokens: set[str | None] = set()
+        self.stores = self.xet = False
+        self.renamed: dict[str, str] = {}
+        # Names of the headers that the second server was sent.
+        self.told_elsewhere: set[str] = set()
         self.lock = threading.Lock()
         self.ended = threading.Event()
         self.server = _Server(("127.0.0.1", 0), type("Bound", (_Handler,), {"hub": self}))
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.store = _Server(("127.0.0.1", 0), self.server.RequestHandlerClass)
+        self.store_url = f"http://127.0.0.1:{self.store.server_address[1]}"
 
     def __enter__(self) -> "Hub":
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        for server in (self.server, self.store):
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.ended.set()
-        self.server.shutdown()
-        self.server.server_close()
+        for server in (self.server, self.store):
+            server.shutdown()
+            server.server_close()
 
     def publish(self, repo: str, files: dict[str, bytes], branch: str = "main") -> str:
         """Make the files a commit of the data set and let the branch name it."""
@@ -95,6 +109,8 @@ class Hub:
         """End all faults and forget the requests."""
         self.faults.clear()
         self.requests.clear()
+        self.stores = self.xet = False
+        self.renamed.clear()
 
 
 class _Server(ThreadingHTTPServer):
@@ -133,8 +149,14 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if self.fault and self.fault.kind == "status":
                 self._json({"error": "fault"}, self.fault.status, self.fault.headers)
+            elif moved := next((old for old in self.hub.renamed if f"/datasets/{old}" in path), None):
+                status = 308 if "/resolve/" in path else 307
+                self._json({}, status, {"Location": self.path.replace(moved, self.hub.renamed[moved])})
             elif match := API.fullmatch(path.rstrip("/")):
                 self._api(*match.groups(), parse_qs(address.query), posted)
+            elif match := STORED.fullmatch(path):
+                self.hub.told_elsewhere.update(name.lower() for name in self.headers)
+                self._file(*match.groups(), elsewhere=True)
             elif match := RESOLVE.fullmatch(path):
                 self._file(*match.groups())
             else:
@@ -170,13 +192,16 @@ class _Handler(BaseHTTPRequestHandler):
             names = {"siblings": [{"rfilename": name} for name in sorted(files)], "tags": [], "likes": 0}
             self._json(about | dates | names | {"author": repo.split("/")[0], "downloads": 0})
 
-    def _file(self, repo: str, revision: str, name: str) -> None:
+    def _file(self, repo: str, revision: str, name: str, elsewhere: bool = False) -> None:
         found = self._commit(repo, revision)
         if found is None:
             return
         sha, files = found
         if name not in files:
             self._missing("EntryNotFound")
+            return
+        if self.hub.stores and name.endswith(LARGE) and not elsewhere:
+            self._redirect(repo, sha, name, files[name])
             return
         data, kind = files[name], self.fault.kind if self.fault else ""
         status, start, end = 200, 0, len(data)
@@ -190,9 +215,9 @@ class _Handler(BaseHTTPRequestHandler):
             if kind == "wrong":
                 start, end = max(0, start - 1), max(1, end - 1)
         etag = _etag(name, data)
+        own = {"ETag": f'"{etag}"', "X-Linked-Etag": f'"{etag}"', "X-Linked-Size": len(data), "X-Repo-Commit": sha}
         self.send_response(status)
-        for key, value in {
-            "ETag": f'"{etag}"', "X-Linked-Etag": f'"{etag}"', "X-Linked-Size": len(data), "X-Repo-Commit": sha,
+        for key, value in ({"ETag": '"of-the-store"'} if elsewhere else own).items() | {
             "Accept-Ranges": "bytes", "Content-Length": end - start, "Content-Type": "application/octet-stream",
         }.items():  # fmt: skip
             self.send_header(key, str(value))
@@ -201,6 +226,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self._body(data[start:end])
+
+    def _redirect(self, repo: str, sha: str, name: str, data: bytes) -> None:
+        """The answer for a large file: where its bytes are, and what they must be."""
+        headers = {
+            "Location": f"{self.hub.store_url}/stored/{repo}/{sha}/{name}?signature=secret",
+            "X-Linked-Etag": f'"{_etag(name, data)}"', "X-Linked-Size": str(len(data)), "X-Repo-Commit": sha,
+        }  # fmt: skip
+        if self.hub.xet:
+            headers["X-Xet-Hash"] = hashlib.sha256(data).hexdigest()
+            address = f"{self.hub.url}/api/datasets/{repo}/xet-read-token/{sha}"
+            headers["Link"] = (
+                f'<{address}>; rel="xet-auth", <{self.hub.url}/reconstruct>; rel="xet-reconstruction-info"'
+            )
+        self._json({}, 302, headers)
 
     def _body(self, data: bytes) -> None:
         """Send the body; a fault may end, stop or slow it."""

@@ -1,21 +1,27 @@
 """Documents that share 13 words in a row with an evaluation set are found, clean ones are left alone."""
 
+import importlib.util
 import json
 import random
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from corpus_jobs import SCRIPTS, resolved
 
 from abovo.config.corpora import check_tasks
 from abovo.corpus.assemble import assemble_corpus
 from abovo.corpus.decontaminate import Decontaminator, collect, index_evaluation_sets, open_decontaminator, overlap
 from abovo.corpus.duplicates import find_duplicates
+from abovo.corpus.keys import Part
 from abovo.corpus.ngrams import LONGEST_WORD, WORDS_AT_ONCE, PlainWords
 from abovo.corpus.plan import plan_corpus
 from abovo.corpus.read import read_source
 from abovo.corpus.shards import read_documents
 from abovo.errors import AbovoError
+from abovo.provenance.manifest import Manifest
 from abovo.tokenizing.count import token_counter
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklm" for b in "aeiou" for c in ("n", "rt", "st", "mble", "")]
@@ -183,12 +189,19 @@ def test_a_corpus_opens_its_own_judge_and_collects_what_all_parts_found(index, t
         open_decontaminator(wanted, None)
     judge, inputs = open_decontaminator(wanted, manifest.path)
     assert inputs["decontamination"].digest == manifest.digest
-    parts = [tmp_path / "0", tmp_path / "1"]
-    for path, row in zip(parts, rows, strict=False):
-        path.write_text(json.dumps(judge.apply(row["passage"])[1]) + "\n")
-    assert collect(manifest, [("web", path) for path in parts], tmp_path / "all")["boolq"]["rows_touched"] == 2
+    parts = []
+    for number in range(2):
+        lines = [
+            {"id": f"{row}", "position": row, **judge.apply(rows[row]["passage"])[1]} for row in range(number, 5, 2)
+        ]
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}/contaminated.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        parts.append(Part(number, "web", Manifest(tmp_path / f"{number}/manifest.json", {}), 0))
+    assert collect(manifest, [("web", 4, parts)], tmp_path / "all")["boolq"]["rows_touched"] == 4
     listed = [json.loads(line) for line in (tmp_path / "all").read_text().splitlines()]
-    assert [one["source"] for one in listed] == ["web", "web"] and [one["ngrams"] for one in listed] == [78, 78]
+    assert [(one["source"], one["id"], one["ngrams"]) for one in listed] == [
+        ("web", f"{number}", 78) for number in range(4)
+    ]
 
 
 @pytest.mark.parametrize(("action", "kept"), [("remove", 55), ("cut", 60)])
@@ -221,3 +234,45 @@ def test_a_corpus_is_without_the_passages_and_its_manifest_says_which_were_there
     ]
     documents = list(read_documents(manifest))
     assert len(documents) == kept and all(judge.apply(document.text)[1] is None for document in documents)
+
+
+TASKS = {
+    "wikitext": "wikitext/wikitext.yaml", "boolq": "super_glue/boolq/default.yaml",
+    "hellaswag": "hellaswag/hellaswag.yaml", "arc_easy": "arc/arc_easy.yaml",
+    "arc_challenge": "arc/arc_challenge.yaml", "piqa": "piqa/piqa.yaml",
+}  # fmt: skip
+
+
+class Loader(yaml.SafeLoader):
+    """Reads the task files of lm-eval, in which functions are named."""
+
+
+Loader.add_constructor("!function", lambda loader, node: None)
+
+
+def task(name):
+    """What the installed lm-eval says of a task, with what its file includes."""
+    folder = Path(importlib.util.find_spec("lm_eval").origin).parent / "tasks"
+    path = folder / TASKS[name]
+    own = yaml.load(path.read_text(), Loader)
+    if "include" in own:
+        own = yaml.load((path.parent / own["include"]).read_text(), Loader) | own
+    return own
+
+
+def test_the_sets_of_the_standard_evaluation_are_those_that_lm_eval_scores(root):
+    """Data set, configuration, split and the columns that its prompts use, as far as they stand in its task files."""
+    sets = yaml.safe_load((root / "config/decontamination/standard.yaml").read_text())["sets"]
+    assert {name for one in sets.values() for name in one["tasks"]} == TASKS.keys()
+    for one in sets.values():
+        for name in one["tasks"]:
+            wanted = task(name)
+            scored = wanted.get("test_split") or wanted["validation_split"]
+            assert (one["dataset"], one.get("config"), one["split"]) == (
+                wanted["dataset_path"], wanted["dataset_name"], scored,
+            )  # fmt: skip
+            prompt = json.dumps(
+                [wanted.get(key) for key in ("doc_to_text", "doc_to_choice", "doc_to_decontamination_query")]
+            )
+            used = set(re.findall(r"\b(?:page|passage|question|goal|sol1|sol2|choices\.text)\b", prompt))
+            assert used <= {column for entry in one["columns"] for column in entry.split("|")}, name

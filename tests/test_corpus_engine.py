@@ -73,19 +73,62 @@ def files(rows, number):
     return {f"{place}.jsonl": rows[place::number] for place in range(number)}
 
 
-@pytest.mark.parametrize("take", ["spread", "first"])
-@pytest.mark.parametrize("number", [1, 3])
-def test_one_two_or_eight_parts_and_jobs_give_the_same_bytes(make, take, number):
+def of_parts(manifest, key):
+    """A count of each part of the source `a` of a corpus."""
+    paths = sorted(manifest.path.parent.glob("sources/a/*/manifest.json"))
+    return [json.loads(path.read_text())["counts"][key] for path in paths]
+
+
+@pytest.mark.parametrize(("take", "number"), [("spread", 1), ("spread", 3), ("first", 1), ("first", 24)])
+def test_one_two_or_eight_parts_and_jobs_give_the_same_bytes_and_counts(make, take, number):
     made = []
     for parts, jobs in ((1, 1), (2, 3), (8, 2)):
         sources = {
-            name: (files(texts(200, seed), number), {"parts": parts, "take": take})
+            name: (files([*texts(200, seed), "short", "\u2581" * 30], number), {"parts": parts, "take": take})
             for seed, name in enumerate(("a", "b"))
         }
         settings = {"tokens": 24_000, "weights": {"a": 0.6, "b": 0.4}, "deduplication": {"jobs": jobs}}
         made.append(make(f"{parts}", sources, **settings))
+        if take == "first":
+            # 14,400 tokens, the reserve, and for each part what it reads at once (8 KB).
+            assert sum(of_parts(made[-1], "tokens")) < 14_688 * (1.2 if number > 1 else 1) + parts * 3000
     assert made[0]["counts"]["near_duplicates"] + made[0]["counts"]["duplicates"] > 0
-    assert made[0]["outputs"] == made[1]["outputs"] == made[2]["outputs"]
+    for other in made[1:]:
+        assert other["outputs"] == made[0]["outputs"] and other["counts"] == made[0]["counts"]
+
+
+@pytest.mark.parametrize("number", [1, 24])
+def test_a_limit_on_records_holds_for_all_parts_together_and_is_shared_by_them(make, number):
+    made = []
+    for parts in (1, 8):
+        sources = {"a": (files(texts(200, 1), number), {"parts": parts, "max_samples": 80})}
+        made.append(make(f"{parts}", sources))
+        assert sum(of_parts(made[-1], "read")) == 80 and min(of_parts(made[-1], "read")) == 80 // parts
+    assert made[0]["outputs"] == made[1]["outputs"]
+
+
+def test_parts_do_not_begin_files_that_the_plan_says_the_budget_does_not_reach(make):
+    rows, made = files(texts(400, 2), 8), []
+    for parts in (1, 4):
+        made.append(
+            make(f"{parts}", {"a": (rows, {"take": "first", "parts": parts})}, tokens=3_000, weights={"a": 1.0})
+        )
+    assert sum(one > 0 for one in of_parts(made[1], "read")) == 1
+    assert made[0]["outputs"] == made[1]["outputs"] and made[0]["counts"] == made[1]["counts"]
+
+
+def test_parts_stop_each_at_its_place_where_files_differ_and_what_is_missing_is_read_on(make, caplog):
+    """The first file is nearly empty, so the second part's idea of how much lies before its place is far too high."""
+    caplog.set_level("INFO", "abovo")
+    draw = random.Random(4)
+    rows = {"0.jsonl": [prose(draw, 60)], "1.jsonl": [prose(draw, 60) for _ in range(400)]}
+    rows |= {f"{place}.jsonl": [prose(draw, 60) for _ in range(5)] for place in range(2, 9)}
+    made = [
+        make(f"{parts}", {"a": (rows, {"take": "first", "parts": parts})}, tokens=20_000, weights={"a": 1.0})
+        for parts in (1, 3)
+    ]
+    assert "reading on" in caplog.text
+    assert made[0]["outputs"] == made[1]["outputs"] and made[0]["counts"] == made[1]["counts"]
 
 
 def test_budget_is_met_within_one_document_per_source(make):
@@ -109,6 +152,17 @@ def test_a_source_full_of_duplicates_is_read_on_until_its_budget_is_met(make, pa
     assert "reading on" in caplog.text
     kept = [document.id for document in read_documents(manifest)]
     assert len(set(kept)) == len(kept)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_records_that_were_read_on_are_counted_once(make, parts):
+    """So many duplicates that reading on ends with the source, its budget not met."""
+    draw = random.Random(1)
+    rows = [text for text in (prose(draw, 60) for _ in range(40)) for _ in range(6)] + ["short"] * 7
+    sources = {"a": (files(rows, 3), {"take": "first", "parts": parts})}
+    counts = make("x", sources, tokens=9_000, weights={"a": 1.0})["counts"]["sources"]["a"]
+    assert counts["read"] == len(rows) and counts["rejected"] == {"too short": 7}
+    assert counts["read"] == counts["documents"] + counts["duplicates"] + 7 and counts["over_budget"] == 0
 
 
 def test_files_in_another_order_keep_the_same_texts(make):

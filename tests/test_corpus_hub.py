@@ -211,6 +211,45 @@ def test_whole_rows_that_the_library_streams_are_the_same_too(hub, reader, fault
     assert found["rows"] == texts(900) + texts(700, 2)
 
 
+@pytest.mark.parametrize("xet", [False, True])
+@pytest.mark.parametrize("rows", [False, True])
+def test_files_that_lie_on_another_server_are_read_from_there_without_the_token(hub, reader, undisturbed, rows, xet):
+    """302 to another host and port, as the hub answers for large files; what it offers by Xet is read by ranges too."""
+    hub.stores, hub.xet, hub.told_elsewhere = True, xet, set()
+    hub.fault("cut", after=3000, match="/stored/", times=2)
+    found = reader(rows=rows)
+    assert found.get("error") is None
+    if rows:
+        assert found["rows"] == texts(900) + texts(700, 2)
+    else:
+        assert found["sha256"] == undisturbed["people/letters"]["sha256"]
+    assert "range" in hub.told_elsewhere and "authorization" not in hub.told_elsewhere
+    assert f"Bearer {SECRET}" in hub.tokens and not [path for _, path, _, _ in hub.requests if "xet" in path]
+
+
+@pytest.mark.parametrize(("stores", "former"), [(True, False), (True, True), (False, True)])
+def test_other_bytes_behind_a_redirect_are_told(hub, reader, stores, former):
+    hub.publish("people/behind", SETS["people/letters"])
+    planned = reader("people/behind")["revision"]
+    name = "data/train-00000-of-00002.parquet"
+    hub.stores, data = stores, SETS["people/letters"][name]
+    hub.commits["people/behind"][planned["sha"]] = SETS["people/letters"] | {name: data[:-5] + bytes(5)}
+    if former:
+        hub.renamed = {"people/before": "people/behind"}
+        planned["dataset"] = "people/before"
+    found = reader("people/before" if former else "people/behind", planned=planned)
+    assert f"{name}: the hub has other bytes at the planned commit" in found["error"]
+
+
+@pytest.mark.parametrize("stores", [False, True])
+def test_a_data_set_that_was_renamed_is_read_under_its_former_name(hub, reader, undisturbed, stores):
+    hub.renamed, hub.stores = {"people/notes": "people/letters"}, stores
+    found = reader("people/notes")
+    again = reader("people/notes", planned=found.get("revision"))
+    assert (found.get("error"), again.get("error")) == (None, None)
+    assert found["sha256"] == again["sha256"] == undisturbed["people/letters"]["sha256"]
+
+
 def test_half_a_range_is_never_taken_for_the_whole_of_it(hub, reader):
     hub.fault(**FAULTS["ranges half sent"])
     assert "were asked for" in reader(rows=True, give_up=1)["error"]
@@ -325,6 +364,17 @@ def test_a_corpus_is_planned_from_the_hub_and_its_revision_is_in_the_plan(root, 
     text = (tmp_path / "plan.json").read_text()
     assert json.loads(text)["sources"]["letters"]["revision"] == undisturbed["people/letters"]["revision"]
     assert SECRET not in text and hub.url not in text
+
+
+def test_a_plan_opens_few_files_of_a_data_set_of_many(root, tmp_path, hub):
+    hub.publish("people/many", {f"data/{number:03d}.jsonl": lines(texts(90, number)) for number in range(80)})
+    done, _ = plan(root, tmp_path, hub.url, dataset="people/many")
+    assert done.returncode == 0, done.stderr
+    made = json.loads((tmp_path / "plan.json").read_text())["sources"]["letters"]
+    assert (made["sampled"], made["sampled_units"], made["units"]) == (400, 16, 80)
+    assert made["available_documents"] == pytest.approx(80 * 90, rel=0.1)
+    opened = {path for _, path, _, sent in hub.requests if path.endswith(".jsonl") and sent}
+    assert len(opened) == 16
 
 
 def test_without_a_network_one_line_says_so(root, tmp_path):

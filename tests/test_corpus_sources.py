@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import random
 
 import pytest
 import zstandard
 
+from abovo.corpus import units
 from abovo.corpus.docstrings import docstrings, exported
 from abovo.corpus.packages import sections
 from abovo.corpus.sources import TYPES, Record, open_source, ordered_units
@@ -60,6 +62,28 @@ def test_a_text_file_gives_a_document_per_line_where_asked(tmp_path):
     (tmp_path / "a.txt").write_text("one\r\ntwo\n\n")
     found = read_all(local(str(tmp_path / "a.txt"), documents="line"))
     assert found == [("a.txt#00000001", "one"), ("a.txt#00000002", "two"), ("a.txt#00000003", "")]
+
+
+@pytest.mark.parametrize("size", [2, 7, 64, 1000])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt"])
+def test_a_large_file_of_lines_is_cut_and_gives_the_same_records(tmp_path, monkeypatch, name, size):
+    """Whatever the ranges: lines that span several, blank ones, one too large, no newline at the end."""
+    draw = random.Random(size)
+    texts = ["x" * draw.choice((0, 1, 30, 400)) for _ in range(60)]
+    rows = [json.dumps({"text": text}) for text in texts] if name == "a.jsonl" else texts
+    (tmp_path / name).write_text("\n".join([*rows[:20], "", " ", *rows[20:], "y" * 1500, rows[0]]), newline="")
+    settings = {
+        "type": "local", "paths": str(tmp_path / name), "column": "text", "documents": "line", "max_record_mb": 0.001,
+    }  # fmt: skip
+    whole = open_source(settings)
+    expected = [record for unit in whole.units for record in whole.read(unit)]
+    monkeypatch.setattr(units, "RANGE", size)
+    pieces = open_source(settings)
+    assert len(pieces.units) == -(-(tmp_path / name).stat().st_size // size) > 5
+    assert [record for unit in pieces.units for record in pieces.read(unit)] == expected
+    known = open_source(settings, pieces.revision)
+    found = [list(known.read(unit)) for unit in known.units]
+    assert [list(known.read(unit, 2)) for unit in known.units] == [records[2:] for records in found]
 
 
 def test_a_changed_file_is_another_revision_and_its_place_is_not_part_of_it(tmp_path):

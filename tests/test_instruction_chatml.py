@@ -44,6 +44,15 @@ def test_mask_covers_what_the_assistant_says_and_its_end_marker_only(tokenizer):
     assert labels.count(IM_END) == 2 and IM_START not in labels
 
 
+def test_a_conversation_longer_than_a_row_keeps_its_leading_turns_up_to_an_answer(tokenizer):
+    whole, mask = encode(TALK, tokenizer)
+    first, first_mask = encode(TALK[:3], tokenizer)
+    assert encode(TALK, tokenizer, len(whole)) == (whole, mask)
+    for length in (len(whole) - 1, len(first) + 1, len(first)):
+        assert encode(TALK, tokenizer, length) == (first, first_mask)
+    assert encode(TALK, tokenizer, len(first) - 1) == ([], [])
+
+
 def test_encoding_part_by_part_equals_encoding_the_rendered_text(tokenizer):
     ids, _ = encode(TALK, tokenizer)
     assert ids == tokenizer.encode(render(TALK))
@@ -130,7 +139,7 @@ def test_too_long_conversations_are_left_out_and_counted(small):
     folder, corpus, path = small
     output = folder / "instruction/short/small/manifest.json"
     made = prepare_instruction(path, corpus, {**FACTS, "sequence_length": 68}, output, world.SCRIPT)
-    assert made["counts"]["train"]["left_out"]["longer than a row"] > 0
+    assert made["counts"]["train"]["left_out"]["first answer ends beyond a row"] > 0
     assert made["counts"]["train"]["conversations"] > 0
     with pytest.raises(AbovoError, match="no conversation is left for train"):
         prepare_instruction(path, corpus, {**FACTS, "sequence_length": 16}, output, world.SCRIPT)

@@ -113,6 +113,26 @@ def test_unreadable_file_is_named(tmp_path, name, content, error):
         list(open_rows({"type": "local", "paths": str(tmp_path / name)}).read())
 
 
+def test_long_conversations_are_shortened_at_an_answer_and_counted(tmp_path):
+    path = world.make_tokenizer(tmp_path, world.make_corpus(tmp_path))
+    turns = [("prompter", "Count"), ("assistant", "One ship"), ("prompter", "More"), ("assistant", "ships " * 300)]
+    with (tmp_path / "trees.jsonl").open("w") as file:
+        for tree in range(40):
+            for number, (role, text) in enumerate(turns):
+                row = message(f"{tree}-{number}", f"{tree}-{number - 1}" if number else None, role, text, lang="en")
+                text = f"{text} {tree}" if number == 0 else text
+                file.write(json.dumps(row | {"message_tree_id": str(tree), "text": text}) + "\n")
+    settings = {
+        "format": "oasst", "source": {"type": "local", "paths": str(tmp_path / "trees.jsonl")}, "languages": ["en"],
+        "validation_share": 0.3, "max_conversations": None, "sequence_length": 64,
+    }  # fmt: skip
+    made = prepare_instruction(path, None, settings, tmp_path / "trees/small/manifest.json", world.SCRIPT)
+    counts = made["counts"]
+    assert sum(counts[split]["shortened"] for split in ("train", "val")) == 40
+    text = load_tokenizer(path).decode([i for i in open_bin(made, "train")[0].tolist() if i != PAD])
+    assert "One ship<|im_end|>" in text and "More" not in text
+
+
 def test_unknown_source_type_is_named():
     with pytest.raises(AbovoError, match="no source type 'ftp'; use one of local, huggingface"):
         open_rows({"type": "ftp"})
@@ -123,6 +143,7 @@ def test_rows_of_local_records_do_not_depend_on_where_the_file_lies(tmp_path):
     path = world.make_tokenizer(tmp_path, corpus)
     rows = [{"instruction": f"Count the ships {n}", "input": "", "output": f"There are {n}."} for n in range(60)]
     rows.append({"instruction": "Say nothing", "input": "", "output": ""})
+    rows.append({"instruction": "Say much", "input": "", "output": "ships " * 400})
     made = []
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
@@ -139,5 +160,6 @@ def test_rows_of_local_records_do_not_depend_on_where_the_file_lies(tmp_path):
     assert sum(counts[split]["conversations"] for split in ("train", "val")) == 60
     left_out = [counts[split]["left_out"].get("empty message", 0) for split in ("train", "val")]
     assert sum(left_out) == 1
+    assert sum(counts[split]["left_out"].get("first answer ends beyond a row", 0) for split in ("train", "val")) == 1
     text = load_tokenizer(path).decode([i for i in open_bin(made[0], "train")[0].tolist() if i != PAD])
     assert text.startswith("<|im_start|>user\nCount the ships ")

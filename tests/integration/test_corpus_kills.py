@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import small_world
 from corpus_jobs import resolved
 from hub_server import Hub
 
@@ -50,7 +51,8 @@ class Job:
 
     def command(self, settings: str) -> list[str]:
         script = str(ROOT / f"workflow/scripts/{self.stage}.py")
-        return [script, "--settings", settings, *self.arguments, "--output", self.output]
+        given = () if self.stage == "pack" else ("--settings", settings)
+        return [script, *given, *self.arguments, "--output", self.output]
 
 
 READ = ("--source", "letters", "--plan", "plan.json")
@@ -63,20 +65,28 @@ JOBS = (
         "assemble_corpus", "manifest.json",
         ("--plan", "plan.json", "--sources", *PARTS, "--duplicates", "duplicates/0/manifest.json"),
     ),
+    Job(
+        "pack", "packed/manifest.json",
+        ("--corpus", "manifest.json", "--tokenizer", "tokenizer/tokenizer_config.json", "--sequence-length", "64"),
+    ),
 )  # fmt: skip
 STAGES = sorted({job.stage for job in JOBS})
 
 
 @dataclass(frozen=True)
 class World:
-    """A corpus' folder, the settings of its jobs and what their environment has besides."""
+    """A corpus' folder, the settings of its jobs, the tokenizer that it is packed with, and what the environment of
+    the jobs has besides."""
 
     folder: Path
     settings: str
+    tokenizer: Path
     variables: tuple[tuple[str, str], ...] = ()
 
     def run(self, job: Job, kill_at: int = 0) -> subprocess.CompletedProcess:
         self.folder.mkdir(exist_ok=True)
+        if not (self.folder / "tokenizer").exists():
+            (self.folder / "tokenizer").symlink_to(self.tokenizer)
         command = [sys.executable, "-c", KILLER, str(kill_at), *job.command(self.settings)]
         env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **dict(self.variables)}
         return subprocess.run(
@@ -109,14 +119,15 @@ class World:
         shutil.rmtree(output.parent / ".products" / output.name, ignore_errors=True)
 
     def declared(self) -> dict[str, str]:
-        """The sha256 of every file that the corpus' jobs declare, a manifest's without what wrote it."""
+        """The sha256 of every file that the corpus' jobs declare, a manifest's without what wrote it and how fast."""
         found = {}
         for path in sorted(self.folder.rglob("*")):
             name = path.relative_to(self.folder).as_posix()
-            if path.is_file() and ".products" not in name and not name.endswith("record.json"):
+            ours = ".products" not in name and not name.endswith("record.json") and not name.startswith("tokenizer")
+            if path.is_file() and ours:
                 data = path.read_bytes()
                 if name.endswith(".json"):
-                    data = json.dumps({**json.loads(data), "created_by": None}).encode()
+                    data = json.dumps({**json.loads(data), "created_by": None, "measured": None}).encode()
                 found[name] = hashlib.sha256(data).hexdigest()
         return found
 
@@ -136,9 +147,15 @@ def settings(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, settings):
+def tokenizer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    return small_world.make_tokenizer(folder, small_world.make_corpus(folder)).parent
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, settings, tokenizer):
     """A corpus for which nothing went wrong, how many lasting calls each job made, and the seconds that it took."""
-    world = World(tmp_path_factory.mktemp("undisturbed") / "corpus", settings)
+    world = World(tmp_path_factory.mktemp("undisturbed") / "corpus", settings, tokenizer)
     calls, seconds = {}, {}
     for job in JOBS:
         started = time.monotonic()
@@ -149,8 +166,9 @@ def undisturbed(tmp_path_factory, settings):
 
 def before(folder: Path, settings: str, undisturbed: World, stage: str) -> tuple[World, list[Job]]:
     """A corpus for which nothing of a stage and those after it was made yet, and the jobs that are left to run."""
-    shutil.copytree(undisturbed.folder, folder)
-    world, first = World(folder, settings), next(number for number, job in enumerate(JOBS) if job.stage == stage)
+    shutil.copytree(undisturbed.folder, folder, symlinks=True)
+    world = World(folder, settings, undisturbed.tokenizer)
+    first = next(number for number, job in enumerate(JOBS) if job.stage == stage)
     for job in JOBS[first:]:
         world.forget(job)
     return world, list(JOBS[first:])
@@ -159,7 +177,7 @@ def before(folder: Path, settings: str, undisturbed: World, stage: str) -> tuple
 def test_a_job_killed_in_each_stage_is_followed_by_the_same_bytes(tmp_path, settings, undisturbed):
     """One kill per stage, at a call drawn by lot; the slow test has many."""
     whole, calls, _ = undisturbed
-    world, draw, killed = World(tmp_path / "corpus", settings), random.Random(11), set()
+    world, draw, killed = World(tmp_path / "corpus", settings, whole.tokenizer), random.Random(11), set()
     for job in JOBS:
         if job.stage not in killed:
             done = world.run(job, draw.randint(1, calls[job.output]))
@@ -194,7 +212,7 @@ def test_a_stage_killed_five_times_at_random_is_followed_by_the_same_bytes(tmp_p
 
 
 @pytest.mark.slow
-def test_a_corpus_from_a_hub_that_fails_while_its_jobs_are_killed_has_the_same_bytes(tmp_path):
+def test_a_corpus_from_a_hub_that_fails_while_its_jobs_are_killed_has_the_same_bytes(tmp_path, tokenizer):
     import pyarrow
     import pyarrow.parquet
 
@@ -203,13 +221,16 @@ def test_a_corpus_from_a_hub_that_fails_while_its_jobs_are_killed_has_the_same_b
     ]
     pyarrow.parquet.write_table(pyarrow.table({"text": texts}), tmp_path / "train.parquet", row_group_size=100)
     source = {"type": "huggingface", "dataset": "people/letters", "parts": 2, "licence": "CC0", "language": "en"}
-    corpus = {"description": "", "bytes_per_token": 3.0, "min_characters": 10, "sources": {"letters": source}}
+    corpus = {
+        "description": "", "bytes_per_token": 3.0, "min_characters": 10, "validation_share": 0.1,
+        "sources": {"letters": source},
+    }  # fmt: skip
     settings, declared = json.dumps(resolved(corpus)), []
     with Hub() as hub:
         hub.publish("people/letters", {"train.parquet": (tmp_path / "train.parquet").read_bytes()})
         for name in ("undisturbed", "disturbed"):
             variables = (("HF_ENDPOINT", hub.url), ("HF_HOME", str(tmp_path / name / "home")))
-            world = World(tmp_path / name, settings, variables)
+            world = World(tmp_path / name, settings, tokenizer, variables)
             for job in JOBS:
                 if name == "disturbed" and job.stage in ("plan_corpus", "read_source"):
                     hub.faults.clear()
@@ -224,7 +245,7 @@ def test_a_corpus_from_a_hub_that_fails_while_its_jobs_are_killed_has_the_same_b
 
 @pytest.mark.parametrize("how", ["altered", pytest.param("cut short", marks=pytest.mark.slow)])
 def test_a_part_that_was_damaged_later_is_named_by_the_job_that_uses_it(tmp_path, settings, undisturbed, how):
-    *_, duplicates, assemble = JOBS
+    *_, duplicates, assemble, _ = JOBS
     world, _ = before(tmp_path / "corpus", settings, undisturbed[0], "assemble_corpus")
     part = world.folder / PART / "1"
     for job, damaged in ((assemble, part / "documents.jsonl.zst"), (duplicates, _largest(part, "keys"))):
@@ -258,10 +279,9 @@ def small_disk(tmp_path):
 
 @pytest.mark.slow
 def test_a_full_disk_is_told_and_the_work_goes_on_after_space_is_made(small_disk, settings, undisturbed):
-    world = World(small_disk / "corpus", settings)
-    failed = 0
+    world = World(small_disk / "corpus", settings, undisturbed[0].tokenizer)
+    failed, size = 0, 600
     for job in JOBS:
-        size = 600
         while (done := world.run(job)).returncode:
             assert done.returncode == 1
             lines = done.stderr.strip().splitlines()

@@ -11,11 +11,13 @@ from abovo.config.corpora import check_corpus
 from abovo.corpus.arrange import write_shards
 from abovo.corpus.budget import source_budget
 from abovo.corpus.choose import Share, SharedDocuments, choose
+from abovo.corpus.compare import compared, reading_time
 from abovo.corpus.decontaminate import collect
 from abovo.corpus.duplicates import shared_documents
 from abovo.corpus.examine import Decontaminates, TokenCounter
-from abovo.corpus.keys import Part, parts_of
-from abovo.corpus.read import NOTHING_MEND, SHARED, merged_counts, nothing_left, read_settings, write_part
+from abovo.corpus.keys import CONTAMINATED, Part, parts_of
+from abovo.corpus.read import NOTHING_MEND, merged_counts, nothing_left, read_settings, write_part
+from abovo.corpus.refused import counts_up_to
 from abovo.corpus.sources import open_source
 from abovo.corpus.split import are_validation
 from abovo.errors import AbovoError
@@ -58,12 +60,13 @@ def assemble_corpus(
             if not counts["documents"]:
                 what = nothing_left(counts["read"], counts["rejected"])
                 raise AbovoError(what, f"source {share.name}", NOTHING_MEND)
-        shards = write_shards(shares, corpus["shard_mb"], folder)
+        write_shards(shares, corpus["shard_mb"], folder)
         contamination = None
         if "decontamination" in inputs:
-            lists = [(share.name, part.manifest.path.parent / SHARED) for share in shares for part in share.parts]
-            contamination = collect(inputs["decontamination"], lists, folder / SHARED)
-        made = _describe(corpus, plan, shares, shards, contamination)
+            lists = [(share.name, share.reading_end, share.parts) for share in shares]
+            contamination = collect(inputs["decontamination"], lists, folder / CONTAMINATED)
+        sizes = [path.stat().st_size for path in (folder / "shards").iterdir()]
+        made = _describe(corpus, plan, shares, sizes, contamination)
         shutil.rmtree(folder / ".more", ignore_errors=True)
         return made
 
@@ -131,13 +134,13 @@ def _extend(share: Share, number: int, read_on: ReadOn, folder: Path, rounds: in
 
 
 def _describe(
-    corpus: Mapping[str, Any], plan: Manifest, shares: Sequence[Share], shards: int,
+    corpus: Mapping[str, Any], plan: Manifest, shares: Sequence[Share], shards: Sequence[int],
     contamination: dict[str, dict[str, Any]] | None,
 ) -> Made:  # fmt: skip
     sources: dict[str, dict[str, Any]] = {}
     shortfalls, about = {}, {}
     for share in shares:
-        settings, read = corpus["sources"][share.name], merged_counts([part.manifest for part in share.parts])
+        settings, read = corpus["sources"][share.name], _read(share)
         mine = {
             "documents": share.documents, "bytes": share.bytes, "tokens": share.tokens,
             **_validation(share, corpus["validation_share"]),
@@ -160,19 +163,24 @@ def _describe(
         "documents", "bytes", "tokens", "validation_documents", "validation_tokens", "duplicates", "near_duplicates",
     )  # fmt: skip
     totals = {key: sum(item[key] for item in sources.values()) for key in keys}
-    planned = {key: plan["counts"][key] for key in ("documents", "tokens", "bytes")}
+    counts = {**totals, "shards": len(shards), "sources": sources}
     fields = {
         "validation_share": corpus["validation_share"],
         "tokens_counted_with": corpus["count_with"] or f"{corpus['bytes_per_token']:g} bytes per token",
         "sources": about,
         "shortfalls": shortfalls,
         "contamination": contamination,
-        "planned": {**planned, "sources": {name: plan["sources"][name]["tokens"] for name in sources}},
-        "actual_over_planned": {
-            key: round(totals[key] / value, 4) if value else None for key, value in planned.items()
-        },
+        **compared(plan, counts, len(shards), sum(shards)),
     }
-    return Made({**totals, "shards": shards, "sources": sources}, fields)
+    return Made(counts, fields, record={"reading_cpu_seconds": reading_time(plan, shares)})
+
+
+def _read(share: Share) -> dict[str, Any]:
+    """What was read of a source; where reading stops at the budget, up to there, since beyond it the parts decide, and
+    what was read on stands in two of them."""
+    if share.take == "first" and share.budget is not None:
+        return counts_up_to(share.parts, share.reading_end, share.considered)
+    return merged_counts([part.manifest for part in share.parts])
 
 
 def _validation(share: Share, validation_share: float) -> dict[str, int]:

@@ -51,6 +51,11 @@ class Share:
         """Whether the budget is not met although there is more to be read."""
         return self.budget is not None and self.tokens < self.budget and self.unread is not None
 
+    @property
+    def reading_end(self) -> int | None:
+        """The first position that does not count where reading stops at the budget; None where all is counted."""
+        return self.end if self.take == "first" else None
+
     def order(self, keys: np.ndarray) -> np.ndarray:
         return keys["place" if self.take == "spread" else "position"]
 

@@ -7,8 +7,10 @@ from passages by their length: a document goes when it holds `least_ngrams` n-gr
 short row's.
 """
 
+import heapq
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -16,6 +18,7 @@ from unicodedata import normalize
 import numpy as np
 import orjson
 
+from abovo.corpus.keys import CONTAMINATED, Part
 from abovo.corpus.ngrams import PlainWords
 from abovo.corpus.rows import open_rows
 from abovo.errors import AbovoError
@@ -174,15 +177,26 @@ def _cut(text: str, words: PlainWords, firsts: np.ndarray, size: int) -> str:
 ACTIONS: dict[str, Callable[[str, PlainWords, np.ndarray, int], str]] = {"remove": _remove, "cut": _cut}
 
 
-def collect(index: Manifest, lists: Iterable[tuple[str, Path]], target: Path) -> dict[str, dict[str, Any]]:
-    """Put the lists of refused and cut documents of all parts, (source, list), into one file that names the source of
-    each, and return the overlap with each set."""
+def collect(
+    index: Manifest, lists: Iterable[tuple[str, int | None, Sequence[Part]]], target: Path
+) -> dict[str, dict[str, Any]]:
+    """Put the lists of refused and cut documents, (source, first place that does not count, parts), into one file that
+    names the source of each, in the order of the source, and return the overlap with each set."""
     with target.open("wb") as whole:
-        for source, path in lists:
-            with path.open("rb") as file:
-                for line in file:
-                    whole.write(orjson.dumps({"source": source, **orjson.loads(line)}) + b"\n")
+        for source, end, parts in lists:
+            for line in heapq.merge(*(_listed(part, end) for part in parts), key=itemgetter("position")):
+                del line["position"]
+                whole.write(orjson.dumps({"source": source, **line}) + b"\n")
     return overlap(index, [target])
+
+
+def _listed(part: Part, end: int | None) -> Iterator[dict[str, Any]]:
+    """The lines of a part's list, which stand in the order of the source, as far as they count."""
+    bounds = [bound for bound in (end, part.below) if bound is not None]
+    with (part.manifest.path.parent / CONTAMINATED).open("rb") as file:
+        for line in map(orjson.loads, file):
+            if all(line["position"] < bound for bound in bounds):
+                yield line
 
 
 def overlap(index: Manifest, lists: Iterable[Path]) -> dict[str, dict[str, Any]]:

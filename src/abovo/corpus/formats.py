@@ -5,6 +5,8 @@ Memory does not grow with a file: lines are read up to a limit, and parquet page
 
 import gzip
 import io
+import itertools
+import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import IO, Any, NamedTuple
 import orjson
 import zstandard
 
+from abovo.corpus import units
 from abovo.corpus.zst import zstd_lines
 from abovo.errors import AbovoError
 
@@ -60,11 +63,14 @@ class Rules:
 
 @dataclass(frozen=True)
 class Part:
-    """Which part of a file is read: piece `number` of `pieces` (of its row groups), less the first `start` records."""
+    """Which part of a file is read: piece `number` of `pieces` (row groups, or ranges of bytes), less the first `start`
+    records; `lines` of the file begin before the piece's first one.
+    """
 
     number: int = 0
     pieces: int = 1
     start: int = 0
+    lines: int = 0
 
 
 def kind_of(name: str) -> tuple[str, str]:
@@ -83,20 +89,25 @@ def read_file(source: Path | IO[bytes], name: str, where: str, rules: Rules, par
     found = None
     for found in READERS[kind](source, packing, name, where, rules, part):
         yield found
-    if found is None and not part.start:
+    if found is None and not part.start and part.pieces == 1:
         yield Record(name, None, "empty file")
 
 
 # Text and JSON lines.
 
 
-def _lines(source: Path | IO[bytes], packing: str, where: str, largest: int) -> Iterator[tuple[int, bytes | None]]:
+def _lines(
+    source: Path | IO[bytes], packing: str, where: str, largest: int, part: Part
+) -> Iterator[tuple[int, bytes | None]]:
     """(number from 1, line) of a plain or packed file; None for a line of more than `largest` bytes."""
-    number = 0
+    number, place, end = part.lines, 0, math.inf
     try:
         with source.open("rb", 1 << 18) if isinstance(source, Path) else io.BufferedReader(source, 1 << 18) as file:  # type: ignore[type-var]
+            if part.pieces > 1:
+                place, end = _first_line(file, part.number), (part.number + 1) * units.RANGE
             lines = PACKINGS[packing](file)
-            while line := lines.readline(largest + 2):
+            while place < end and (line := lines.readline(largest + 2)):
+                place += len(line)
                 if number == 0:
                     line = line.removeprefix(BOM)
                 number += 1
@@ -105,22 +116,32 @@ def _lines(source: Path | IO[bytes], packing: str, where: str, largest: int) -> 
                     continue
                 while line and not line.endswith(b"\n"):
                     line = lines.readline(1 << 20)
+                    place += len(line)
                 yield number, None
     except DAMAGE as error:
         raise AbovoError(f"cannot be read beyond line {number} ({error})", where, "replace the file") from None
+
+
+def _first_line(file: IO[bytes], piece: int) -> int:
+    """Go to the first line that begins in a range of bytes, and return its place."""
+    if piece:
+        file.seek(piece * units.RANGE - 1)
+        while (rest := file.readline(1 << 20)) and not rest.endswith(b"\n"):
+            pass
+    return file.tell()
 
 
 def _read_text(
     source: Path | IO[bytes], packing: str, name: str, where: str, rules: Rules, part: Part
 ) -> Iterator[Record]:
     if rules.by_line:
-        for number, line in _lines(source, packing, where, rules.largest):
-            if number > part.start:
+        for number, line in _lines(source, packing, where, rules.largest, part):
+            if number > part.lines + part.start:
                 yield _text_record(f"{name}#{number:08d}", line, f"{where}, line {number}", rules)
     elif not part.start:
         pieces: list[bytes] = []
         size = 0
-        for _, line in _lines(source, packing, where, rules.largest):
+        for _, line in _lines(source, packing, where, rules.largest, part):
             size += rules.largest + 1 if line is None else len(line)
             if size > rules.largest:
                 yield Record(name, None, "too large")
@@ -143,9 +164,13 @@ def _text_record(key: str, data: bytes | None, where: str, rules: Rules, *, whol
 def _read_json_lines(
     source: Path | IO[bytes], packing: str, name: str, where: str, rules: Rules, part: Part
 ) -> Iterator[Record]:
-    for number, line in _lines(source, packing, where, rules.largest):
-        if number > part.start and (line is None or not line.isspace()):
-            yield _json_record(f"{name}#{number:08d}", line, f"{where}, line {number}", rules)
+    found = (
+        (number, line)
+        for number, line in _lines(source, packing, where, rules.largest, part)
+        if line is None or not line.isspace()
+    )
+    for number, line in itertools.islice(found, part.start, None):
+        yield _json_record(f"{name}#{number:08d}", line, f"{where}, line {number}", rules)
 
 
 def _json_record(key: str, line: bytes | None, where: str, rules: Rules) -> Record:

@@ -19,6 +19,8 @@ KEY = np.dtype(
     [("position", "<u8"), ("place", "<u8"), ("high", "<u8"), ("low", "<u8"), ("tokens", "<u4"), ("bytes", "<u4")]
 )
 DOCUMENTS, KEYS, BANDS = "documents.jsonl.zst", "keys.bin", "bands.bin"
+# What was refused or cut because of evaluation sets: one JSON object per document.
+CONTAMINATED = "contaminated.jsonl"
 # Records that are looked at at once.
 BLOCK = 1 << 16
 

@@ -1,10 +1,12 @@
 """Turn files of this machine into records: .txt, .jsonl and .parquet, the first two also packed as .gz or .zst."""
 
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from abovo.corpus import units
 from abovo.corpus.formats import Part, Record, Rules, kind_of, parquet_groups, read_file
 from abovo.corpus.units import cut, parts, unit_names
 from abovo.errors import AbovoError
@@ -24,7 +26,7 @@ def open_files(settings: Mapping[str, Any], revision: Mapping[str, Any] | None =
     files, rules = find_files(settings["paths"]), Rules.of(settings)
     if revision is None:
         _tell_left_out(settings["paths"])
-        revision = {"files": _describe(files)}
+        revision = {"files": _describe(files, rules)}
     listed = {item["name"]: item for item in revision["files"]}
     missing = sorted(set(listed) - set(files))
     if missing:
@@ -36,20 +38,42 @@ def open_files(settings: Mapping[str, Any], revision: Mapping[str, Any] | None =
         if name not in sound and sha256_file(files[name]) != listed[name]["sha256"]:
             raise AbovoError("changed after the corpus was planned", files[name], "remove its plan.json")
         sound.add(name)
-        return read_file(files[name], name, str(files[name]), rules, Part(number, pieces, start))
+        before = listed[name]["lines"][number] if "lines" in listed[name] else 0
+        return read_file(files[name], name, str(files[name]), rules, Part(number, pieces, start, before))
 
     return dict(revision), unit_names(revision["files"]), read
 
 
-def _describe(files: Mapping[str, Path]) -> list[dict[str, Any]]:
+def _describe(files: Mapping[str, Path], rules: Rules) -> list[dict[str, Any]]:
     described: list[dict[str, Any]] = []
     parquet = [name for name in files if kind_of(name)[0] == "parquet"]
     for name, path in sorted(files.items()):
-        item: dict[str, Any] = {"name": name, "sha256": sha256_file(path), "bytes": path.stat().st_size}
+        item: dict[str, Any] = {"name": name, "sha256": "", "bytes": path.stat().st_size}
+        kind, packing = kind_of(name)
+        of_lines = not packing and (kind == "jsonl" or (kind == "txt" and rules.by_line))
+        if of_lines and item["bytes"] > units.RANGE:
+            item |= _ranges(path)
+        else:
+            item["sha256"] = sha256_file(path)
         if name in parquet:
             item |= parts(parquet_groups(path, str(path)), len(parquet))
         described.append(item)
     return described
+
+
+def _ranges(path: Path) -> dict[str, Any]:
+    """The hash of a file of lines, its number of ranges, and how many lines begin before the first one of each."""
+    digest, place, seen, lines = hashlib.sha256(), 0, 0, [0]
+    with path.open("rb") as file:
+        while data := file.read(min(1 << 20, len(lines) * units.RANGE - 1 - place)):
+            digest.update(data)
+            place, seen = place + len(data), seen + data.count(b"\n")
+            if place == len(lines) * units.RANGE - 1:
+                # The line of the byte before the range belongs to an earlier one, wherever it ends.
+                lines.append(seen + 1)
+    if (len(lines) - 1) * units.RANGE >= place:
+        lines.pop()
+    return {"sha256": digest.hexdigest(), "pieces": len(lines), "lines": lines}
 
 
 def find_files(paths: str | list[str]) -> dict[str, Path]:

@@ -4,7 +4,8 @@ A record's place is (unit, row): the number of its unit in the source's order an
 same for any number of parts, so what the parts find together does not depend on how many there are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -15,31 +16,58 @@ from abovo.provenance.manifest import Manifest
 ROW_BITS = 32
 
 
-def part_records(
-    source: Source, units: Sequence[str], part: int, parts: int, settings: Mapping[str, Any], start: int = 0
-) -> Iterator[Found]:
-    """The records of one part, in the source's order, from the place `start` on.
+@dataclass(frozen=True)
+class Division:
+    """How the records of a source are dealt out to its parts.
 
-    Where there are enough units each part takes every `parts`-th. A source that stops at a budget, or has fewer units
-    than parts, is dealt out record by record: every part then passes over all records, which costs a tenth of what
-    cleaning them does, and all parts come equally far. A limit on the records read is kept by one part alone.
+    Where there are enough units each part takes every `parts`-th. Otherwise, and where a limit counts the records from
+    the source's first one on, records are dealt out one by one, and every part passes over all of them.
     """
-    limit = settings["max_samples"]
-    if limit is not None and part:
-        return
-    whole = limit is not None or parts == 1
-    by_unit = not whole and settings["stop_tokens"] is None and len(units) >= parts
-    left = limit
+
+    part: int
+    parts: int
+    by_unit: bool
+
+    @classmethod
+    def of(cls, units: Sequence[str], part: int, parts: int, limit: int | None) -> "Division":
+        return cls(part, parts, limit is None and len(units) >= parts)
+
+    def takes_unit(self, unit: int) -> bool:
+        return not self.by_unit or unit % self.parts == self.part
+
+    def reach(self, unit: int) -> float:
+        """How many times what this part has read up to the unit all parts find up to there, if units are alike.
+
+        A part that takes units stops by this: it never waits for another, and reads too much or too little only where
+        units differ.
+        """
+        if not self.by_unit:
+            return self.parts
+        return (unit + 1) / (unit // self.parts + (unit % self.parts >= self.part))
+
+
+def part_records(
+    source: Source, units: Sequence[str], division: Division, limit: int | None, start: int = 0,
+    enough: Callable[[int], bool] = lambda _: False,
+) -> Iterator[Found]:  # fmt: skip
+    """The records of one part, in the source's order, from the place `start` on; `enough` is asked before each unit.
+
+    `limit` counts the source's records from its first one, whichever part they fall to.
+    """
+    seen = 0
     for number, unit in enumerate(units):
-        if (by_unit and number % parts != part) or (number + 1) << ROW_BITS <= start:
+        if not division.takes_unit(number) or (number + 1) << ROW_BITS <= start:
             continue
+        if (limit is not None and seen >= limit) or enough(number):
+            return
         # A limit counts from the source's first record, so with one nothing is skipped.
         first = max(0, start - (number << ROW_BITS)) if limit is None else 0
+        left = None if limit is None else limit - seen
         for row, record in enumerate(islice(source.read(unit, first), left), first):
-            if left is not None:
-                left -= 1
             place = number << ROW_BITS | row
-            if place >= start and (whole or by_unit or row % parts == part):
+            mine = division.by_unit or seen % division.parts == division.part
+            seen += 1
+            if mine and place >= start:
                 yield Found(place, record)
 
 

@@ -3,6 +3,7 @@ counts what was refused and why.
 """
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,9 @@ from abovo.console.progress import Progress, duration
 from abovo.corpus.budget import source_budget
 from abovo.corpus.examine import BATCH_CHARACTERS, Decontaminates, Examined, Examiner, TokenCounter, batches
 from abovo.corpus.filters import chosen
-from abovo.corpus.keys import DOCUMENTS, KEY, KeyWriter
-from abovo.corpus.parts import part_records
+from abovo.corpus.keys import CONTAMINATED, DOCUMENTS, KEY, KeyWriter
+from abovo.corpus.parts import ROW_BITS, Division, part_records
+from abovo.corpus.refused import RefusedWriter
 from abovo.corpus.shards import FAST_LEVEL, Document, compressed
 from abovo.corpus.sources import Source, open_source, ordered_units
 from abovo.errors import AbovoError
@@ -33,8 +35,6 @@ SMALLEST = 1 << 13
 DESCRIPTIVE = (
     "licence", "language", "tokens", "max_samples", "parts", "filters", "timeout", "give_up", "deadline"
 )  # fmt: skip
-# What was refused because of evaluation sets: one JSON object per document.
-SHARED = "contaminated.jsonl"
 
 
 @dataclass
@@ -98,11 +98,19 @@ def read_source(
     source = open_source(corpus["sources"][name], plan["sources"][name]["revision"])
     settings = read_settings(corpus, name, source.revision)
 
-    def make(folder: Path) -> Made:
-        return write_part(source, settings, count, folder, part, parts, decontaminator)
+    likely = _tokens_of_a_unit(plan["sources"][name]) if settings["stop_tokens"] and parts > 1 else None
 
-    own = {**settings, "part": part, "parts": parts}
+    def make(folder: Path) -> Made:
+        return write_part(source, settings, count, folder, part, parts, decontaminator, likely=likely)
+
+    own = {**settings, "part": part, "parts": parts, "unit_tokens": likely}
     return produce(Job(output, "abovo/source/1", dict(inputs), own, script), make)
+
+
+def _tokens_of_a_unit(plan: Mapping[str, Any]) -> float | None:
+    """What a unit of the source holds by its plan, half of it to be on the safe side."""
+    held = plan["available_documents"]
+    return held and round(held * plan["pass_rate"] * plan["tokens_per_document"]["mean"] / plan["units"] / 2)
 
 
 def check_source(corpus: Mapping[str, Any], name: str, plan: Manifest) -> None:
@@ -114,38 +122,52 @@ def check_source(corpus: Mapping[str, Any], name: str, plan: Manifest) -> None:
 
 def write_part(
     source: Source, settings: Mapping[str, Any], count: TokenCounter, folder: Path, part: int, parts: int,
-    decontaminator: Decontaminates | None, start: int = 0, enough: int | None = None,
+    decontaminator: Decontaminates | None, start: int = 0, enough: int | None = None, likely: float | None = None,
 ) -> Made:  # fmt: skip
-    """Write the part's documents, from the place `start` of the source's order on, until its share of the tokens that
-    the source stops at is there; `enough` takes the place of that share."""
+    """Write the part's documents, from the place `start` of the source's order on, until the parts together have about
+    the tokens that the source stops at; `enough` takes the place of these. No unit is begun
+    before which there is enough where units hold what is `likely`."""
     units = ordered_units(source, settings["source"]["take"], settings["seed"])
-    stop = enough if enough is not None else _share(settings["stop_tokens"], part, parts)
-    found = part_records(source, units, part, parts, settings, start)
-    writer = _Writer(folder, settings, count)
+    stop = enough if enough is not None else settings["stop_tokens"]
+    division = Division.of(units, part, parts, settings["max_samples"])
+    writer, refused = _Writer(folder, settings, count), RefusedWriter(folder, settings["stop_tokens"] is not None)
     examiner, progress = Examiner(settings, decontaminator), Progress(f"source {settings['name']}, part {part}")
     until = None
 
+    def missing(unit: int) -> float:
+        """Tokens that this part has to find up to the unit, before all parts together have enough."""
+        return math.inf if stop is None else stop / division.reach(unit) - writer.tally.tokens
+
+    def ends_before(unit: int) -> bool:
+        nonlocal until
+        sure = stop is not None and likely is not None and unit * likely >= stop
+        if sure or (writer.tally.tokens and missing(unit - 1) <= 0):
+            until = unit << ROW_BITS
+        return until is not None
+
     def wanted() -> int:
         """Characters to be read next: about those that are missing, in ever smaller batches."""
-        return BATCH_CHARACTERS if stop is None else max(SMALLEST, (stop - writer.tally.tokens) * 2)
+        return BATCH_CHARACTERS if stop is None else max(SMALLEST, round(missing(at) * 2))
 
-    with writer:
+    at = part if division.by_unit else 0
+    found = part_records(source, units, division, settings["max_samples"], start, ends_before)
+    with writer, refused:
         for batch in batches(found, wanted):
-            writer.write(examiner.examine(batch))
-            progress.update(writer.line(stop))
-            if stop is not None and writer.tally.tokens >= stop:
-                until = batch[-1].order + 1
+            examined = examiner.examine(batch)
+            writer.write(examined)
+            refused.write(examined.verdicts)
+            at = batch[-1].order >> ROW_BITS
+            progress.update(writer.line(None if stop is None else writer.tally.tokens + round(missing(at))))
+            if missing(at) <= 0:
+                until = until or batch[-1].order + 1
                 break
     tally = writer.tally
     size = f"{tally.tokens:,} tokens, {tally.bytes / 1e6:.1f} MB"
     progress.close(f"{tally.read:,} read, {tally.documents:,} kept, {size}")
     if not tally.documents and parts == 1 and not start:
         raise AbovoError(nothing_left(tally.read, tally.rejected), f"source {settings['name']}", NOTHING_MEND)
-    return Made(tally.counts(), {"revision": settings["revision"], "until": until})
-
-
-def _share(stop: int | None, part: int, parts: int) -> int | None:
-    return None if stop is None else -(-stop // parts)
+    fields = {"revision": settings["revision"], "until": until, "reasons": list(refused.reasons)}
+    return Made(tally.counts(), fields)
 
 
 NOTHING_MEND = "check the source's settings and filters, and min_characters, max_characters"
@@ -169,7 +191,7 @@ class _Writer:
         self.keys = KeyWriter(self.folder, self.settings["near"]["bands"] if self.settings["near"] else 0)
         self.shared: IO[bytes] | None = None
         if self.settings["decontaminate"]:
-            self.shared = (self.folder / SHARED).open("wb")
+            self.shared = (self.folder / CONTAMINATED).open("wb")
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -187,7 +209,7 @@ class _Writer:
                 tally.rejected[verdict.reason] += 1
             if verdict.shared is not None and self.shared is not None:
                 tally.cut += not verdict.reason
-                self.shared.write(orjson.dumps({"id": verdict.id, **verdict.shared}) + b"\n")
+                self.shared.write(orjson.dumps({"id": verdict.id, "position": verdict.order, **verdict.shared}) + b"\n")
         accepted = [verdict for verdict in examined.verdicts if not verdict.reason]
         if not accepted:
             return

@@ -26,6 +26,7 @@ BUSY = (408, 425, 429)
 LITTLE = 1 << 16
 # The longest body that is taken whole in place of a range (bytes).
 SMALL = 64_000_000
+IDENTITY = ("x-repo-commit", "x-linked-etag")
 RANGE, SAID = re.compile(r"bytes=(\d+)-(\d*)"), re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 BROKEN = (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError)
 
@@ -243,10 +244,14 @@ class HubFile(io.RawIOBase):
 
     def _check(self, response: httpx2.Response, end: int) -> tuple[int, int]:
         """The range that the answer holds, once it is known to be one of the planned file."""
-        first = response.history[0] if response.history else response
-        commit = first.headers.get("x-repo-commit", self.address.sha)
-        etag = first.headers.get("x-linked-etag", "" if response.history else first.headers.get("etag", ""))
-        etag = str(etag).removeprefix("W/").strip('"') or self.address.etag
+        # Redirects lead to a renamed data set and then to a store of other names; whoever knows the file says so.
+        hops = [*response.history, response]
+        commit = next(
+            (hop.headers["x-repo-commit"] for hop in hops if "x-repo-commit" in hop.headers), self.address.sha
+        )
+        own = response.headers.get("etag", "") if response.url.netloc == hops[0].url.netloc else ""
+        etag = next((hop.headers["x-linked-etag"] for hop in hops if "x-linked-etag" in hop.headers), own)
+        etag = etag.removeprefix("W/").strip('"') or self.address.etag
         if response.status_code in (401, 403):
             raise self._error(f"access is refused (status {response.status_code})", "check HF_TOKEN")
         if response.status_code == 404:

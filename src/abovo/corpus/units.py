@@ -1,7 +1,8 @@
-"""Cut the files of a source into units that can be read apart: a file, or a run of row groups of a parquet file.
+"""Cut the files of a source into units that can be read apart: a file, a run of row groups of a parquet file, or a
+range of bytes of a large plain file of lines.
 
-A unit's name is that of its file, or `data/x.parquet@2/5` for the third fifth of the file's row groups. Record ids
-count the rows of the file, so they do not depend on the cutting.
+A unit's name is that of its file, or `data/x.parquet@2/5` for the third fifth of the file's row groups (its third range
+of bytes). Record ids count the rows or lines of the file, so they do not depend on the cutting.
 """
 
 import re
@@ -10,7 +11,9 @@ from typing import Any
 
 # Sources of fewer parquet files than this are cut finer, so that there is work for as many readers.
 FINE = 64
-PIECE = re.compile(r"(.+\.parquet)@(\d+)/(\d+)", re.IGNORECASE)
+PIECE = re.compile(r"(.+\.(?:parquet|jsonl|txt))@(\d+)/(\d+)", re.IGNORECASE)
+# Bytes of a plain file of lines that are one unit; a line belongs to the range that it begins in.
+RANGE = 64 << 20
 
 
 def parts(groups: Sequence[int], files: int) -> dict[str, int]:

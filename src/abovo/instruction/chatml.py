@@ -33,8 +33,9 @@ def render(conversation: Conversation, *, answer: bool = False) -> str:
     return f"{text}{START}assistant\n" if answer else text
 
 
-def encode(conversation: Conversation, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """Ids and mask of one conversation, equal in length.
+def encode(conversation: Conversation, tokenizer: Tokenizer, length: int | None = None) -> tuple[list[int], list[int]]:
+    """Ids and mask of one conversation, equal in length; of one longer than `length` those of its leading turns that
+    fit, up to an answer, or none.
 
     The ids are those of the rendered text as a whole: markers and newline are symbols of the vocabulary, no piece
     reaches across them, so encoding part by part changes nothing. The newline after <|im_end|> is not a label: a
@@ -42,6 +43,7 @@ def encode(conversation: Conversation, tokenizer: Tokenizer) -> tuple[list[int],
     """
     ids: list[int] = []
     mask: list[int] = []
+    answered = 0
     for message in conversation:
         label = int(message["role"] == "assistant")
         head = [IM_START, *tokenizer.encode(f"{message['role']}\n")]
@@ -49,4 +51,8 @@ def encode(conversation: Conversation, tokenizer: Tokenizer) -> tuple[list[int],
         tail = tokenizer.encode("\n")
         ids += head + said + tail
         mask += [0] * len(head) + [label] * len(said) + [0] * len(tail)
+        if length is not None and len(ids) > length:
+            return ids[:answered], mask[:answered]
+        if label:
+            answered = len(ids)
     return ids, mask

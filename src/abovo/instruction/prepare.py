@@ -22,7 +22,7 @@ from abovo.packing.bins import RowWriter
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.tokenizing.load import Tokenizer, load_tokenizer
-from abovo.tokenizing.special import EOS, PAD
+from abovo.tokenizing.special import EOS, IM_START, PAD
 
 log = logging.getLogger("abovo")
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -105,18 +105,23 @@ def select(found: Iterable[Messages], limit: int | None) -> Iterable[Messages]:
 def write_split(
     folder: Path, split: Split, found: Iterable[Messages], tokenizer: Tokenizer, length: int, progress: Progress
 ) -> dict[str, Any]:
-    """Write one split's bin and mask; returns its counts, those left out by reason."""
+    """Write one split's bin and mask; returns its counts, those left out by reason.
+
+    A conversation longer than a row is `shortened` to its leading turns that fit, the last of them an answer; one whose
+    first answer ends beyond the row is left out.
+    """
     left_out: Counter[str] = Counter()
     counts: Counter[str] = Counter()
 
     def encoded() -> Iterator[Encoded]:
         for messages in found:
             reason = problem(messages)
-            ids, mask = ([], []) if reason else encode(messages, tokenizer)
-            if reason or len(ids) > length:
-                left_out[reason or "longer than a row"] += 1
+            ids, mask = ([], []) if reason else encode(messages, tokenizer, length)
+            if not ids:
+                left_out[reason or "first answer ends beyond a row"] += 1
                 continue
-            counts.update(conversations=1, tokens=len(ids), labels=sum(mask))
+            shortened = ids.count(IM_START) < len(messages)
+            counts.update(conversations=1, shortened=int(shortened), tokens=len(ids), labels=sum(mask))
             progress.update(f"{split}: {counts['conversations']} conversations")
             yield ids, mask
 
@@ -124,7 +129,7 @@ def write_split(
         for ids, mask, used in fill_rows(encoded(), length, PAD):
             writer.write(ids, mask)
             counts.update(rows=1, padding=length - used)
-    totals = {key: counts[key] for key in ("conversations", "tokens", "labels", "rows")}
+    totals = {key: counts[key] for key in ("conversations", "shortened", "tokens", "labels", "rows")}
     padded = counts["padding"] / max(1, counts["rows"] * length)
     return {**totals, "padded_share": round(padded, 6), "left_out": dict(sorted(left_out.items()))}
 

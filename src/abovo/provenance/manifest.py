@@ -1,7 +1,8 @@
 """Read a manifest and verify the files that it speaks for.
 
-A manifest is a small JSON file beside an artifact. Its `digest` is the artifact's identity: the sha256 of everything
-in it but `created_by`, so that other code which makes equal bytes makes an equal artifact.
+A manifest is a small JSON file beside an artifact. Its `digest` is the artifact's identity: the sha256 of everything in
+it but `created_by` and `measured` (by clocks), so that other code which makes equal bytes, or a busier machine, makes
+an equal artifact.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from abovo.errors import AbovoError
 from abovo.provenance.files import read_json
 from abovo.provenance.hashing import sha256_file, sha256_json
 
-OUTSIDE_DIGEST = ("created_by", "digest")
+OUTSIDE_DIGEST = ("created_by", "digest", "measured")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ class Manifest:
             return self.data[key]
         except KeyError:
             raise AbovoError(f"key {key!r} is missing", self.path, "remove the file and make it again") from None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What is told beside the manifest of how it was made: machine, time, memory; nothing where that is gone."""
+        path = self.path.with_name(f"{self.path.stem}.record.json")
+        return read_json(path) if path.is_file() else {}
 
     def names(self, prefix: str = "") -> list[str]:
         """The names of the output files that start with `prefix`, sorted."""

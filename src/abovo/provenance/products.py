@@ -52,11 +52,14 @@ class Job:
 @dataclass(frozen=True)
 class Made:
     """What the work reports: `counts` and further `fields` for the manifest, and the names of the files whose bytes
-    may differ between equal runs (`unhashed`: clocks, memory) and which therefore stay out of it."""
+    may differ between equal runs (`unhashed`: clocks, memory) and which therefore stay out of it. What is `measured`
+    by a clock stands in the manifest outside its digest, or beside it in the `record`."""
 
     counts: Mapping[str, Any]
     fields: Mapping[str, Any] = field(default_factory=dict)
     unhashed: tuple[str, ...] = ()
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def produce(job: Job, make: Callable[[Path], Made]) -> Manifest:
@@ -102,10 +105,10 @@ def _make(job: Job, make: Callable[[Path], Made], product: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(product, ignore_errors=True)
     partial.mkdir(parents=True)
-    started = time.time()
+    started, worked = time.time(), time.process_time()
     try:
         made = make(partial)
-        _write_manifest(job, made, partial, started)
+        _write_manifest(job, made, partial, started, worked)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -118,7 +121,7 @@ def _make(job: Job, make: Callable[[Path], Made], product: Path) -> None:
     sync(product.parent)
 
 
-def _write_manifest(job: Job, made: Made, folder: Path, started: float) -> None:
+def _write_manifest(job: Job, made: Made, folder: Path, started: float, worked: float) -> None:
     outputs = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -132,6 +135,7 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float) -> None:
         "parameters": dict(job.settings),
         "counts": dict(made.counts),
         **made.fields,
+        **({"measured": dict(made.measured)} if made.measured else {}),
     }
     data["digest"] = digest_of(data)
     write_json(folder / job.output.name, data)
@@ -139,7 +143,9 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float) -> None:
         "environment": environment(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
+        "cpu_seconds": round(time.process_time() - worked, 3),
         "peak_memory_bytes": peak_memory_bytes(),
+        **made.record,
     }
     write_json(folder / _record_name(job.output), record)
 
