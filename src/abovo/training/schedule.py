@@ -38,8 +38,15 @@ def _wsd(schedule: Mapping[str, Any], step: int, steps: int) -> float:
     return 1 - (1 - final) * fallen
 
 
+def _phases(schedule: Mapping[str, Any], step: int, steps: int) -> float:
+    """Segments one after the other: each counts its own steps from `before` + 1 and spans `steps` of them."""
+    segment = next(segment for segment in schedule["segments"] if step < segment["end"])
+    return learning_rate_factor(segment["schedule"], step + 1 - segment["before"], segment["steps"])
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any], int, int], float]] = {
     "wsd": _wsd,
     "cosine": _cosine,
     "constant": _constant,
+    "phases": _phases,
 }
