@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -154,6 +155,13 @@ def test_changed_second_phase_puts_the_first_in_place_and_changes_the_second(
     assert read_manifest(tmp_path / "phase-a/manifest.json").digest == first
     assert (tmp_path / MODEL).read_bytes() != (chain / MODEL).read_bytes()
     assert metrics(tmp_path)[-2]["lr"] == RECIPE["optimizer"]["learning_rate"]
+
+
+def test_weights_and_state_are_readable_as_the_umask_says(chain):
+    mask = os.umask(0o022)
+    os.umask(mask)
+    for name in (MODEL, "phase-a/training_state.safetensors"):
+        assert (chain / name).stat().st_mode & 0o777 == 0o444 & ~mask
 
 
 def test_rows_drawn_are_counted_for_each_phase(chain, data):

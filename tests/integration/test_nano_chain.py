@@ -141,7 +141,8 @@ def test_phase_is_made_once_and_its_deleted_model_comes_back_without_a_step(whol
     phases = "phases: [{name: a, corpora: {nano: 1.0}, share: 0.5}, {name: b, corpora: {nano: 1.0}, share: 0.5}]"
     run = whole.folder / "config/runs/two.yaml"
     run.write_text(text.replace("corpus: nano", phases).replace("sft: nano", "sft: null"))
-    settings = ",".join(item.replace("nano.", "two.", 1) for item in REDUCED.split(",") if "sft" not in item)
+    own = (item.replace("nano.", "two.", 1) for item in REDUCED.split(",") if "sft" not in item)
+    settings = ",".join(own).replace("two.corpus.", "two.corpora.nano.")
     two = Workflow(whole.folder, settings)
     model = "results/pretrain/two/phase-a/model"
     weights = whole.folder / model / "model.safetensors"

@@ -96,7 +96,7 @@ def draw_sources(metrics: Sequence[Mapping[str, Any]], phases: Mapping[str, int]
         axes.set(xlabel="tokens", ylabel="validation loss (nats per token)")
         axes.set_title(title, loc="left")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.margins(y=0.12)
+        axes.margins(y=0.15)
         axes.legend(frameon=False)
         _save(figure, path)
 
