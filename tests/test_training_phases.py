@@ -223,7 +223,7 @@ def test_batches_of_one_source_may_be_cut_anywhere(data):
 def factors(values):
     plan = budget(values)
     schedule = schedule_of(values, plan)
-    return [learning_rate_factor(schedule, step, sum(plan.phases)) for step in range(1, sum(plan.phases) + 1)]
+    return [learning_rate_factor(schedule, step, plan.steps) for step in range(1, sum(plan.phases) + 1)]
 
 
 def test_one_schedule_spans_all_phases_unless_a_phase_has_its_own():

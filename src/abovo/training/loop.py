@@ -31,7 +31,8 @@ log = logging.getLogger("abovo")
 class Task:
     """What is to be trained. `batch(k)` is global batch k (0 is the first), `validation()` the held-out batches.
 
-    `start` is the step at which an earlier phase handed over its state (0: there was none).
+    A phase is trained from the step `start`, at which the one before handed over its state, to the step `steps`;
+    schedules span the `whole` run (steps, default: `steps`).
     """
 
     label: str
@@ -42,6 +43,7 @@ class Task:
     recipe: Mapping[str, Any]
     tensorboard: Path | None = None
     start: int = 0
+    whole: int | None = None
 
 
 class Stopped(SystemExit):
@@ -61,7 +63,7 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
     watch = _Stopwatch(task, first, silent=not world.leads)
     saved = first
     for step in range(first + 1, task.steps + 1):
-        factor = learning_rate_factor(task.recipe["schedule"], step, task.steps)
+        factor = learning_rate_factor(task.recipe["schedule"], step, task.whole or task.steps)
         batch = task.batch(step - 1)
         part = engine.gradient(batch.rows(world.slice(len(batch.ids))), max(1, batch.targets))
         loss, signalled = world.sums([part, stop.signal])

@@ -91,6 +91,7 @@ def _train(
         recipe=recipe,
         tensorboard=state.parent / "tensorboard" if recipe["tensorboard"] else None,
         start=steps - plan.phases[-1] if before else 0,
+        whole=plan.steps,
     )
     if world.leads:
         log.info("%s: steps %d to %d of %s tokens", task.label, task.start + 1, steps, f"{plan.tokens_per_step:,}")
@@ -132,13 +133,13 @@ def data_order(settings: Mapping[str, Any], rows: Mapping[str, int]) -> DataOrde
 
 def schedule_of(settings: Mapping[str, Any], plan: Budget) -> dict[str, Any]:
     """The learning rate over the phases: a phase's own schedule over its own steps, else the run's over all of its."""
-    segments, before = [], 0
+    phases, first = [], 1
     for phase, steps in zip(settings["phases"], plan.phases, strict=True):
         own = phase.get("schedule")
-        span = {"before": before, "steps": steps} if own else {"before": 0, "steps": plan.steps}
-        segments.append({"schedule": own or settings["training"]["schedule"], "end": before + steps, **span})
-        before += steps
-    return {"kind": "phases", "warmup_steps": 0, "segments": segments}
+        schedule = own or settings["training"]["schedule"]
+        phases.append({"schedule": schedule, "own": bool(own), "first": first, "last": first + steps - 1})
+        first += steps
+    return {"kind": "phases", "warmup_steps": 0, "phases": phases}
 
 
 def drawn_by_phase(order: DataOrder, length: int) -> list[dict[str, Any]]:

@@ -39,9 +39,13 @@ def _wsd(schedule: Mapping[str, Any], step: int, steps: int) -> float:
 
 
 def _phases(schedule: Mapping[str, Any], step: int, steps: int) -> float:
-    """Segments one after the other: each counts its own steps from `before` + 1 and spans `steps` of them."""
-    segment = next(segment for segment in schedule["segments"] if step < segment["end"])
-    return learning_rate_factor(segment["schedule"], step + 1 - segment["before"], segment["steps"])
+    """A schedule for each phase, which lasts from step `first` to `last`: its own over its own steps, or one that
+    counts all steps of the run."""
+    phase = next(phase for phase in schedule["phases"] if step + 1 <= phase["last"])
+    if not phase["own"]:
+        return learning_rate_factor(phase["schedule"], step + 1, steps)
+    before = phase["first"] - 1
+    return learning_rate_factor(phase["schedule"], step + 1 - before, phase["last"] - before)
 
 
 KINDS: dict[str, Callable[[Mapping[str, Any], int, int], float]] = {
