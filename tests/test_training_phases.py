@@ -14,6 +14,7 @@ from test_training_meaning import CPU, RECIPE, counting_batch, mean_loss
 from transformers import AutoModelForCausalLM
 
 from abovo.config.budget import budget
+from abovo.config.load import load
 from abovo.modeling.families import build_model
 from abovo.packing.bins import open_bin, read_index
 from abovo.provenance.manifest import read_manifest
@@ -27,6 +28,7 @@ from abovo.training.schedule import learning_rate_factor
 from abovo.training.world import World
 
 SCRIPT = Path("workflow/scripts/pretrain.py").absolute()
+CONFIG = Path("config").absolute()
 LENGTH, STEPS = 64, 20
 MODEL = "model/model.safetensors"
 
@@ -37,11 +39,12 @@ def phases(**of_b):
 
 
 def settings(**changes):
-    recipe = {**RECIPE, "batch_tokens": 4 * LENGTH, "checkpoint_interval": 3, "validation_interval": 4}
+    recipe = {**load("training", "nano", CONFIG), **RECIPE, "batch_tokens": 4 * LENGTH}
+    recipe |= {"checkpoint_interval": 3, "validation_interval": 4}
     return {
         "model": SHAPE,
         "training": {**recipe, "tensorboard": False},
-        "engine": {"kind": "torch", "device": "cpu", "processes": 1, "strategy": "none"},
+        "engine": {**load("engines", "torch", CONFIG), "device": "cpu"},
         "phases": phases(),
         "tokens": STEPS * 4 * LENGTH,
         "sequence_length": LENGTH,
