@@ -29,8 +29,9 @@ def test_phases_are_a_chain_of_jobs(tree):
 
 
 def test_model_of_a_phase_is_a_target_that_needs_nothing_of_the_next(tree):
-    text = tree.make("-n", "results/pretrain/small/phase-a/model")
-    assert "rule pretrain_phase:" in text
+    text = tree.make("--profile", "gpu", "-n", "results/pretrain/small/phase-a/model")
+    job = text[text.index("rule pretrain_phase:") :]
+    assert "gpu=1" in job[: job.index("Shell command:")]
     assert "rule pretrain:" not in text
     assert "small_b" not in text
 
