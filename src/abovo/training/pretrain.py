@@ -83,7 +83,7 @@ def _train(
         return model
 
     task = Task(
-        label="pretraining" if len(plan.phases) == 1 else f"pretraining, phase {settings['phases'][-1]['name']}",
+        label="pretraining" if plan.phases == (plan.steps,) else f"pretraining, phase {settings['phases'][-1]['name']}",
         batch=lambda k: _batch(bins, order.rows_of(k), pad),
         validation=lambda: validation_batches(held_out, pad, recipe["micro_batch_sequences"]),
         steps=steps,
