@@ -10,6 +10,7 @@ include: "rules/common.smk"
 
 wildcard_constraints:
     run="[A-Za-z0-9_.-]+",
+    phase="[a-z0-9-]+",
     corpus="[A-Za-z0-9_.-]+",
     source="[A-Za-z0-9_.-]+",
     decontamination="[A-Za-z0-9_.-]+",

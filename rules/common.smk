@@ -7,7 +7,7 @@ SOURCE = Path("src").resolve()
 sys.path.insert(0, str(SOURCE))
 shell.prefix(f"export PYTHONPATH='{SOURCE}'; ")
 
-from abovo.config.runs import Configuration, corpora_of
+from abovo.config.runs import Configuration, corpora_of, phases_up_to
 from abovo.config.stages import stage_settings
 from abovo.corpus.local import find_files
 from abovo.errors import AbovoError
@@ -72,13 +72,32 @@ def tokenizer_of_run(wildcards):
 
 
 def packed_of_run(wildcards):
+    """The bins of the run's phases; of those up to {phase}, where there is such a wildcard."""
     run = of_run(wildcards)
     return expand(
         "results/packed/{corpus}/{tokenizer}/{length}/manifest.json",
-        corpus=corpora_of(run),
+        corpus=corpora_of({"phases": phases_of(wildcards)}),
         tokenizer=run["tokenizer"]["name"],
         length=run["sequence_length"],
     )
+
+
+def phases_of(wildcards):
+    return clear(phases_up_to, of_run(wildcards), wildcards.get("phase"))
+
+
+def phase_before(wildcards):
+    """The manifest of the phase before the last of those that are trained; nothing for the first phase."""
+    names = [phase["name"] for phase in phases_of(wildcards)]
+    return expand(
+        "results/pretrain/{run}/phase-{phase}/manifest.json",
+        run=wildcards.run,
+        phase=names[-2:-1],
+    )
+
+
+def option_of_phase(wildcards, input):
+    return f"--before {input.before}" if input.before else ""
 
 
 def instruction_of_run(wildcards):
@@ -141,9 +160,10 @@ def figures_of_stage(wildcards):
         ),
         f"results/report/tokenizers/{run['tokenizer']['name']}/card.html",
         *expand(
-            "results/report/{run}/{stage}/loss.svg",
+            "results/report/{run}/{stage}/{name}",
             run=wildcards.run,
             stage=stages_up_to(wildcards.stage),
+            name=["loss.svg", "loss_by_source.svg", "loss_by_source.html"],
         ),
         f"results/report/{wildcards.run}/{wildcards.stage}/results.html",
     ]

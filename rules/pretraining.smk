@@ -1,8 +1,10 @@
-# Trains the base model of a run. The live state (checkpoints) is no declared output: Snakemake would delete it.
+# Trains the base model of a run, or its last phase from the end of the phase before. The live state (checkpoints) is no
+# declared output: Snakemake would delete it.
 rule pretrain:
     input:
         packed=packed_of_run,
         tokenizer=tokenizer_of_run,
+        before=phase_before,
     output:
         manifest="results/pretrain/{run}/manifest.json",
         model="results/pretrain/{run}/model/model.safetensors",
@@ -21,8 +23,23 @@ rule pretrain:
         settings=settings_for("pretrain"),
         code=code("pretrain"),
         launcher=launcher_of_run,
+        before=option_of_phase,
         state="results/pretrain/{run}/state",
     shell:
         "exec {params.launcher} workflow/scripts/pretrain.py --settings {params.settings:q}"
-        " --tokenizer {input.tokenizer} --packed {input.packed}"
+        " --tokenizer {input.tokenizer} --packed {input.packed} {params.before}"
         " --state {params.state} --output {output.manifest} --log {log}"
+
+
+# Trains a phase that another one follows: its model as it is at the boundary, and the state that the next goes on from.
+use rule pretrain as pretrain_phase with:
+    output:
+        manifest="results/pretrain/{run}/phase-{phase}/manifest.json",
+        model=directory("results/pretrain/{run}/phase-{phase}/model"),
+        metrics="results/pretrain/{run}/phase-{phase}/metrics.jsonl",
+    log:
+        "results/logs/pretrain/{run}/phase-{phase}.log",
+    benchmark:
+        "results/benchmarks/pretrain/{run}/phase-{phase}.jsonl"
+    params:
+        state="results/pretrain/{run}/phase-{phase}/state",

@@ -54,16 +54,28 @@ rule show_tokenizer:
         " --tokenizer {input.tokenizer} --output {output} --log {log}"
 
 
-# Draws the loss of pretraining or of fine-tuning.
+# Draws the loss of pretraining or of fine-tuning, and the validation loss of each source as a figure and as a table.
 rule draw_loss:
     input:
         model="results/{stage}/{run}/manifest.json",
     output:
-        report(
+        loss=report(
             "results/report/{run}/{stage}/loss.svg",
             caption="../workflow/captions/loss.rst",
             category="3 Training",
             labels={"run": "{run}", "stage": "{stage}", "figure": "loss"},
+        ),
+        by_source=report(
+            "results/report/{run}/{stage}/loss_by_source.svg",
+            caption="../workflow/captions/loss_by_source.rst",
+            category="3 Training",
+            labels={"run": "{run}", "stage": "{stage}", "figure": "loss by source"},
+        ),
+        table=report(
+            "results/report/{run}/{stage}/loss_by_source.html",
+            caption="../workflow/captions/loss_by_source.rst",
+            category="3 Training",
+            labels={"run": "{run}", "stage": "{stage}", "figure": "table by source"},
         ),
     log:
         "results/logs/draw_loss/{run}/{stage}.log",
@@ -80,8 +92,8 @@ rule draw_loss:
         code=code("draw_loss"),
     shell:
         "exec python workflow/scripts/draw_loss.py --settings {params.settings:q}"
-        " --title '{wildcards.run}, {wildcards.stage}'"
-        " --model {input.model} --output {output} --log {log}"
+        " --title '{wildcards.run}, {wildcards.stage}' --model {input.model} --output {output.loss}"
+        " --by-source {output.by_source} --table {output.table} --log {log}"
 
 
 # Makes a page of a stage's metrics: the base model's alone, or those before and after fine-tuning side by side.

@@ -59,12 +59,14 @@ def documents() -> list[Document]:
     return [document for pair in zip(speeches, functions, strict=True) for document in pair]
 
 
-def make_corpus(folder: Path, items: Iterable[Document] | None = None, share: float = 0.3) -> Manifest:
+def make_corpus(
+    folder: Path, items: Iterable[Document] | None = None, share: float = 0.3, name: str = "small"
+) -> Manifest:
     def make(place: Path) -> Made:
         write_lines(place / "shards" / "shard-00000.jsonl.zst", (item.line() for item in items or documents()))
         return Made({}, {"validation_share": share, "sources": {"speeches": {}, "docstrings": {}}})
 
-    return produce(Job(folder / "corpora/small/manifest.json", "abovo/corpus/1", {}, {}, SCRIPT), make)
+    return produce(Job(folder / f"corpora/{name}/manifest.json", "abovo/corpus/1", {}, {}, SCRIPT), make)
 
 
 def make_tokenizer(folder: Path, corpus: Manifest, size: int = 600) -> Path:
@@ -73,9 +75,9 @@ def make_tokenizer(folder: Path, corpus: Manifest, size: int = 600) -> Path:
     return path
 
 
-def make_packed(folder: Path, corpus: Manifest, tokenizer: Path, length: int = 64) -> Manifest:
+def make_packed(folder: Path, corpus: Manifest, tokenizer: Path, length: int = 64, name: str = "small") -> Manifest:
     return pack_corpus(
-        corpus, load_tokenizer(tokenizer), length, folder / f"packed/small/small/{length}/manifest.json", SCRIPT
+        corpus, load_tokenizer(tokenizer), length, folder / f"packed/{name}/small/{length}/manifest.json", SCRIPT
     )
 
 

@@ -49,6 +49,10 @@ def test_phases_cover_all_steps_without_a_gap(settings):
     assert [phase["first_step"] for phase in phases] == [1, phases[0]["last_step"] + 1]
     assert phases[-1]["last_step"] == 489
     assert phases[0]["last_step"] == round(0.7 * 489)
+    assert [phase["model"].removeprefix("results/pretrain/small-run/") for phase in phases] == [
+        "phase-a/model",
+        "model",
+    ]
     drawn = phases[0]["corpora"]
     assert drawn["web"]["tokens"] == pytest.approx(3 * drawn["books"]["tokens"], abs=3)
     assert drawn["books"]["epochs"] == round(drawn["books"]["tokens"] / 100_000, 3)
@@ -59,6 +63,13 @@ def test_many_phases_do_not_add_up_rounding(settings):
     steps = budget(settings)
     assert sum(steps.phases) == steps.steps
     assert max(steps.phases) - min(steps.phases) <= 1
+
+
+def test_steps_of_a_phase_do_not_depend_on_the_phases_after_it(settings):
+    whole = budget(settings)
+    first = budget({**settings, "phases": settings["phases"][:1]})
+    assert first.steps == whole.steps
+    assert first.phases == whole.phases[:1]
 
 
 def test_parameters_use_the_padded_vocabulary(settings):
@@ -85,7 +96,9 @@ def test_hours_are_an_interval_short_to_long():
 def test_disk_counts_kept_checkpoints_and_bins(settings):
     made = plan(settings)
     assert made["disk_bytes"]["bins"] == 2 * 1_100_000
-    assert made["disk_bytes"]["checkpoints"] == 3 * 12 * made["model"]["parameters"]
+    # two kept, one being written, and the end of phase a
+    assert made["disk_bytes"]["checkpoints"] == 4 * 12 * made["model"]["parameters"]
+    assert made["disk_bytes"]["models"] == 3 * 4 * made["model"]["parameters"]
     settings["tokenizer"]["vocabulary_size"] = 70_000
     assert plan(settings)["disk_bytes"]["bins"] == 4 * 1_100_000
 

@@ -6,9 +6,10 @@ import math
 import pytest
 
 from abovo.errors import AbovoError
-from abovo.reporting import pages
+from abovo.reporting import figures, pages
 from abovo.reporting.draw import composition_of_corpus, loss_of_model, page_of_results, page_of_tokenizer
-from abovo.reporting.figures import draw_composition, draw_loss
+from abovo.reporting.figures import draw_composition, draw_loss, draw_sources
+from abovo.reporting.sources import losses_after_phases
 
 ROWS = [{"step": step, "tokens": 100 * step, "loss": 8.3 / step, "lr": 1e-3} for step in range(1, 20)]
 ROWS.append({"step": 19, "tokens": 1900, "validation_loss": 0.75})
@@ -51,13 +52,15 @@ def test_composition_names_every_source_and_its_share(tmp_path):
 
 
 def test_figures_are_drawn_from_manifests(make_manifest, tmp_path):
-    metrics = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+    metrics = "".join(json.dumps(row) + "\n" for row in PHASES).encode()
     model = make_manifest("model", "abovo/model/1", {"metrics.jsonl": metrics})
-    loss_of_model({"vocabulary_size": 4096, "phases": {}}, model.path, "nano", tmp_path / "loss.svg")
-    assert (tmp_path / "loss.svg").stat().st_size > 1000
+    drawn = [tmp_path / name for name in ("loss.svg", "by_source.svg", "by_source.html")]
+    loss_of_model({"vocabulary_size": 4096, "phases": {"a": 10, "b": 20}}, model.path, "nano", *drawn)
+    assert "after phase a" in drawn[2].read_text()
+    assert all("a | b" in path.read_text() for path in drawn[:2])
     (tmp_path / "model" / "metrics.jsonl").unlink()
     with pytest.raises(AbovoError, match=r"metrics\.jsonl"):
-        loss_of_model({}, model.path, "nano", tmp_path / "loss.svg")
+        loss_of_model({}, model.path, "nano", *drawn)
 
 
 def test_composition_is_drawn_from_the_corpus_manifest(tmp_path):
@@ -123,3 +126,56 @@ def test_results_page_refuses_another_tokenizer(make_manifest, tmp_path):
 def test_metric_missing_on_one_side_is_said():
     after = {"metrics": {"yesno.accuracy": entry(0.5)}, "generations": []}
     assert "not measured" in pages.results({"base": {"metrics": {}}, "after": after})
+
+
+def validated(step, **losses):
+    row = {f"validation_loss/{source.replace('_', '/', 1)}": loss for source, loss in losses.items()}
+    return {"step": step, "tokens": 100 * step, "validation_loss": sum(losses.values()) / len(losses), **row}
+
+
+PHASES = [
+    *({"step": step, "tokens": 100 * step, "loss": 8.3 / step, "lr": 1e-3} for step in (1, 10, 20)),
+    validated(5, x_books=7.0),
+    validated(10, x_books=5.0),
+    validated(10, x_books=5.0, y_web=6.5),
+    validated(20, x_books=5.25, y_web=4.0),
+]
+
+
+def test_sources_have_a_curve_each_and_the_boundary_is_drawn(tmp_path):
+    draw_sources(PHASES, {"a": 10, "b": 20}, "small", tmp_path / "one.svg")
+    draw_sources(PHASES, {"a": 10, "b": 20}, "small", tmp_path / "two.svg")
+    text = (tmp_path / "one.svg").read_text()
+    assert all(word in text for word in ("x/books", "y/web", "a | b"))
+    assert text == (tmp_path / "two.svg").read_text()
+
+
+def test_one_phase_has_curves_without_a_boundary(tmp_path):
+    draw_sources(PHASES[:5], {"main": 10}, "nano", tmp_path / "one.svg")
+    text = (tmp_path / "one.svg").read_text()
+    assert ">books<" in text
+    assert " | " not in text
+
+
+def test_validation_line_is_broken_where_the_sources_change(tmp_path):
+    draw_loss(PHASES, None, {"a": 10, "b": 20}, "small", tmp_path / "loss.svg")
+    line = figures.VALIDATION
+    paths = [part for part in (tmp_path / "loss.svg").read_text().split("<path")[1:] if f"stroke: {line}" in part]
+    assert len([part for part in paths if "fill: none" in part]) >= 2
+
+
+def test_table_shows_each_source_before_and_after_each_phase():
+    losses = losses_after_phases(PHASES, {"a": 10, "b": 20})
+    assert losses == {"x/books": [5.0, 5.25], "y/web": [6.5, 4.0]}
+    page = pages.sources(losses, ["a", "b"], 4096)
+    books = next(line for line in page.splitlines() if "x/books" in line)
+    assert books.index("8.318") < books.index("5.000") < books.index("5.250") < books.index("+0.250")
+    assert "after phase a" in page
+    one = pages.sources(losses_after_phases(PHASES[:5], {}), [], None)
+    assert "after training" in one
+    assert "<td>not measured</td><td>5.000</td>" in one
+
+
+def test_metrics_without_sources_are_told():
+    with pytest.raises(AbovoError, match="no row carries the validation loss of a source"):
+        losses_after_phases(ROWS, {})

@@ -54,9 +54,8 @@ def whole(ids):
 def mean_loss(model, batches):
     """What the trainer's validation says of these batches, in one process."""
     world = World(0, 1, CPU)
-    return _validate(
-        Task("test", counting_batch, lambda: batches, 1, 128, RECIPE), TorchEngine(model, RECIPE, world, "none"), world
-    )
+    task = Task("test", counting_batch, lambda: batches, 1, 128, RECIPE)
+    return _validate(task, TorchEngine(model, RECIPE, world, "none"), world)["validation_loss"]
 
 
 def counting_batch(k, rows=8, length=16, modulus=50):

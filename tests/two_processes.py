@@ -6,6 +6,7 @@ torchrun --standalone --nproc-per-node 2 tests/two_processes.py FOLDER STRATEGY 
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -40,15 +41,17 @@ def main(options) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             return counting_batch(k)
 
+        held_out = [replace(counting_batch(k), source=name) for name, k in (("one", 10_000), ("two", 10_001))]
+        trained = replace(task(steps, batch, SHORT), validation=lambda: held_out)
         engine = TorchEngine(build_model(SHAPE, 128, 16, seed=1), SHORT, world, strategy)
         if world.leads:
             with open_state(folder / "state", {}, 0) as state:
-                train(task(steps, batch, SHORT), engine, world, state)
+                train(trained, engine, world, state)
                 rows = state.rows()
             torch.save(engine.weights(), folder / f"weights-{strategy}.pt")
             (folder / f"rows-{strategy}.json").write_text(json.dumps(rows))
         else:
-            train(task(steps, batch, SHORT), engine, world, None)
+            train(trained, engine, world, None)
             engine.weights()
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import time
 
 import jsonschema
@@ -131,6 +132,30 @@ def test_changed_packing_code_with_equal_bytes_runs_no_optimizer_step(whole):
     for log in ("pretrain/nano.log", "sft/nano.log"):
         assert "nothing computed" in (whole.folder / "results/logs" / log).read_text()
     assert hashes(whole, names[:5] + MODELS) == before
+
+
+@pytest.mark.slow
+def test_phase_is_made_once_and_its_deleted_model_comes_back_without_a_step(whole):
+    """A run of two phases on one corpus: made, its first model deleted and asked for, its second phase changed."""
+    text = (ROOT / "config/runs/nano.yaml").read_text()
+    phases = "phases: [{name: a, corpora: {nano: 1.0}, share: 0.5}, {name: b, corpora: {nano: 1.0}, share: 0.5}]"
+    run = whole.folder / "config/runs/two.yaml"
+    run.write_text(text.replace("corpus: nano", phases).replace("sft: nano", "sft: null"))
+    own = (item.replace("nano.", "two.", 1) for item in REDUCED.split(",") if "sft" not in item)
+    settings = ",".join(own).replace("two.corpus.", "two.corpora.nano.").replace("61_440", "20_480")
+    two = Workflow(whole.folder, settings)
+    model = "results/pretrain/two/phase-a/model"
+    weights = whole.folder / model / "model.safetensors"
+    two.make("--cores", "2", "results/pretrain/two/manifest.json", model)
+    made = sha256_file(weights)
+    assert "Nothing to be done" in two.make("-n", "results/pretrain/two/manifest.json", model)
+    shutil.rmtree(whole.folder / model)
+    two.make("--cores", "2", model)
+    assert "nothing computed" in (whole.folder / "results/logs/pretrain/two/phase-a.log").read_text()
+    assert sha256_file(weights) == made
+    run.write_text(run.read_text().replace("b, corpora", "b, schedule: {kind: constant}, corpora"))
+    jobs = planned(two.make("-n", "results/pretrain/two/manifest.json"))
+    assert jobs == {"pretrain": 1, "total": 1}
 
 
 def test_tampered_bin_stops_the_next_stage_with_its_name(whole):

@@ -20,6 +20,22 @@ def test_dry_run_plans_the_complete_chain(tree, run):
     assert "rule fine_tune:" in text
 
 
+def test_phases_are_a_chain_of_jobs(tree):
+    phases = {"small": ["a"], "small-stages": ["plain", "dense"], "nano-phases": ["a"]}
+    text = tree.make("-n", *(f"results/pretrain/{run}/manifest.json" for run in phases))
+    assert text.count("rule pretrain_phase:") == 4
+    assert text.count("rule pretrain:") == 3
+    assert all(f"wildcards: run={run}, phase={phase}" in text for run, names in phases.items() for phase in names)
+
+
+def test_model_of_a_phase_is_a_target_that_needs_nothing_of_the_next(tree):
+    text = tree.make("--profile", "gpu", "-n", "results/pretrain/small/phase-a/model")
+    job = text[text.index("rule pretrain_phase:") :]
+    assert "gpu=1" in job[: job.index("Shell command:")]
+    assert "rule pretrain:" not in text
+    assert "small_b" not in text
+
+
 def test_dry_run_takes_less_than_five_seconds(tree):
     seconds = []
     for _ in range(2):
@@ -34,7 +50,7 @@ def test_profile_is_found_under_its_name(tree):
     assert "Using profile gpu" in text
 
 
-@pytest.mark.parametrize("run", ["nano", "tiny", "tiny-seed", "small"])
+@pytest.mark.parametrize("run", ["nano", "tiny", "tiny-seed", "small", "small-stages"])
 def test_plan_of_every_run_is_made_offline(tree, run):
     tree.make("--cores", "1", f"results/plan/{run}/plan.json")
     plan = json.loads((tree.folder / f"results/plan/{run}/plan.json").read_text())
@@ -48,6 +64,8 @@ def test_plan_of_every_run_is_made_offline(tree, run):
     ("target", "settings", "message"),
     [
         ("results/sft/nanno/results.json", "", "did you mean nano?"),
+        ("results/pretrain/small/phase-c/model", "", "the run has no phase 'c'; its phases are a, b"),
+        ("results/pretrain/small/phase-b/model", "", "ask for results/pretrain/small/manifest.json"),
         ("results/sft/nano/results.json", "nano.tokenz=5", "unknown key tokenz"),
         ("results/sft/nano/results.json", "nano.tokens=-5", "key tokens: -5"),
         ("results/sft/nano/results.json", "nano.tokens=many", "'many' is not of type 'integer'"),

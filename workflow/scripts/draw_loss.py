@@ -1,7 +1,8 @@
-"""Draw training and validation loss of a model over the tokens it has seen.
+"""Draw training and validation loss of a model over the tokens it has seen, and the validation loss of each source.
 
 python workflow/scripts/draw_loss.py --settings '{"vocabulary_size": 4096}' --title "nano, pretraining" \
-    --model results/pretrain/nano/manifest.json --output results/report/nano/pretrain/loss.svg
+    --model results/pretrain/nano/manifest.json --output results/report/nano/pretrain/loss.svg \
+    --by-source results/report/nano/pretrain/loss_by_source.svg --table results/report/nano/pretrain/loss_by_source.html
 """
 
 import argparse
@@ -16,13 +17,15 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--title", required=True, help="title of the figure")
     parser.add_argument("--model", type=Path, required=True, help="manifest of the model")
     parser.add_argument("--output", type=Path, required=True, help="SVG file to write")
+    parser.add_argument("--by-source", type=Path, required=True, help="SVG file to write for the sources")
+    parser.add_argument("--table", type=Path, required=True, help="HTML file to write for the sources")
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
     from abovo.reporting.draw import loss_of_model
 
-    loss_of_model(options.settings, options.model, options.title, options.output)
+    loss_of_model(options.settings, options.model, options.title, options.output, options.by_source, options.table)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ def arguments():
     parser.add_argument("--settings", type=settings, required=True, help="the run's settings: JSON or a file's path")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer_config.json of the run's tokenizer")
     parser.add_argument("--packed", type=Path, required=True, nargs="+", help="manifest of each packed corpus")
+    parser.add_argument("--before", type=Path, help="manifest of the phase before, from whose end training goes on")
     parser.add_argument("--state", type=Path, required=True, help="folder of the live state (checkpoints, metrics)")
     parser.add_argument("--output", type=Path, required=True, help="manifest to write; model/ appears beside it")
     return parser
@@ -24,7 +25,15 @@ def arguments():
 def main(options):
     from abovo.training.pretrain import pretrain
 
-    pretrain(options.settings, options.tokenizer, options.packed, options.output, options.state, Path(__file__))
+    pretrain(
+        options.settings,
+        options.tokenizer,
+        options.packed,
+        options.output,
+        options.state,
+        Path(__file__),
+        options.before,
+    )
 
 
 if __name__ == "__main__":

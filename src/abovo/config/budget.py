@@ -7,10 +7,13 @@ from typing import Any
 
 from abovo.errors import AbovoError
 
+# By how much the shares of a run's phases may miss 1 in all.
+SLACK = 1e-6
+
 
 @dataclass(frozen=True)
 class Budget:
-    """The steps of a run and of each of its phases (`phases` in order, summing to `steps`)."""
+    """The steps of a run and of each of its phases (`phases` in order; all phases of a run sum to `steps`)."""
 
     steps: int
     tokens_per_step: int
@@ -25,7 +28,8 @@ class Budget:
 def budget(run: Mapping[str, Any]) -> Budget:
     """Steps for `run["tokens"]` at `run["training"]["batch_tokens"]` tokens per step.
 
-    A phase ends at the step nearest to its cumulated share of the run, so rounding never adds up.
+    A phase ends at the step nearest to its cumulated share of the run, so rounding never adds up, and the phases after
+    it, which need not be given, do not matter.
     Raises AbovoError where a batch is no multiple of the rows' length, or a phase would have no step.
     """
     batch, length = run["training"]["batch_tokens"], run["sequence_length"]
@@ -37,8 +41,7 @@ def budget(run: Mapping[str, Any]) -> Budget:
     ends, share = [0], 0.0
     for phase in run["phases"]:
         share += phase["share"]
-        ends.append(round(min(1.0, share) * steps))
-    ends[-1] = steps
+        ends.append(steps if share > 1 - SLACK else round(share * steps))
     lengths = tuple(end - start for start, end in itertools.pairwise(ends))
     for phase, count in zip(run["phases"], lengths, strict=True):
         if count < 1:

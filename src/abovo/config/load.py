@@ -39,7 +39,7 @@ def load(kind: str, name: str, root: Path, values: Mapping[str, Any] | None = No
     data = _read_yaml(path)
     for key, value in (values or {}).items():
         _set(data, key, value, path)
-    data = _complete(data, schema)
+    data = complete(data, schema)
     check(data, schema, path)
     return data
 
@@ -92,21 +92,20 @@ def _set(data: dict[str, Any], dotted: str, value: Any, path: Path) -> None:
     data[last] = value
 
 
-def _complete(value: Any, schema: Mapping[str, Any]) -> Any:
+def complete(value: Any, schema: Mapping[str, Any]) -> Any:
     """Fill in the schema's defaults, and read numbers that YAML leaves as strings (1e8 has no dot, so it does)."""
     if isinstance(value, dict):
         known = schema.get("properties", {})
         other = schema.get("additionalProperties")
         done = {
-            key: _complete(item, known.get(key, other if isinstance(other, dict) else {}))
-            for key, item in value.items()
+            key: complete(item, known.get(key, other if isinstance(other, dict) else {})) for key, item in value.items()
         }
         for key, part in known.items():
             if key not in done and "default" in part:
-                done[key] = _complete(part["default"], part)
+                done[key] = complete(part["default"], part)
         return done
     if isinstance(value, list):
-        return [_complete(item, schema.get("items", {})) for item in value]
+        return [complete(item, schema.get("items", {})) for item in value]
     types = schema.get("type", ())
     types = (types,) if isinstance(types, str) else types
     if isinstance(value, str) and "string" not in types and {"integer", "number"} & set(types):

@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
+from abovo.config.budget import SLACK
 from abovo.config.corpora import check_corpus, check_tasks, rooted
-from abovo.config.load import load, names
+from abovo.config.load import check, complete, load, names, read_schema
 from abovo.errors import AbovoError
 
 # Parts that belong to one run alone.
@@ -87,7 +88,7 @@ class Configuration:
                 run[part] = self._part(kind, run[part], parts[part])
         for part in ("tokenizer", "evaluation"):
             run[part] = {"name": run[part], **self.shared(SHARED_PARTS[part], run[part])}
-        run["phases"] = _phases(run, where)
+        run["phases"] = self._phases(run, where)
         run.pop("corpus", None)
         run["name"] = name
         for corpus in corpora_of(run):
@@ -95,6 +96,30 @@ class Configuration:
         for dataset in run["sft"]["datasets"] if run["sft"] else ():
             self.shared("instruction", dataset)
         return run
+
+    def _phases(self, run: dict[str, Any], where: Path) -> list[dict[str, Any]]:
+        """The phases with their own schedules complete; one called main for a run that names a corpus."""
+        if ("corpus" in run) == ("phases" in run):
+            raise AbovoError("needs either `corpus` or `phases`", where, "name one corpus, or list the phases")
+        phases = run.get("phases") or [{"name": "main", "corpora": {run["corpus"]: 1.0}, "share": 1.0}]
+        place = f"{where}, key phases"
+        total = sum(phase["share"] for phase in phases)
+        if abs(total - 1) > SLACK:
+            raise AbovoError(f"the shares of the phases add up to {total:g}", place, "make them add up to 1")
+        names = [phase["name"] for phase in phases]
+        if len(set(names)) < len(names):
+            raise AbovoError("two phases have one name", place, "name each phase differently")
+        return [self._with_schedule(phase, number, place) for number, phase in enumerate(phases)]
+
+    def _with_schedule(self, phase: dict[str, Any], number: int, place: str) -> dict[str, Any]:
+        """A phase's own schedule, where it has one, as the training recipes' schema wants and completes it."""
+        if phase.get("schedule") is None:
+            return {key: value for key, value in phase.items() if key != "schedule"}
+        schema = read_schema("training", self.root)["properties"]["schedule"]
+        # a later phase goes on with a model that is warm
+        own = complete({**({"warmup_steps": 0} if number else {}), **phase["schedule"]}, schema)
+        check(own, schema, f"{place}, phase {phase['name']}, key schedule")
+        return {**phase, "schedule": own}
 
     def _check_tasks(self, name: str, tasks: list[str]) -> None:
         """Tell a run whose corpus may hold the answers to the public tasks that it is scored on."""
@@ -118,16 +143,21 @@ def corpora_of(run: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(corpus for phase in run["phases"] for corpus in phase["corpora"]))
 
 
-def _phases(run: dict[str, Any], where: Path) -> list[dict[str, Any]]:
-    if ("corpus" in run) == ("phases" in run):
-        raise AbovoError("needs either `corpus` or `phases`", where, "name one corpus, or list the phases")
-    phases = run.get("phases") or [{"name": "main", "corpora": {run["corpus"]: 1.0}, "share": 1.0}]
-    total = sum(phase["share"] for phase in phases)
-    if abs(total - 1) > 1e-6:
-        raise AbovoError(
-            f"the shares of the phases add up to {total:g}", f"{where}, key phases", "make them add up to 1"
-        )
-    return phases
+def phases_up_to(run: Mapping[str, Any], name: str | None) -> list[dict[str, Any]]:
+    """The phases of a run up to the one called `name`, which has an artifact of its own; all of them for None.
+
+    Raises AbovoError for a name that no phase has, and for the last phase: its model is the run's.
+    """
+    names = [phase["name"] for phase in run["phases"]]
+    if name is None:
+        return run["phases"]
+    where = f"config/runs/{run['name']}.yaml, key phases"
+    if name not in names:
+        raise AbovoError(f"the run has no phase {name!r}", where, f"its phases are {', '.join(names)}")
+    if name == names[-1]:
+        mend = f"ask for results/pretrain/{run['name']}/manifest.json"
+        raise AbovoError(f"phase {name} is the last, its model is that of the run", where, mend)
+    return run["phases"][: names.index(name) + 1]
 
 
 def _parse_overrides(text: str, root: Path) -> Overrides:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from abovo.config.budget import budget
-from abovo.config.runs import Configuration, corpora_of
+from abovo.config.runs import Configuration, corpora_of, phases_up_to
 
 Settings = dict[str, Any]
 
@@ -28,8 +28,10 @@ def _without_name(part: Mapping[str, Any]) -> Settings:
 
 
 def _pretrain(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+    """Of a phase with an artifact of its own, nothing that comes after it."""
     run = configuration.run(names["run"])
-    settings = _pick(run, "phases", "tokens", "sequence_length", "parameters", "seed", "threads")
+    settings = _pick(run, "tokens", "sequence_length", "parameters", "seed", "threads")
+    settings["phases"] = phases_up_to(run, names.get("phase"))
     return settings | {part: _without_name(run[part]) for part in ("model", "training", "engine")}
 
 

@@ -93,7 +93,7 @@ def _train(
         "trained_parameters": adapters,
         "steps": steps,
         "tokens": steps * order.batch * length,
-        "rows": {name: int(_drawn(order, name)) for name in bins},
+        "rows": order.drawn(0),
     }
     fields = {
         "tokenizer_sha256": tokenizer.sha256,
@@ -130,12 +130,7 @@ def _batch(bins: Mapping[str, tuple[np.ndarray, np.ndarray]], order: DataOrder, 
 
 
 def _validation(bins: Mapping[str, tuple[np.ndarray, np.ndarray]], rows: int) -> Iterator[Batch]:
-    for ids, mask in bins.values():
+    for name, (ids, mask) in bins.items():
         for first in range(0, len(ids), rows):
             part = slice(first, first + rows)
-            yield Batch(torch.from_numpy(ids[part].astype(np.int64)), torch.from_numpy(mask[part].astype(bool)))
-
-
-def _drawn(order: DataOrder, name: str) -> int:
-    """How many rows of a data set the run draws, with repetition."""
-    return sum(source == name for k in range(sum(p.batches for p in order.phases)) for source, _ in order.rows_of(k))
+            yield Batch(torch.from_numpy(ids[part].astype(np.int64)), torch.from_numpy(mask[part].astype(bool)), name)

@@ -24,8 +24,9 @@ def disk(run: Mapping[str, Any], corpora: Mapping[str, Mapping[str, Any]], count
         tokens = corpus_tokens(corpus) or run["tokens"]
         parts["shards"] += round(tokens * (corpus.get("bytes_per_token") or BYTES_PER_TOKEN) / COMPRESSION)
         parts["bins"] += tokens * id_bytes
-    parts["checkpoints"] = (CHECKPOINTS_KEPT + 1) * CHECKPOINT_BYTES_PER_PARAMETER * count.total
-    parts["models"] = (2 if run.get("sft") else 1) * MODEL_BYTES_PER_PARAMETER * count.total
+    earlier = len(run["phases"]) - 1  # phases that keep a model and the state that the next one goes on from
+    parts["checkpoints"] = (CHECKPOINTS_KEPT + 1 + earlier) * CHECKPOINT_BYTES_PER_PARAMETER * count.total
+    parts["models"] = ((2 if run.get("sft") else 1) + earlier) * MODEL_BYTES_PER_PARAMETER * count.total
     return {**parts, "total": sum(parts.values()), "checkpoints_kept": CHECKPOINTS_KEPT}
 
 

@@ -75,14 +75,17 @@ def plan(run: Mapping[str, Any]) -> dict[str, Any]:
 def _phases(
     run: Mapping[str, Any], lengths: tuple[int, ...], tokens_per_step: int, flops_per_token: int
 ) -> list[dict[str, Any]]:
-    """Per phase: its first and last step, tokens, operations, and the tokens and epochs of each corpus."""
+    """Per phase: its model, first and last step, tokens, operations, and the tokens and epochs of each corpus."""
     phases, first = [], 1
-    for phase, steps in zip(run["phases"], lengths, strict=True):
+    models = [f"phase-{phase['name']}/model" for phase in run["phases"][:-1]] + ["model"]
+    for phase, steps, model in zip(run["phases"], lengths, models, strict=True):
         tokens, weights = steps * tokens_per_step, phase["corpora"]
         shares = {name: weight / sum(weights.values()) for name, weight in weights.items()}
         phases.append(
             {
                 "name": phase["name"],
+                "model": f"results/pretrain/{run['name']}/{model}",
+                "schedule": phase.get("schedule"),
                 "first_step": first,
                 "last_step": first + steps - 1,
                 "tokens": tokens,
@@ -124,6 +127,12 @@ def describe(plan: Mapping[str, Any]) -> list[str]:
         f" ({plan['tokens_per_parameter']:.3g} tokens per parameter), {plan['flops']:.3g} operations with SFT",
         f"{space['total'] / 1e9:.3g} GB on the disk, {space['checkpoints'] / 1e9:.3g} of them checkpoints",
     ]
+    if len(plan["phases"]) > 1:
+        for phase in plan["phases"]:
+            drawn = ", ".join(f"{name} {part['tokens']:,}" for name, part in phase["corpora"].items())
+            lines.append(
+                f"phase {phase['name']}: steps {phase['first_step']:,} to {phase['last_step']:,}, tokens of {drawn}"
+            )
     for name, (low, high) in plan["hours"].items():
         lines.append(f"training on {name}: {duration(low * 3600)} to {duration(high * 3600)}")
     lines += [f"override: {key} = {value}" for key, value in plan["overrides"].items()]

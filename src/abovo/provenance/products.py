@@ -112,13 +112,21 @@ def _make(job: Job, make: Callable[[Path], Made], product: Path) -> None:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    readable = 0o444 & ~_umask()
     for path in sorted(partial.rglob("*"), reverse=True):
         if path.is_file():
-            path.chmod(path.stat().st_mode & ~0o222)
+            # safetensors writes for the owner alone; a group that shares results is to read them
+            path.chmod(readable)
         sync(path)
     sync(partial)
     partial.replace(product)
     sync(product.parent)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _write_manifest(job: Job, made: Made, folder: Path, started: float, worked: float) -> None:

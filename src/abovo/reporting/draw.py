@@ -9,15 +9,25 @@ import orjson
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import read_manifest
 from abovo.reporting import figures, pages
+from abovo.reporting.sources import losses_after_phases
 
 COLUMNS = ("base model", "after fine-tuning")
 
 
-def loss_of_model(settings: Mapping[str, Any], manifest: Path, title: str, output: Path) -> None:
-    """Draw the loss of the training that made a model; settings: `vocabulary_size` and `phases` {name: last step}."""
+def loss_of_model(
+    settings: Mapping[str, Any], manifest: Path, title: str, output: Path, by_source: Path, table: Path
+) -> None:
+    """Draw the loss of the training that made a model, and its validation loss by source, as a figure and as a page.
+
+    Settings: `vocabulary_size` and `phases` {name: last step}.
+    """
     model = read_manifest(manifest, "abovo/model/")
     rows = [orjson.loads(line) for line in model.file("metrics.jsonl").read_bytes().splitlines()]
-    figures.draw_loss(rows, settings.get("vocabulary_size"), settings.get("phases", {}), title, output)
+    size, phases = settings.get("vocabulary_size"), settings.get("phases", {})
+    figures.draw_loss(rows, size, phases, title, output)
+    figures.draw_sources(rows, phases, title, by_source)
+    body = pages.sources(losses_after_phases(rows, phases), list(phases), size)
+    pages.write_page(f"Validation loss by source: {title}", body, table)
 
 
 def composition_of_corpus(manifest: Path, title: str, output: Path) -> None:

@@ -14,6 +14,7 @@ from matplotlib.ticker import EngFormatter
 
 from abovo.errors import AbovoError
 from abovo.provenance.files import atomic_path
+from abovo.reporting.sources import losses_by_source
 
 # Element names come from a fixed salt and no date is written, so equal figures are equal files; text stays text.
 STYLE: Any = {
@@ -29,6 +30,8 @@ STYLE: Any = {
 }
 TRAINING, VALIDATION, REFERENCE = "#3b6ea5", "#c4572d", "#777777"
 # Colours that remain apart for colour-blind readers (Okabe and Ito 2008).
+SOURCES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#444444")
+MARKERS = "osD^v"
 OUTCOMES = {"kept": "#0072b2", "over budget": "#56b4e9", "duplicates": "#e69f00", "rejected": "#999999"}
 
 
@@ -42,16 +45,18 @@ def draw_loss(
     Raises AbovoError where no row carries a loss.
     """
     training = [(row["tokens"], row["loss"]) for row in metrics if row.get("loss") is not None]
-    validation = [(row["tokens"], row["validation_loss"]) for row in metrics if row.get("validation_loss") is not None]
+    validation = _validation(metrics)
     if not training:
         raise AbovoError("no row carries a loss", "metrics", "train for at least one step")
     with _style():
         figure = Figure(figsize=(7.0, 3.8))
         axes = figure.subplots()
         axes.plot(*zip(*training, strict=True), color=TRAINING, linewidth=1.0, label="training")
+        for number, line in enumerate(validation):
+            label = None if number else "validation"
+            axes.plot(*zip(*line, strict=True), color=VALIDATION, marker="o", markersize=3.5, label=label)
         if validation:
-            axes.plot(*zip(*validation, strict=True), color=VALIDATION, marker="o", markersize=3.5, label="validation")
-            last = validation[-1]
+            last = validation[-1][-1]
             axes.annotate(f"{last[1]:.3f}", last, textcoords="offset points", xytext=(4, 6), color=VALIDATION)
         if vocabulary_size:
             start = math.log(vocabulary_size)
@@ -62,6 +67,36 @@ def draw_loss(
         axes.set(xlabel="tokens", ylabel="loss (nats per token)")
         axes.set_title(title, loc="left")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.legend(frameon=False)
+        _save(figure, path)
+
+
+def _validation(metrics: Sequence[Mapping[str, Any]]) -> list[list[tuple[int, float]]]:
+    """(tokens, validation loss), in a line for each phase: the second row of a step is the next phase's first, over the
+    sources of both."""
+    lines: list[list[tuple[int, float]]] = []
+    for row in metrics:
+        if row.get("validation_loss") is not None:
+            if not lines or lines[-1][-1][0] == row["tokens"]:
+                lines.append([])
+            lines[-1].append((row["tokens"], row["validation_loss"]))
+    return lines
+
+
+def draw_sources(metrics: Sequence[Mapping[str, Any]], phases: Mapping[str, int], title: str, path: Path) -> None:
+    """Draw the validation loss of each source (nats per token) over tokens; `phases` as for `draw_loss`."""
+    with _style():
+        figure = Figure(figsize=(7.0, 3.8))
+        axes = figure.subplots()
+        marks = itertools.product(MARKERS, SOURCES)
+        for (source, steps), (marker, color) in zip(losses_by_source(metrics).items(), marks, strict=False):
+            points = zip(*steps.values(), strict=True)
+            axes.plot(*points, color=color, marker=marker, markersize=3.5, linewidth=1.2, label=source)
+        _mark_phases(axes, metrics, phases)
+        axes.set(xlabel="tokens", ylabel="validation loss (nats per token)")
+        axes.set_title(title, loc="left")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.margins(y=0.15)
         axes.legend(frameon=False)
         _save(figure, path)
 

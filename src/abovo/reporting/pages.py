@@ -2,6 +2,7 @@
 files for download)."""
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,30 @@ def results(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
     note = "<p><small>Below each value its 95 % interval and the number of items.</small></p>"
     texts = "".join(_generations(column, evaluation) for column, evaluation in evaluations.items())
     return f"<h1>Results</h1>\n{table}\n{note}\n{texts}"
+
+
+def sources(losses: Mapping[str, Sequence[float | None]], phases: Sequence[str], vocabulary_size: int | None) -> str:
+    """A table of the validation loss of each source before the first phase and after each.
+
+    `losses` maps a source to its loss at the end of each phase, None where it was not validated. Before training a
+    model gives all pieces about the same probability, ln V; the change is that of the last phase.
+    """
+    start = math.log(vocabulary_size) if vocabulary_size else None
+    names = [f"after phase {name}" for name in phases] if len(phases) > 1 else ["after training"]
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in ["source", "before training", *names, "last change"])
+    rows = "".join(_source_row(source, [start, *found]) for source, found in losses.items())
+    note = "Nats per token. Before training: ln V, a model that gives every token the same probability."
+    if len(phases) > 1:
+        note += " After a phase is before the next one."
+    title = "<h1>Validation loss by source</h1>"
+    return f"{title}\n<table>\n<tr>{head}</tr>\n{rows}</table>\n<p><small>{note}</small></p>"
+
+
+def _source_row(source: str, losses: Sequence[float | None]) -> str:
+    *_, before, after = losses
+    change = f"{after - before:+.3f}" if before is not None and after is not None else ""
+    cells = "".join(f"<td>{'not measured' if loss is None else f'{loss:.3f}'}</td>" for loss in losses)
+    return f"<tr><td>{html.escape(source)}</td>{cells}<td>{change}</td></tr>\n"
 
 
 def _row(name: str, evaluations: Sequence[Mapping[str, Any]]) -> str:

@@ -29,7 +29,11 @@ log = logging.getLogger("abovo")
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be trained. `batch(k)` is global batch k (0 is the first), `validation()` the held-out batches."""
+    """What is to be trained. `batch(k)` is global batch k (0 is the first), `validation()` the held-out batches.
+
+    A phase is trained from the step `start`, at which the one before handed over its state, to the step `steps`;
+    schedules span the `whole` run (steps, default: `steps`).
+    """
 
     label: str
     batch: Callable[[int], Batch]
@@ -38,6 +42,8 @@ class Task:
     tokens_per_step: int
     recipe: Mapping[str, Any]
     tensorboard: Path | None = None
+    start: int = 0
+    whole: int | None = None
 
 
 class Stopped(SystemExit):
@@ -57,7 +63,7 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
     watch = _Stopwatch(task, first, silent=not world.leads)
     saved = first
     for step in range(first + 1, task.steps + 1):
-        factor = learning_rate_factor(task.recipe["schedule"], step, task.steps)
+        factor = learning_rate_factor(task.recipe["schedule"], step, task.whole or task.steps)
         batch = task.batch(step - 1)
         part = engine.gradient(batch.rows(world.slice(len(batch.ids))), max(1, batch.targets))
         loss, signalled = world.sums([part, stop.signal])
@@ -84,18 +90,22 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
                 )
             raise Stopped(128 + (stop.signal or signal.SIGTERM))
         if due:
-            _record(state, board, step, task, {"validation_loss": _validate(task, engine, world)})
+            _record(state, board, step, task, _validate(task, engine, world))
     board.close()
     watch.close()
 
 
-def _validate(task: Task, engine: Engine, world: World) -> float:
-    """Mean loss per target over all held-out batches (nats)."""
-    total, targets = 0.0, 0
+def _validate(task: Task, engine: Engine, world: World) -> dict[str, float]:
+    """Mean loss per target over all held-out batches, and over those of each named source (nats)."""
+    parts: dict[str, float] = {}
+    targets: dict[str, int] = {}
     for batch in task.validation():
-        total += engine.evaluate(batch.rows(world.slice(len(batch.ids))))
-        targets += batch.targets
-    return world.sums([total])[0] / max(1, targets)
+        part = engine.evaluate(batch.rows(world.slice(len(batch.ids))))
+        parts[batch.source] = parts.get(batch.source, 0.0) + part
+        targets[batch.source] = targets.get(batch.source, 0) + batch.targets
+    sums = dict(zip(parts, world.sums(list(parts.values())), strict=True))
+    row = {"validation_loss": sum(sums.values()) / max(1, sum(targets.values()))}
+    return row | {f"validation_loss/{name}": sums[name] / targets[name] for name in sums if name and targets[name]}
 
 
 def _record(state: State | None, board: "_Board", step: int, task: Task, values: Mapping[str, float]) -> None:
@@ -129,10 +139,10 @@ def _resume(task: Task, engine: Engine, world: World, state: State | None) -> in
             torch.cuda.set_rng_state(own["cuda"], world.device)
     if world.leads:
         log.info("%s: going on from the checkpoint of step %d", task.label, step)
-    if step % task.recipe["validation_interval"] == 0 or step == task.steps:
-        value = _validate(task, engine, world)
+    if step % task.recipe["validation_interval"] == 0 or step in (task.start, task.steps):
+        values = _validate(task, engine, world)
         if state is not None:
-            state.append(state.metrics, {"step": step, "tokens": step * task.tokens_per_step, "validation_loss": value})
+            state.append(state.metrics, {"step": step, "tokens": step * task.tokens_per_step, **values})
     return step
 
 

@@ -16,10 +16,14 @@ from abovo.training.cross_entropy import summed_cross_entropy
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of ids, int64 [rows, L], and which of them count as targets, bool [rows, L] (column 0 never does)."""
+    """Rows of ids, int64 [rows, L], and which of them count as targets, bool [rows, L] (column 0 never does).
+
+    `source` names where the rows come from, where validation is to tell sources apart.
+    """
 
     ids: torch.Tensor
     counts: torch.Tensor
+    source: str = ""
 
     @property
     def targets(self) -> int:

@@ -53,14 +53,15 @@ class DataOrder:
             result.append((name, self._row(name, index + self._drawn_before(name, number))))
         return result
 
+    def drawn(self, number: int) -> dict[str, int]:
+        """How many rows of each of its sources a phase draws, with repetition."""
+        phase = self.phases[number]
+        weights, length = list(phase.weights.values()), phase.batches * self.batch
+        return {source: count(weights, place, length) for place, source in enumerate(phase.weights)}
+
     def _drawn_before(self, source: str, number: int) -> int:
         """How many rows of a source the earlier phases draw, so that a later phase goes on where they stopped."""
-        total = 0
-        for phase in self.phases[:number]:
-            if source in phase.weights:
-                place = list(phase.weights).index(source)
-                total += count(list(phase.weights.values()), place, phase.batches * self.batch)
-        return total
+        return sum(self.drawn(earlier).get(source, 0) for earlier in range(number))
 
     def _row(self, source: str, index: int) -> int:
         epoch, position = divmod(index, self.rows[source])

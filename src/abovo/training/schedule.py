@@ -38,8 +38,19 @@ def _wsd(schedule: Mapping[str, Any], step: int, steps: int) -> float:
     return 1 - (1 - final) * fallen
 
 
+def _phases(schedule: Mapping[str, Any], step: int, steps: int) -> float:
+    """A schedule for each phase, which lasts from step `first` to `last`: its own over its own steps, or one that
+    counts all steps of the run."""
+    phase = next(phase for phase in schedule["phases"] if step + 1 <= phase["last"])
+    if not phase["own"]:
+        return learning_rate_factor(phase["schedule"], step + 1, steps)
+    before = phase["first"] - 1
+    return learning_rate_factor(phase["schedule"], step + 1 - before, phase["last"] - before)
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any], int, int], float]] = {
     "wsd": _wsd,
     "cosine": _cosine,
     "constant": _constant,
+    "phases": _phases,
 }

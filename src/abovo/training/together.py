@@ -8,6 +8,7 @@ from torch import nn
 
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.training.branch import keep_state, plant_state
 from abovo.training.device import resolve_precision
 from abovo.training.engines import TorchEngine
 from abovo.training.loop import Task, train
@@ -55,10 +56,13 @@ def train_model(
     inputs: Mapping[str, Manifest],
     state: Path,
     folder: Path | None,
+    phase: Manifest | None = None,
+    to_be_continued: bool = False,
 ) -> tuple[Model, list[dict[str, Any]]] | None:
     """Train what `build` makes with the settings' engine; metrics and timings come into `folder`.
 
-    Returns the trained model and the rows of its metrics on rank 0, None elsewhere.
+    Training goes on from the end of `phase`, where one is given; where it is to be continued, its own end comes into
+    `folder` too. Returns the trained model and the rows of its metrics on rank 0, None elsewhere.
     """
     model = build()
     strategy = settings["engine"]["strategy"]
@@ -75,10 +79,14 @@ def train_model(
     }
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     with open_state(state, identity, needed_bytes=12 * trained) as opened:
+        if phase is not None:
+            plant_state(opened, task.start, phase)
         train(task, engine, world, opened)
         rows = opened.rows()
         for path in (opened.metrics, opened.timings):
             (folder / path.name).write_bytes(path.read_bytes())
+        if to_be_continued:
+            keep_state(opened, folder)
     weights = engine.weights()
     if strategy == "fsdp":
         # this process's model holds a part of each weight; the whole ones go into a new one

@@ -1,0 +1,259 @@
+"""A run in phases: a chain of jobs that ends in the bytes of one training, whatever happened on the way."""
+
+import contextlib
+import json
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from small_world import SHAPE, documents, make_corpus, make_packed, make_tokenizer
+from test_training_meaning import CPU, RECIPE, counting_batch, mean_loss
+from transformers import AutoModelForCausalLM
+
+from abovo.config.budget import budget
+from abovo.config.load import load
+from abovo.modeling.families import build_model
+from abovo.packing.bins import open_bin, read_index
+from abovo.provenance.manifest import read_manifest
+from abovo.tokenizing.load import load_tokenizer
+from abovo.training.branch import read_state, write_state
+from abovo.training.engines import TorchEngine
+from abovo.training.loop import Task, _validate
+from abovo.training.order import DataOrder
+from abovo.training.pretrain import held_out_sources, pretrain, schedule_of, to_batch, validation_batches
+from abovo.training.schedule import learning_rate_factor
+from abovo.training.world import World
+
+SCRIPT = Path("workflow/scripts/pretrain.py").absolute()
+CONFIG = Path("config").absolute()
+LENGTH, STEPS = 64, 20
+MODEL = "model/model.safetensors"
+
+
+def phases(**of_b):
+    b = {"name": "b", "corpora": {"docstrings": 0.75, "speeches": 0.25}, "share": 0.6, **of_b}
+    return [{"name": "a", "corpora": {"speeches": 1.0}, "share": 0.4}, b]
+
+
+def settings(**changes):
+    recipe = {**load("training", "nano", CONFIG), **RECIPE, "batch_tokens": 4 * LENGTH}
+    recipe |= {"checkpoint_interval": 3, "validation_interval": 4}
+    return {
+        "model": SHAPE,
+        "training": {**recipe, "tensorboard": False},
+        "engine": {**load("engines", "torch", CONFIG), "device": "cpu"},
+        "phases": phases(),
+        "tokens": STEPS * 4 * LENGTH,
+        "sequence_length": LENGTH,
+        "parameters": None,
+        "seed": 7,
+        "threads": 1,
+        **changes,
+    }
+
+
+class Data:
+    """Two packed corpora and their tokenizer, and the jobs that train on them."""
+
+    def __init__(self, folder):
+        self.tokenizer = make_tokenizer(folder, make_corpus(folder))
+        self.packed = {}
+        for source in ("speeches", "docstrings"):
+            own = [document for document in documents() if document.source == source]
+            corpus = make_corpus(folder, own, name=source)
+            self.packed[source] = make_packed(folder, corpus, self.tokenizer, LENGTH, name=source)
+
+    def train(self, output, values, before=None):
+        corpora = {name for phase in values["phases"] for name in phase["corpora"]}
+        paths = [manifest.path for name, manifest in self.packed.items() if name in corpora]
+        pretrain(values, self.tokenizer, paths, output, output.parent / "state", SCRIPT, before)
+        return output
+
+    def chain(self, folder, values):
+        """Phase a as a job of its own, then phase b from its end."""
+        first = self.train(folder / "phase-a/manifest.json", {**values, "phases": values["phases"][:1]})
+        return self.train(folder / "manifest.json", values, first)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return Data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def chain(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chain")
+    with contextlib.chdir(folder):
+        data.chain(Path(), settings())
+    return folder
+
+
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_chain_of_phases_equals_one_training_over_both(data, chain, tmp_path):
+    data.train(tmp_path / "manifest.json", settings())
+    assert (tmp_path / MODEL).read_bytes() == (chain / MODEL).read_bytes()
+    one, two = ({row["step"]: row for row in metrics(folder) if "loss" in row} for folder in (tmp_path, chain))
+    assert all(two[step] == one[step] for step in one)
+
+
+@pytest.mark.parametrize("deaths", [(2, 9), (7, 8, 19)], ids=str)
+def test_killed_chain_ends_with_the_same_bytes(data, chain, tmp_path, monkeypatch, deaths):
+    """Killed before the batch of each of these steps; batch 8 is the first of phase b."""
+    monkeypatch.chdir(tmp_path)
+    rows_of = DataOrder.rows_of
+    for death in deaths:
+
+        def die(order, k, death=death):
+            if k == death:
+                raise KeyboardInterrupt
+            return rows_of(order, k)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(DataOrder, "rows_of", die)
+            data.chain(Path(), settings())
+    data.chain(Path(), settings())
+    names = (MODEL, "metrics.jsonl", "manifest.json")
+    for name in (*names, *(f"phase-a/{name}" for name in (*names, "training_state.safetensors"))):
+        assert (tmp_path / name).read_bytes() == (chain / name).read_bytes(), name
+    assert not Path("state").exists()
+
+
+def test_damaged_checkpoints_of_a_later_phase_fall_back_to_the_end_of_the_earlier_one(
+    data, chain, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    rows_of = DataOrder.rows_of
+
+    def die(order, k):
+        if k == 13:
+            raise KeyboardInterrupt
+        return rows_of(order, k)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(DataOrder, "rows_of", die)
+        data.chain(Path(), settings())
+    for checkpoint in Path("state").glob("step-*/state.pt"):
+        checkpoint.write_bytes(b"cut short")
+    data.chain(Path(), settings())
+    assert (tmp_path / MODEL).read_bytes() == (chain / MODEL).read_bytes()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == (chain / "metrics.jsonl").read_bytes()
+
+
+def test_changed_second_phase_puts_the_first_in_place_and_changes_the_second(
+    data, chain, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(chain, tmp_path, dirs_exist_ok=True)
+    first = read_manifest(tmp_path / "phase-a/manifest.json").digest
+    schedule = {"kind": "constant", "warmup_steps": 0}
+    with caplog.at_level("INFO"):
+        data.chain(Path(), settings(phases=phases(corpora={"docstrings": 1.0}, schedule=schedule)))
+    assert "phase-a/manifest.json: inputs, settings and code are known" in caplog.text
+    assert read_manifest(tmp_path / "phase-a/manifest.json").digest == first
+    assert (tmp_path / MODEL).read_bytes() != (chain / MODEL).read_bytes()
+    assert metrics(tmp_path)[-2]["lr"] == RECIPE["optimizer"]["learning_rate"]
+
+
+def test_weights_and_state_are_readable_as_the_umask_says(chain):
+    mask = os.umask(0o022)
+    os.umask(mask)
+    for name in (MODEL, "phase-a/training_state.safetensors"):
+        assert (chain / name).stat().st_mode & 0o777 == 0o444 & ~mask
+
+
+def test_rows_drawn_are_counted_for_each_phase(chain, data):
+    counted = read_manifest(chain / "manifest.json")["counts"]["phases"]
+    assert [(phase["name"], phase["steps"], phase["tokens"]) for phase in counted] == [
+        ("a", 8, 8 * 4 * LENGTH),
+        ("b", 12, 12 * 4 * LENGTH),
+    ]
+    drawn = counted[1]["corpora"]
+    assert [drawn[name]["rows"] for name in ("docstrings", "speeches")] == [36, 12]
+    assert drawn["speeches"]["share"] == 0.25
+    available = len(open_bin(data.packed["speeches"], "train"))
+    assert drawn["speeches"]["epochs"] == pytest.approx(12 / available, abs=1e-4)
+
+
+def test_shares_are_logged_at_the_end_of_a_phase(data, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        data.train(tmp_path / "manifest.json", settings(tokens=4 * 4 * LENGTH))
+    assert "phase b drew docstrings 6 rows (75.00%" in caplog.text
+
+
+def test_losses_of_sources_add_up_to_the_validation_loss(chain, data):
+    """At the end of the run, where both corpora are validated on, against the model itself."""
+    row = metrics(chain)[-1]
+    found = {key.removeprefix("validation_loss/"): loss for key, loss in row.items() if "/" in key}
+    model = AutoModelForCausalLM.from_pretrained(chain / "model")
+    total, targets = 0.0, 0
+    for name, manifest in data.packed.items():
+        assert set(read_index(manifest, "val")["sources"]) == {"speeches", "docstrings"}
+        rows = to_batch(open_bin(manifest, "val"), manifest["pad_id"])
+        assert found[f"{name}/{name}"] == pytest.approx(mean_loss(model, [rows]), rel=1e-5)
+        total, targets = total + found[f"{name}/{name}"] * rows.targets, targets + rows.targets
+    assert len(found) == 2
+    assert row["validation_loss"] == pytest.approx(total / targets, rel=1e-6)
+
+
+def test_both_phases_are_validated_at_the_boundary_on_their_own_sources(chain):
+    rows = [row for row in metrics(chain) if row["step"] == 8 and "validation_loss" in row]
+    assert len(rows) == 2
+    ended, begun = ({key for key in row if "/" in key} for row in rows)
+    assert ended == {"validation_loss/speeches/speeches"}
+    assert begun == ended | {"validation_loss/docstrings/docstrings"}
+    assert len({row["validation_loss/speeches/speeches"] for row in rows}) == 1
+    assert rows[0] in metrics(chain / "phase-a")
+
+
+def test_batches_of_one_source_may_be_cut_anywhere(data):
+    model = build_model(SHAPE, load_tokenizer(data.tokenizer).vocabulary_size, LENGTH, 1)
+    manifest = data.packed["speeches"]
+    sources, world = held_out_sources("x", manifest), World(0, 1, CPU)
+    rows = []
+    for size in (1, 7, 1000):
+        task = Task("t", counting_batch, partial(validation_batches, sources, manifest["pad_id"], size), 1, 1, RECIPE)
+        rows.append(_validate(task, TorchEngine(model, RECIPE, world, "none"), world))
+    assert all(rows[0] == pytest.approx(row, rel=1e-6) for row in rows)
+    assert set(rows[0]) == {"validation_loss", "validation_loss/x/speeches"}
+
+
+def factors(values):
+    plan = budget(values)
+    schedule = schedule_of(values, plan)
+    return [learning_rate_factor(schedule, step, plan.steps) for step in range(1, sum(plan.phases) + 1)]
+
+
+def test_one_schedule_spans_all_phases_unless_a_phase_has_its_own():
+    values = settings()
+    whole = [learning_rate_factor(RECIPE["schedule"], step, STEPS) for step in range(1, STEPS + 1)]
+    assert factors(values) == whole
+    assert factors({**values, "phases": values["phases"][:1]}) == whole[:8]
+    own = {"kind": "wsd", "warmup_steps": 0, "decay_share": 0.25, "decay_shape": "linear", "final_share": 0.0}
+    mixed = factors(settings(phases=phases(schedule=own)))
+    assert mixed[:8] == whole[:8]
+    assert mixed[8:] == pytest.approx([1.0] * 10 + [2 / 3, 1 / 3])
+
+
+def test_training_state_is_written_in_equal_bytes(tmp_path):
+    shared = "exp_avg"
+    weight = torch.arange(6.0).reshape(2, 3)
+    content = {
+        "model": {"w": weight, "part": weight.t()},
+        "optimizers": [{"state": {"w": {shared: torch.ones(2), "step": torch.tensor(3.0)}}, "betas": (0.9, 0.95)}],
+        "random": [{"cpu": torch.get_rng_state()}],
+        "note": None,
+    }
+    write_state(content, tmp_path / "one")
+    again = read_state(tmp_path / "one")
+    write_state(again, tmp_path / "two")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert torch.equal(again["model"]["part"], weight.t())
+    assert again["optimizers"][0]["betas"] == [0.9, 0.95]
+    assert again["optimizers"][0]["state"]["w"]["step"].shape == ()
+    assert torch.equal(again["random"][0]["cpu"], content["random"][0]["cpu"])
