@@ -6,9 +6,7 @@ function of the step's number, so a resumed run makes the same steps as one that
 
 import logging
 import math
-import os
 import signal
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +14,12 @@ from typing import Any
 
 import torch
 
-from abovo.console.progress import Progress, duration
 from abovo.errors import AbovoError
 from abovo.training.engines import Engine
 from abovo.training.loss import Batch
 from abovo.training.schedule import learning_rate_factor
 from abovo.training.state import State
+from abovo.training.watching import Board, Stopwatch
 from abovo.training.world import World
 
 log = logging.getLogger("abovo")
@@ -53,8 +51,8 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
     """
     first = _resume(task, engine, world, state)
     stop = _StopRequest()
-    board = _Board(task.tensorboard if world.leads else None, first)
-    watch = _Stopwatch(task, first, silent=not world.leads)
+    board = Board(task.tensorboard if world.leads else None, first)
+    watch = Stopwatch(task.label, first, task.steps, task.tokens_per_step, silent=not world.leads)
     saved = first
     for step in range(first + 1, task.steps + 1):
         factor = learning_rate_factor(task.recipe["schedule"], step, task.steps)
@@ -98,7 +96,7 @@ def _validate(task: Task, engine: Engine, world: World) -> float:
     return world.sums([total])[0] / max(1, targets)
 
 
-def _record(state: State | None, board: "_Board", step: int, task: Task, values: Mapping[str, float]) -> None:
+def _record(state: State | None, board: Board, step: int, task: Task, values: Mapping[str, float]) -> None:
     if state is not None:
         state.append(state.metrics, {"step": step, "tokens": step * task.tokens_per_step, **values})
     board.add(step, values)
@@ -146,55 +144,3 @@ class _StopRequest:
 
     def _remember(self, number: int, _frame: object) -> None:
         self.signal = number
-
-
-class _Stopwatch:
-    """Speed and remaining time, for people; nothing that is hashed comes from here."""
-
-    def __init__(self, task: Task, first: int, *, silent: bool) -> None:
-        self.task, self.first, self.started, self.silent = task, first, time.monotonic(), silent
-        self.progress = Progress(task.label)
-        self.speed = 0.0
-
-    def update(self, step: int, loss: float, learning_rate: float) -> None:
-        elapsed = time.monotonic() - self.started
-        self.speed = (step - self.first) * self.task.tokens_per_step / max(elapsed, 1e-9)
-        if self.silent:
-            return
-        left = (self.task.steps - step) * self.task.tokens_per_step / self.speed
-        self.progress.update(
-            f"step {step}/{self.task.steps}, {step * self.task.tokens_per_step:,} tokens, loss {loss:.3f}, "
-            f"lr {learning_rate:.2e}, {self.speed:,.0f} tokens/s, {duration(left)} left"
-        )
-
-    def row(self, step: int) -> dict[str, float]:
-        return {
-            "step": step,
-            "seconds": round(time.monotonic() - self.started, 3),
-            "tokens_per_second": round(self.speed, 1),
-        }
-
-    def close(self) -> None:
-        if not self.silent:
-            self.progress.close(f"{self.task.steps} steps, {self.speed:,.0f} tokens/s")
-
-
-class _Board:
-    """TensorBoard files, where they are wanted; a resumed run purges the rows after its checkpoint."""
-
-    def __init__(self, folder: Path | None, first: int) -> None:
-        self.writer = None
-        if folder is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-            self.writer = SummaryWriter(str(folder), purge_step=first + 1 if first else None)
-
-    def add(self, step: int, values: Mapping[str, float]) -> None:
-        if self.writer is not None:
-            for name, value in values.items():
-                self.writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
