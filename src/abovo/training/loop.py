@@ -108,9 +108,16 @@ def _save(state: State | None, step: int, engine: Engine, world: World) -> None:
     if world.device.type == "cuda":
         random["cuda"] = torch.cuda.get_rng_state(world.device)
     content = {**engine.state(), "random": world.gather(random)}
+    failure: AbovoError | None = None
     if state is not None:
-        state.save(step, content)
-    world.share()  # nobody goes on, and dies, before the checkpoint is on the disk
+        try:
+            state.save(step, content)
+        except AbovoError as error:
+            failure = error
+    # nobody goes on, and dies, before the checkpoint is on the disk; where there is none, all end, and rank 0 says why
+    failed = world.share(failure is not None)
+    if failed:
+        raise failure or SystemExit(1)
 
 
 def _resume(task: Task, engine: Engine, world: World, state: State | None) -> int:
