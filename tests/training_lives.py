@@ -81,7 +81,7 @@ def random_kills(count, processes, seed):
 
 @dataclass(frozen=True)
 class Fate:
-    """What happens in a life: a kill, weights that become NaN before a step, a pause (seconds) after a checkpoint."""
+    """What happens in a life: a kill, a step that throws the weights out of range, a pause (seconds) after a checkpoint."""
 
     kill: Kill | None = None
     poison: int = 0
@@ -190,7 +190,7 @@ def _prepare(fate, rank):
         if armed and step >= kill.step:
             armed.clear()
             threading.Timer(kill.delay, os.kill, (victim, signal.SIGKILL)).start()
-        return ask(schedule, step, steps) * (float("nan") if step == fate.poison else 1.0)
+        return ask(schedule, step, steps) * (1e38 if step == fate.poison else 1.0)
 
     loop.learning_rate_factor = factor
     if fate.pause:
