@@ -81,7 +81,7 @@ def random_kills(count, processes, seed):
 
 @dataclass(frozen=True)
 class Fate:
-    """What happens in a life: a kill, a step that throws the weights out of range, a pause (seconds) after a checkpoint."""
+    """What happens in a life: a kill, a step that throws the weights out of range, a pause after a checkpoint (s)."""
 
     kill: Kill | None = None
     poison: int = 0
