@@ -10,8 +10,9 @@ import pytest
 from abovo.config.budget import budget
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
+from abovo.modeling.flops import training_flops_per_token
 from abovo.modeling.parameters import count_parameters
-from abovo.planning.compute import adapter_flops_per_token, hours, training_flops_per_token
+from abovo.planning.compute import adapter_flops_per_token, hours
 from abovo.planning.plan import describe, plan
 
 

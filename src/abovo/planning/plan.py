@@ -7,6 +7,7 @@ from typing import Any
 
 from abovo.config.budget import budget
 from abovo.console.progress import duration
+from abovo.modeling.flops import training_flops_per_token
 from abovo.modeling.parameters import (
     ParameterCount,
     check_claim,
@@ -14,7 +15,7 @@ from abovo.modeling.parameters import (
     count_parameters,
     padded_vocabulary,
 )
-from abovo.planning.compute import adapter_flops_per_token, hours, training_flops_per_token
+from abovo.planning.compute import adapter_flops_per_token, hours
 from abovo.planning.disk import corpus_tokens, disk
 from abovo.provenance.products import Job, Made, produce
 

@@ -5,21 +5,23 @@ function of the step's number, so a resumed run makes the same steps as one that
 """
 
 import logging
-import math
 import signal
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from abovo.errors import AbovoError
+from abovo.training.boards import Board, open_boards
+from abovo.training.ending import Best, SpikeGuard, best_validation, is_finite, is_over
 from abovo.training.engines import Engine
 from abovo.training.loss import Batch
-from abovo.training.schedule import learning_rate_factor
+from abovo.training.samples import Sampler
+from abovo.training.schedule import learning_rate_factor, weight_decay_factor
 from abovo.training.state import State
-from abovo.training.watching import Board, Stopwatch
+from abovo.training.watching import Stopwatch, peak_flops_per_second
 from abovo.training.world import World
 
 log = logging.getLogger("abovo")
@@ -27,7 +29,10 @@ log = logging.getLogger("abovo")
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be trained. `batch(k)` is global batch k (0 is the first), `validation()` the held-out batches."""
+    """What is to be trained. `batch(k)` is global batch k (0 is the first), `validation()` the held-out batches.
+
+    `sample` continues the recipe's prompts, `flops_per_token` are the operations that training on a token takes.
+    """
 
     label: str
     batch: Callable[[int], Batch]
@@ -36,55 +41,129 @@ class Task:
     tokens_per_step: int
     recipe: Mapping[str, Any]
     tensorboard: Path | None = None
+    sample: Sampler | None = None
+    flops_per_token: float | None = None
 
 
 class Stopped(SystemExit):
     """Training was asked to stop and its checkpoint is on the disk; the exit status is 128 + the signal's number."""
 
 
+@dataclass
+class _Training:
+    """A run under way: what it is, what carries it out, who watches, and the metrics so far (the same on all ranks)."""
+
+    task: Task
+    engine: Engine
+    world: World
+    state: State | None
+    guard: SpikeGuard
+    watch: Stopwatch
+    boards: list[Board] = field(default_factory=list)
+    validations: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def best(self) -> Best | None:
+        return best_validation(self.validations, self.task.recipe["early_stopping"]["least_gain"])
+
+    @property
+    def over(self) -> bool:
+        return is_over(self.best, self.task.recipe["early_stopping"]["patience"])
+
+
 def train(task: Task, engine: Engine, world: World, state: State | None) -> None:
     """Train to the last step, from the newest checkpoint where there is one.
 
     All processes of the world call it together; `state` is rank 0's, None elsewhere. SIGTERM and SIGUSR1 end the step,
-    write a checkpoint and raise Stopped. A loss that is not finite raises AbovoError and names the last good
-    checkpoint.
+    write a checkpoint and raise Stopped. A loss that is not finite, or that stays high, raises AbovoError and names the
+    last good checkpoint. Where validation gets no better for as long as the recipe's patience, the run ends early with
+    the weights of its best validation; `ending` tells it from the metrics.
     """
-    first = _resume(task, engine, world, state)
+    content = world.share(state.load() if state is not None else None)
+    first = content[0] if content else 0
+    run = _Training(task, engine, world, state, SpikeGuard(task.recipe["spike_guard"]), _stopwatch(task, world, first))
+    folder = state.folder.parent if state is not None else None
+    run.boards = open_boards(task.recipe, task.tensorboard if world.leads else None, folder, first)
+    if content:
+        _resume(run, first, content[1])
     stop = _StopRequest()
-    board = Board(task.tensorboard if world.leads else None, first)
-    watch = Stopwatch(task.label, first, task.steps, task.tokens_per_step, silent=not world.leads)
-    saved = first
-    for step in range(first + 1, task.steps + 1):
-        factor = learning_rate_factor(task.recipe["schedule"], step, task.steps)
-        batch = task.batch(step - 1)
-        part = engine.gradient(batch.rows(world.slice(len(batch.ids))), max(1, batch.targets))
-        loss, signalled = world.sums([part, stop.signal])
-        norm = engine.clip(task.recipe["gradient_clip"])
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            place = f"step {step}, loss {loss}, gradient norm {norm}"
-            mend = "lower the learning rate and start again" if saved else "check the data and the learning rate"
-            raise AbovoError(f"the training diverged; the last good checkpoint is of step {saved}", place, mend)
-        engine.step(factor, step)
-        watch.update(step, loss, engine.learning_rate)
-        if step == 1 or step % task.recipe["log_interval"] == 0 or step == task.steps:
-            _record(state, board, step, task, {"loss": loss, "lr": engine.learning_rate, "grad_norm": norm})
-            if state is not None:
-                state.append(state.timings, watch.row(step))
-        due = step % task.recipe["validation_interval"] == 0 or step == task.steps
-        if step % task.recipe["checkpoint_interval"] == 0 or due or signalled:
+    step = first
+    while step < task.steps and not run.over:
+        step += 1
+        signalled = _step(run, step, stop)
+        due = _is_due(task, step, "validation_interval")
+        if _is_due(task, step, "checkpoint_interval") or due or signalled:
             # before the validation, so that a failing evaluation costs no step; its row is then written again
-            _save(state, step, engine, world)
-            saved = step
+            _save(run, step)
         if signalled:
             if world.leads:
                 log.warning(
                     "%s: stopped at step %d of %d; the same command goes on from there", task.label, step, task.steps
                 )
             raise Stopped(128 + (stop.signal or signal.SIGTERM))
-        if due:
-            _record(state, board, step, task, {"validation_loss": _validate(task, engine, world)})
-    board.close()
-    watch.close()
+        _observe(run, step)
+    if step < task.steps:
+        _take_best(run, step)
+    for board in run.boards:
+        board.close()
+    run.watch.close(step)
+
+
+def _step(run: _Training, step: int, stop: "_StopRequest") -> bool:
+    """One optimizer step, checked and recorded; whether any process was asked to stop."""
+    task, engine, recipe, watch = run.task, run.engine, run.task.recipe, run.watch
+    factor = learning_rate_factor(recipe["schedule"], step, task.steps)
+    decay = weight_decay_factor(recipe["optimizer"]["weight_decay_schedule"], step, task.steps, factor)
+    with watch.part("data"):
+        batch = task.batch(step - 1)
+        part = batch.rows(run.world.slice(len(batch.ids)))
+        targets = max(1, batch.targets)
+    with watch.part("compute"):
+        own = engine.gradient(part, targets)
+    loss, signalled = run.world.sums([own, stop.signal])
+    with watch.part("compute"):
+        norm = engine.clip(recipe["gradient_clip"])
+        if not is_finite(loss, norm):
+            raise _diverged(run, step, f"step {step}, loss {loss}, gradient norm {norm}")
+        engine.step(factor, step, decay)
+    if run.guard.add(loss):
+        raise _diverged(
+            run, step - run.guard.steps + 1, f"steps {step - run.guard.steps + 1} to {step}, loss {loss:.3f}"
+        )
+    watch.update(step, loss, engine.learning_rate, norm)
+    if step == 1 or _is_due(task, step, "log_interval"):
+        _record(run, step, {"loss": loss, "lr": engine.learning_rate, "grad_norm": norm})
+        if run.state is not None:
+            run.state.append(run.state.timings, watch.row(step))
+    return bool(signalled)
+
+
+def _is_due(task: Task, step: int, interval: str) -> bool:
+    return step % task.recipe[interval] == 0 or step == task.steps
+
+
+def _diverged(run: _Training, first: int, place: str) -> AbovoError:
+    """What to say of losses that went wrong at step `first`."""
+    kept = run.world.share([step for step in run.state.steps() if step < first] if run.state is not None else None)
+    good = f"the last good checkpoint is of step {kept[0]}" if kept else "there is no good checkpoint"
+    mend = "lower the learning rate and start again" if kept else "check the data and the learning rate"
+    return AbovoError(f"the training diverged; {good}", place, mend)
+
+
+def _observe(run: _Training, step: int) -> None:
+    """What is due after a step, and again where a run goes on from its checkpoint: validation, then samples."""
+    task = run.task
+    if _is_due(task, step, "validation_interval"):
+        with run.watch.part("validation"):
+            loss = _validate(task, run.engine, run.world)
+        run.validations.append({"step": step, "validation_loss": loss})
+        _record(run, step, {"validation_loss": loss})
+    if task.sample is not None and (step % task.recipe["samples"]["interval"] == 0 or step == task.steps):
+        with run.watch.part("samples"):
+            found = task.sample(run.engine, run.world.share)
+        if run.state is not None:
+            for row in found:
+                run.state.append(run.state.samples, {"step": step, **row})
 
 
 def _validate(task: Task, engine: Engine, world: World) -> float:
@@ -96,49 +175,76 @@ def _validate(task: Task, engine: Engine, world: World) -> float:
     return world.sums([total])[0] / max(1, targets)
 
 
-def _record(state: State | None, board: Board, step: int, task: Task, values: Mapping[str, float]) -> None:
-    if state is not None:
-        state.append(state.metrics, {"step": step, "tokens": step * task.tokens_per_step, **values})
-    board.add(step, values)
+def _record(run: _Training, step: int, values: Mapping[str, float]) -> None:
+    if run.state is not None:
+        run.state.append(run.state.metrics, {"step": step, "tokens": step * run.task.tokens_per_step, **values})
+    for board in run.boards:
+        board.add(step, values)
 
 
-def _save(state: State | None, step: int, engine: Engine, world: World) -> None:
-    """Checkpoint of a step: what the engine holds and the random generators of every process."""
+def _save(run: _Training, step: int) -> None:
+    """Checkpoint of a step: what the engine holds, the random generators of every process, the last losses."""
+    world, recipe = run.world, run.task.recipe
     random: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if world.device.type == "cuda":
         random["cuda"] = torch.cuda.get_rng_state(world.device)
-    content = {**engine.state(), "random": world.gather(random)}
     failure: AbovoError | None = None
-    if state is not None:
-        try:
-            state.save(step, content)
-        except AbovoError as error:
-            failure = error
-    # nobody goes on, and dies, before the checkpoint is on the disk; where there is none, all end, and rank 0 says why
-    failed = world.share(failure is not None)
+    with run.watch.part("checkpoint"):
+        content = {**run.engine.state(), "random": world.gather(random), "guard": run.guard.state()}
+        if run.state is not None:
+            stopping = recipe["early_stopping"]["patience"] is not None
+            best = run.best.step if stopping and run.best else None
+            try:
+                run.state.save(step, content, last=recipe["keep_last"], every=recipe["keep_every"], best=best)
+            except AbovoError as error:
+                failure = error
+        # nobody goes on, and dies, before the checkpoint is on the disk; without one all end, and rank 0 says why
+        failed = world.share(failure is not None)
     if failed:
         raise failure or SystemExit(1)
 
 
-def _resume(task: Task, engine: Engine, world: World, state: State | None) -> int:
-    """Load the newest sound checkpoint into the engine and the random generators; return its step, else 0."""
-    found = world.share(state.load() if state is not None else None)
-    if found is None:
-        return 0
-    step, content = found
-    engine.load(content)
+def _resume(run: _Training, step: int, content: Mapping[str, Any]) -> None:
+    """Put a checkpoint into the engine and the random generators, and do what was due after its step."""
+    world = run.world
+    run.engine.load(dict(content))
+    run.guard.load(content["guard"])
     if len(content["random"]) == world.size:
         own = content["random"][world.rank]
         torch.set_rng_state(own["cpu"])
         if world.device.type == "cuda" and "cuda" in own:
             torch.cuda.set_rng_state(own["cuda"], world.device)
+    rows = run.state.rows() if run.state is not None else []
+    run.validations = world.share([row for row in rows if "validation_loss" in row])
     if world.leads:
-        log.info("%s: going on from the checkpoint of step %d", task.label, step)
-    if step % task.recipe["validation_interval"] == 0 or step == task.steps:
-        value = _validate(task, engine, world)
-        if state is not None:
-            state.append(state.metrics, {"step": step, "tokens": step * task.tokens_per_step, "validation_loss": value})
-    return step
+        log.info("%s: going on from the checkpoint of step %d", run.task.label, step)
+    _observe(run, step)
+
+
+def _take_best(run: _Training, step: int) -> None:
+    """End a run early with the weights of its best validation."""
+    best = run.best
+    assert best is not None
+    run.engine.load(run.world.share(run.state.load_step(best.step) if run.state is not None else None))
+    if run.world.leads:
+        log.info(
+            "%s: ended early at step %d of %d, no better validation since step %d (%.4f), whose weights are kept",
+            run.task.label, step, run.task.steps, best.step, best.loss,
+        )  # fmt: skip
+
+
+def _stopwatch(task: Task, world: World, first: int) -> Stopwatch:
+    peak = peak_flops_per_second(world.device, world.size) if task.flops_per_token else None
+    return Stopwatch(
+        task.label,
+        first,
+        task.steps,
+        task.tokens_per_step,
+        world.device,
+        peak,
+        task.flops_per_token,
+        silent=not world.leads,
+    )
 
 
 class _StopRequest:

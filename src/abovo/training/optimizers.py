@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from abovo.training.muon import Float32Muon
+
 MUON_FIRST_MOMENTUM = 0.85
 
 
@@ -17,13 +19,14 @@ class Optimizers:
         self.parts = KINDS[recipe["kind"]](model, recipe)
         for part in self.parts:
             for group in part.param_groups:
-                group["peak"] = group["lr"]
+                group["peak"], group["peak_decay"] = group["lr"], group["weight_decay"]
 
-    def step(self, factor: float, step: int) -> None:
-        """One step at `factor` times the peak learning rates; `step` counts from 1."""
+    def step(self, factor: float, step: int, decay: float = 1.0) -> None:
+        """One step at `factor` times the peak learning rates and `decay` times the weight decay; `step` is from 1."""
         for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = group["peak"] * factor
+                group["weight_decay"] = group["peak_decay"] * decay
                 if isinstance(part, torch.optim.Muon):
                     group["momentum"] = _momentum(self.recipe, step)
             part.step()
@@ -74,7 +77,9 @@ def _muon(model: nn.Module, recipe: Mapping[str, Any]) -> list[torch.optim.Optim
     output = {id(p) for p in head.parameters()} if isinstance(head, nn.Module) else set()
     blocks = [p for p in matrices if id(p) not in output]
     rest = others + [p for p in matrices if id(p) in output]
-    muon = torch.optim.Muon(
+    # bfloat16 products are what GPUs are fast at, and what most processors emulate
+    kind = torch.optim.Muon if blocks and blocks[0].is_cuda else Float32Muon
+    muon = kind(
         blocks,
         lr=recipe["muon_learning_rate"],
         momentum=recipe["muon_momentum"],

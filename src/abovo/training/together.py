@@ -77,8 +77,9 @@ def train_model(
     with open_state(state, identity, needed_bytes=12 * trained) as opened:
         train(task, engine, world, opened)
         rows = opened.rows()
-        for path in (opened.metrics, opened.timings):
-            (folder / path.name).write_bytes(path.read_bytes())
+        for path in opened.logs:
+            if path.exists():
+                (folder / path.name).write_bytes(path.read_bytes())
     weights = engine.weights()
     if strategy == "fsdp":
         # this process's model holds a part of each weight; the whole ones go into a new one
