@@ -45,9 +45,9 @@ class WeightsAndBiases:
 
     def __init__(self, folder: Path, mode: str, recipe: Mapping[str, Any]) -> None:
         try:
-            wandb = importlib.import_module("wandb")  # an extra: no environment of a stage has it
+            wandb = importlib.import_module("wandb")  # only the environment of training has it
         except ImportError:
-            mend = "install it with: pip install 'abovo[wandb]', or set wandb: null"
+            mend = "install it with: pip install wandb, or set wandb: null"
             raise AbovoError("the package wandb is not installed", "training recipe, key wandb", mend) from None
         folder.mkdir(parents=True, exist_ok=True)
         name = "-".join(folder.parts[-2:])

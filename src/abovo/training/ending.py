@@ -71,8 +71,11 @@ class SpikeGuard:
         if self.factor is None:
             return False
         known = len(self.losses) >= self.steps
-        self.above = self.above + 1 if known and loss > self.factor * statistics.median(self.losses) else 0
-        self.losses.append(loss)
+        if known and loss > self.factor * statistics.median(self.losses):
+            self.above += 1  # and the loss stays out of the median
+        else:
+            self.above = 0
+            self.losses.append(loss)
         return self.above >= self.steps
 
     def state(self) -> dict[str, Any]:

@@ -51,14 +51,15 @@ class State:
     ) -> None:
         """Put a checkpoint of `content` (tensors, numbers, strings) on the disk.
 
-        The newest `last` are kept, those of multiples of `every` and that of step `best`; the others go. Raises
+        The newest `last` are kept, those of multiples of `every`, which outlive the state, and that of step `best`; the
+        others go. Raises
         AbovoError where it cannot be written; what was there before is then still there.
         """
         final = self.folder / f"step-{step:09d}"
         partial = final.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            self._write(partial, step, content)
+            self._write(partial, step, content, every is not None and step % every == 0)
         except (OSError, RuntimeError) as error:
             # torch ends a file that could not be written with an error of its own, which hides the disk's
             chain = (error, error.__context__)
@@ -73,17 +74,17 @@ class State:
         partial.replace(final)
         sync(self.folder)
         for old in self.steps()[last:]:
-            if old != best and not (every and old % every == 0):
+            if old != best and (every is None or old % every):
                 shutil.rmtree(self.folder / f"step-{old:09d}")
 
-    def _write(self, folder: Path, step: int, content: dict[str, Any]) -> None:
+    def _write(self, folder: Path, step: int, content: dict[str, Any], stays: bool) -> None:
         folder.mkdir()
         lengths = {path.name: _synced_length(path) for path in self.logs}
         with (folder / "state.pt").open("wb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-        record = {"step": step, "sha256": sha256_file(folder / "state.pt"), "lengths": lengths}
+        record = {"step": step, "sha256": sha256_file(folder / "state.pt"), "lengths": lengths, "stays": stays}
         write_json(folder / "state.json", record)
         sync(folder)
 
@@ -152,10 +153,24 @@ def open_state(folder: Path, identity: Mapping[str, Any], needed_bytes: int) -> 
 
 
 def discard_state(folder: Path) -> None:
-    """Remove the state of a run whose product is complete."""
-    if folder.exists():
-        with exclusive(folder / "lock", "another trainer"):
-            shutil.rmtree(folder)
+    """Remove the state of a run whose product is complete; checkpoints that stay go to checkpoints/ beside it."""
+    if not folder.exists():
+        return
+    with exclusive(folder / "lock", "another trainer"):
+        staying = [place for place in sorted(folder.glob("step-?????????")) if _stays(place)]
+        if staying:
+            target = folder.parent / "checkpoints"
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir()
+            shutil.copyfile(folder / "identity.json", target / "identity.json")
+            for place in staying:
+                place.replace(target / place.name)
+        shutil.rmtree(folder)
+
+
+def _stays(place: Path) -> bool:
+    record = place / "state.json"
+    return record.is_file() and read_json(record).get("stays", False)
 
 
 def _check_identity(folder: Path, identity: Mapping[str, Any]) -> None:
