@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from abovo.config.corpora import check_corpus, check_tasks, rooted
+from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
 
@@ -87,6 +88,9 @@ class Configuration:
                 run[part] = self._part(kind, run[part], parts[part])
         for part in ("tokenizer", "evaluation"):
             run[part] = {"name": run[part], **self.shared(SHARED_PARTS[part], run[part])}
+        run["training"] = fill_in(run["training"], run, where)
+        if run["sft"]:
+            refuse_auto(run["sft"]["training"], where)
         run["phases"] = _phases(run, where)
         run.pop("corpus", None)
         run["name"] = name
