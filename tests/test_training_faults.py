@@ -1,6 +1,7 @@
 """Whatever befalls a training job, it goes on to the same bytes or ends with one line that says what to do."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -35,6 +36,20 @@ def test_a_run_killed_at_ten_random_steps_ends_with_the_same_bytes(undisturbed, 
     assert status == 0 and "going on from the checkpoint of step" in log, log
     assert run.product() == undisturbed.product()
     assert not run.state.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_any_process_stops_all_of_them_with_a_checkpoint(undisturbed, data, tmp_path, number):
+    run = Run(tmp_path / "run", data, undisturbed.settings)
+    last = str(run.settings["engine"]["processes"] - 1)
+    status, log = run.live(Kill(17, victim=last, signal=number))
+    assert status in (128 + number, 128 + signal.SIGTERM) and "stopped at step" in log, log
+    assert "the same command goes on from there" in log
+    stopped = int(log.partition("stopped at step ")[2].split()[0])
+    assert (run.state / f"step-{stopped:09d}").is_dir()
+    status, log = run.live()
+    assert status == 0 and f"going on from the checkpoint of step {stopped}" in log, log
+    assert run.product() == undisturbed.product()
 
 
 def error_in(log):

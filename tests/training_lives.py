@@ -62,11 +62,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Kill:
-    """SIGKILL to `victim` (launcher or a rank) `delay` seconds after the beginning of the first step >= `step`."""
+    """A signal to `victim` (launcher or a rank) `delay` seconds after the beginning of the first step >= `step`."""
 
     step: int
     delay: float = 0.0
     victim: str = "0"
+    signal: int = signal.SIGKILL
 
 
 def random_kills(count, processes, seed):
@@ -189,7 +190,7 @@ def _prepare(fate, rank):
     def factor(schedule, step, steps):
         if armed and step >= kill.step:
             armed.clear()
-            threading.Timer(kill.delay, os.kill, (victim, signal.SIGKILL)).start()
+            threading.Timer(kill.delay, os.kill, (victim, kill.signal)).start()
         return ask(schedule, step, steps) * (1e38 if step == fate.poison else 1.0)
 
     loop.learning_rate_factor = factor
