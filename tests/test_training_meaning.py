@@ -35,6 +35,7 @@ RECIPE = {
         "weight_decay_schedule": "constant",
         "muon_learning_rate": 0.02,
         "muon_momentum": 0.95,
+        "muon_precision": "auto",
         "muon_momentum_warmup_steps": 10,
     },
     "schedule": {"kind": "wsd", "warmup_steps": 5, "decay_share": 0.5, "decay_shape": "linear", "final_share": 0.0},

@@ -71,6 +71,12 @@ def test_float32_muon_makes_the_steps_of_torch_s_to_bfloat16_s_precision():
         assert torch.allclose(state["momentum_buffer"], our_state["state"][number]["momentum_buffer"])
 
 
-def test_processors_get_muon_in_float32(model):
-    muon, _ = Optimizers(model, {**RECIPE["optimizer"], "kind": "muon"}).parts
-    assert isinstance(muon, Float32Muon)
+@pytest.mark.parametrize(
+    ("precision", "units", "kind"),
+    [("auto", True, torch.optim.Muon), ("auto", False, Float32Muon), ("fp32", True, Float32Muon)],
+)
+def test_processors_without_bfloat16_units_get_muon_in_float32(model, monkeypatch, precision, units, kind):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: units)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    muon, _ = Optimizers(model, {**RECIPE["optimizer"], "kind": "muon", "muon_precision": precision}).parts
+    assert type(muon) is kind

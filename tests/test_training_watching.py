@@ -15,6 +15,7 @@ from abovo.training import watching
 from abovo.training.boards import WeightsAndBiases
 from abovo.training.engines import TorchEngine
 from abovo.training.loop import Task, train
+from abovo.training.samples import continue_greedily
 from abovo.training.state import open_state
 from abovo.training.watching import Stopwatch
 from abovo.training.world import World
@@ -47,6 +48,18 @@ def test_samples_change_no_weight_and_are_the_same_after_a_kill(data, tmp_path, 
     assert rows[0]["text"] != rows[-2]["text"]
     assert (run.folder / "samples.jsonl").read_bytes() == (killed.folder / "samples.jsonl").read_bytes()
     assert "samples.jsonl" in json.loads((run.folder / "manifest.json").read_text())["outputs"]
+
+
+def test_samples_are_the_greedy_continuation_of_the_model_itself():
+    model = build_model(SHAPE, 128, 16, seed=1)
+    engine = TorchEngine(model, RECIPE, World(0, 1, CPU), "none")
+    start = [20, 21, 22]
+    found = continue_greedily(engine, start, 16, 8, lambda value: value)
+    ids = torch.tensor([start])
+    for _ in range(8):
+        ids = torch.cat([ids, model(input_ids=ids).logits[:, -1:].argmax(-1)], 1)
+    assert found == ids[0, 3:].tolist()
+    assert len(continue_greedily(engine, start, 16, 100, lambda value: value)) == 13
 
 
 def test_timings_say_where_the_time_went_and_metrics_hold_no_clock(data, tmp_path):

@@ -47,8 +47,8 @@ class Engine(Protocol):
     def evaluate(self, batch: Batch) -> float:
         """The summed loss of this process's batch, without gradients."""
 
-    def predict(self, ids: torch.Tensor) -> torch.Tensor:
-        """The logits [rows, V] of the id that follows each of the rows of `ids`, the same ones in every process."""
+    def predict(self, ids: torch.Tensor, column: int) -> torch.Tensor:
+        """The logits [rows, V] of what follows a column of `ids`, which are the same in every process."""
 
     def state(self) -> dict[str, Any]:
         """Trained weights and optimizer state as a single process would hold them; empty on all ranks but 0."""
@@ -117,10 +117,12 @@ class TorchEngine:
         return total
 
     @torch.no_grad()
-    def predict(self, ids: torch.Tensor) -> torch.Tensor:
+    def predict(self, ids: torch.Tensor, column: int) -> torch.Tensor:
         self.model.eval()
         with autocast(self.world.device, self.recipe["precision"]):
-            logits = self.loss(ids.to(self.world.device), None, True)
+            logits = self.loss(ids.to(self.world.device), None, column)
+        if hasattr(self.loss, "reshard"):
+            self.loss.reshard()  # type: ignore[operator]  # only a backward pass does it by itself
         self.model.train()
         return logits
 

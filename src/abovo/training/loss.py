@@ -57,14 +57,14 @@ class SummedLoss(nn.Module):
         super().__init__()
         self.model, self.z_loss = model, z_loss
 
-    def forward(self, ids: torch.Tensor, counts: torch.Tensor | None, predict: bool = False) -> torch.Tensor:
-        """`counts` None stands for all. With `predict`, the logits [rows, V] of the id after each row instead."""
+    def forward(self, ids: torch.Tensor, counts: torch.Tensor | None, predict: int | None = None) -> torch.Tensor:
+        """`counts` None stands for all. With `predict`, the logits [rows, V] of what follows that column instead."""
         # adapters wrap the model that holds the blocks and the output matrix
         wrapped: Any = self.model
         plain = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
         hidden = plain.model(input_ids=ids, use_cache=False).last_hidden_state
-        if predict:
-            return plain.lm_head(hidden[:, -1]).float()
+        if predict is not None:
+            return plain.lm_head(hidden[:, predict]).float()
         hidden = hidden[:, :-1].flatten(0, 1)
         targets = ids[:, 1:].flatten()
         if counts is not None:

@@ -1,7 +1,7 @@
 """Turn gradients of matrices into orthogonalised updates in float32: torch's Muon for processors without bf16 units.
 
-torch.optim.Muon iterates in bfloat16, which such a processor emulates at a third of the speed. State and settings are
-torch's, so a checkpoint fits either class.
+torch.optim.Muon iterates in bfloat16, which such processors emulate at a third of the speed of float32. State and
+settings are torch's, so a checkpoint fits either class.
 """
 
 import math

@@ -77,9 +77,7 @@ def _muon(model: nn.Module, recipe: Mapping[str, Any]) -> list[torch.optim.Optim
     output = {id(p) for p in head.parameters()} if isinstance(head, nn.Module) else set()
     blocks = [p for p in matrices if id(p) not in output]
     rest = others + [p for p in matrices if id(p) in output]
-    # bfloat16 products are what GPUs are fast at, and what most processors emulate
-    kind = torch.optim.Muon if blocks and blocks[0].is_cuda else Float32Muon
-    muon = kind(
+    muon = MUON[_muon_precision(recipe, blocks)](
         blocks,
         lr=recipe["muon_learning_rate"],
         momentum=recipe["muon_momentum"],
@@ -88,6 +86,14 @@ def _muon(model: nn.Module, recipe: Mapping[str, Any]) -> list[torch.optim.Optim
         adjust_lr_fn="original",
     )
     return [muon, _adamw_over([{"params": rest, "weight_decay": 0.0}], recipe)]
+
+
+def _muon_precision(recipe: Mapping[str, Any], blocks: list[nn.Parameter]) -> str:
+    """For `auto` bf16 where the device multiplies bfloat16 itself, fp32 on processors that would emulate it."""
+    if recipe["muon_precision"] != "auto":
+        return recipe["muon_precision"]
+    native = blocks[0].is_cuda or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if native else "fp32"
 
 
 def _adamw_over(groups: list[dict[str, Any]], recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -100,4 +106,5 @@ def _momentum(recipe: Mapping[str, Any], step: int) -> float:
     return MUON_FIRST_MOMENTUM + (recipe["muon_momentum"] - MUON_FIRST_MOMENTUM) * done
 
 
+MUON: dict[str, type[torch.optim.Muon]] = {"bf16": torch.optim.Muon, "fp32": Float32Muon}
 KINDS = {"adamw": _adamw, "muon": _muon}
