@@ -50,6 +50,18 @@ def test_samples_change_no_weight_and_are_the_same_after_a_kill(data, tmp_path, 
     assert "samples.jsonl" in json.loads((run.folder / "manifest.json").read_text())["outputs"]
 
 
+def test_samples_of_a_model_whose_parts_are_spread_are_those_of_a_whole_one(data, tmp_path):
+    found = []
+    for strategy in ("ddp", "fsdp"):
+        settings = watched(2)
+        settings |= {"tokens": 15 * 512, "engine": {**settings["engine"], "strategy": strategy}}
+        run = Run(tmp_path / strategy, data, settings)
+        status, log = run.live()
+        assert status == 0, log
+        found.append((run.folder / "samples.jsonl").read_text())
+    assert found[0] == found[1]
+
+
 def test_samples_are_the_greedy_continuation_of_the_model_itself():
     model = build_model(SHAPE, 128, 16, seed=1)
     engine = TorchEngine(model, RECIPE, World(0, 1, CPU), "none")
