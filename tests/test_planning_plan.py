@@ -26,7 +26,7 @@ def settings():
         "tokens": 1_000_000,
         "sequence_length": 256,
         "parameters": None,
-        "training": {"name": "nano", "batch_tokens": 2048},
+        "training": {"name": "nano", **load("training", "nano", config)},
         "phases": [
             {"name": "a", "corpora": {"web": 3.0, "books": 1.0}, "share": 0.7},
             {"name": "b", "corpora": {"books": 1.0}, "share": 0.3},
@@ -87,6 +87,8 @@ def test_disk_counts_kept_checkpoints_and_bins(settings):
     made = plan(settings)
     assert made["disk_bytes"]["bins"] == 2 * 1_100_000
     assert made["disk_bytes"]["checkpoints"] == 3 * 12 * made["model"]["parameters"]
+    settings["training"] |= {"keep_last": 4, "keep_every": 100}  # of 489 steps
+    assert plan(settings)["disk_bytes"]["checkpoints"] == (4 + 4 + 1) * 12 * made["model"]["parameters"]
     settings["tokenizer"]["vocabulary_size"] = 70_000
     assert plan(settings)["disk_bytes"]["bins"] == 4 * 1_100_000
 

@@ -67,7 +67,7 @@ def plan(run: Mapping[str, Any]) -> dict[str, Any]:
         "sft": sft,
         "flops": flops,
         "flops_per_token": per_token,
-        "disk_bytes": disk(run, run["corpora"], count),
+        "disk_bytes": disk(run, run["corpora"], count, steps.steps),
         "hours": {name: hours(flops, machine) for name, machine in run.get("hardware", {}).items()},
         "overrides": run.get("overrides", {}),
     }
