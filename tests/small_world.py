@@ -64,7 +64,7 @@ def make_corpus(folder: Path, items: Iterable[Document] | None = None, share: fl
         write_lines(place / "shards" / "shard-00000.jsonl.zst", (item.line() for item in items or documents()))
         return Made({}, {"validation_share": share, "sources": {"speeches": {}, "docstrings": {}}})
 
-    return produce(Job(folder / "corpora/small/manifest.json", "abovo/corpus/1", {}, {"share": share}, SCRIPT), make)
+    return produce(Job(folder / "corpora/small/manifest.json", "abovo/corpus/1", {}, {}, SCRIPT), make)
 
 
 def make_tokenizer(folder: Path, corpus: Manifest, size: int = 600) -> Path:

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import random
 import runpy
+import shutil
 import signal
 import socket
 import sys
@@ -56,6 +57,7 @@ class Data:
         self.pack()
 
     def pack(self, share=0.3):
+        shutil.rmtree(self.folder / "corpora", ignore_errors=True)
         corpus = make_corpus(self.folder, share=share)
         self.packed = make_packed(self.folder, corpus, self.tokenizer, LENGTH).path
 

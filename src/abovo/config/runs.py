@@ -86,11 +86,11 @@ class Configuration:
         for part, kind in OWN_PARTS.items():
             if run.get(part) is not None:
                 run[part] = self._part(kind, run[part], parts[part])
-        for part in ("tokenizer", "evaluation"):
-            run[part] = {"name": run[part], **self.shared(SHARED_PARTS[part], run[part])}
         run["training"] = fill_in(run["training"], run, where)
         if run["sft"]:
             refuse_auto(run["sft"]["training"], where)
+        for part in ("tokenizer", "evaluation"):
+            run[part] = {"name": run[part], **self.shared(SHARED_PARTS[part], run[part])}
         run["phases"] = _phases(run, where)
         run.pop("corpus", None)
         run["name"] = name

@@ -88,16 +88,17 @@ def _train(
     if trained is None or folder is None:
         return None
     model, rows = trained
+    end = ending(rows, recipe, steps)
+    steps = end.step
     adapters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     adapter = save_adapter(model.to("cpu"), folder / "adapter", (inputs["base"].path.parent / "model").as_posix())
     merged = merge_adapters(model)
     export_model(merged, tokenizer, folder / "model", length, chat=True)
-    end = ending(rows, recipe, steps)
     counts = {
         "parameters": sum(parameter.numel() for parameter in merged.parameters()),
         "trained_parameters": adapters,
-        "steps": end.step,
-        "tokens": end.step * order.batch * length,
+        "steps": steps,
+        "tokens": steps * order.batch * length,
         "rows": {name: int(_drawn(order, name)) for name in bins},
     }
     fields = {

@@ -87,18 +87,19 @@ def _train(
         validation=lambda: validation_batches(held_out.values(), pad, recipe["micro_batch_sequences"]),
         steps=steps,
         tokens_per_step=order.batch * length,
-        recipe=recipe,
-        tensorboard=state.parent / "tensorboard" if recipe["tensorboard"] else None,
         sample=sampler(tokenizer, recipe["samples"], length) if recipe["samples"]["prompts"] else None,
         flops_per_token=flops_per_token(settings["model"], tokenizer, length),
+        recipe=recipe,
+        tensorboard=state.parent / "tensorboard" if recipe["tensorboard"] else None,
     )
     trained = train_model(build, task, world, settings, inputs, state, folder)
     if trained is None or folder is None:
         return None
     model, rows = trained
-    export_model(model, tokenizer, folder / "model", length, chat=False)
     end = ending(rows, recipe, steps)
-    counts = {"parameters": _size(model), "steps": end.step, "tokens": end.step * order.batch * length}
+    steps = end.step
+    export_model(model, tokenizer, folder / "model", length, chat=False)
+    counts = {"parameters": _size(model), "steps": steps, "tokens": steps * order.batch * length}
     fields = {
         "tokenizer_sha256": tokenizer.sha256,
         "model_sha256": sha256_file(folder / "model" / "model.safetensors"),

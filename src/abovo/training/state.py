@@ -42,9 +42,9 @@ class State:
         return self.folder / "samples.jsonl"
 
     @property
-    def logs(self) -> tuple[Path, ...]:
-        """The files that grow; a resumed run cuts them back to its checkpoint."""
-        return self.metrics, self.timings, self.samples
+    def logs(self) -> list[Path]:
+        """Those of the files that grow which are there; a resumed run cuts them back to its checkpoint."""
+        return [path for path in (self.metrics, self.timings, self.samples) if path.exists()]
 
     def save(
         self, step: int, content: dict[str, Any], *, last: int = 2, every: int | None = None, best: int | None = None
@@ -99,10 +99,10 @@ class State:
                 shutil.rmtree(place, ignore_errors=True)
                 continue
             for path in self.logs:
-                _cut(path, lengths.get(path.name, 0))
+                os.truncate(path, lengths.get(path.name, 0))
             return step, content
         for path in self.logs:
-            path.unlink(missing_ok=True)
+            path.unlink()
         return None
 
     def load_step(self, step: int) -> dict[str, Any]:
@@ -193,12 +193,5 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _synced_length(path: Path) -> int:
-    if not path.exists():
-        return 0
     sync(path)
     return path.stat().st_size
-
-
-def _cut(path: Path, length: int) -> None:
-    if path.exists():
-        os.truncate(path, length)

@@ -78,8 +78,7 @@ def train_model(
         train(task, engine, world, opened)
         rows = opened.rows()
         for path in opened.logs:
-            if path.exists():
-                (folder / path.name).write_bytes(path.read_bytes())
+            (folder / path.name).write_bytes(path.read_bytes())
     weights = engine.weights()
     if strategy == "fsdp":
         # this process's model holds a part of each weight; the whole ones go into a new one
