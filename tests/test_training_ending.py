@@ -78,7 +78,7 @@ def test_the_best_validation_is_by_more_than_the_least_gain():
     assert best_validation([{"step": 1, "loss": 3.0}], 0.1) is None
     best = best_validation(rows, 0.1)
     assert (best.step, best.since) == (3, 1)
-    assert is_over(best, 1) and not is_over(best, 2) and not is_over(best, None)
+    assert is_over(best, 1) and not is_over(best, 2) and not is_over(None, 1)
     assert ending(rows, STOPPING, 4).fields == {}
 
 

@@ -151,6 +151,7 @@ def test_a_second_trainer_on_a_state_folder_is_refused_and_the_first_one_ends_we
     assert status == 0, log
     (status, log) = found[0]
     assert status == 1 and "another trainer (process" in error_in(log) and "is at work here" in error_in(log), log
+    assert "Traceback" not in log
     assert run.product() == undisturbed.product()
 
 

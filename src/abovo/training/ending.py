@@ -33,9 +33,9 @@ def best_validation(rows: Iterable[Mapping[str, Any]], least_gain: float) -> Bes
     return best
 
 
-def is_over(best: Best | None, patience: int | None) -> bool:
+def is_over(best: Best | None, patience: int) -> bool:
     """Whether `patience` validations in a row brought nothing (Prechelt 1998, Early stopping - but when?)."""
-    return patience is not None and best is not None and best.since >= patience
+    return best is not None and best.since >= patience
 
 
 @dataclass(frozen=True)

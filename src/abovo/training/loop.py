@@ -68,7 +68,8 @@ class _Training:
 
     @property
     def over(self) -> bool:
-        return is_over(self.best, self.task.recipe["early_stopping"]["patience"])
+        patience = self.task.recipe["early_stopping"]["patience"]
+        return patience is not None and is_over(self.best, patience)
 
 
 def train(task: Task, engine: Engine, world: World, state: State | None) -> None:
@@ -84,10 +85,22 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
     run = _Training(task, engine, world, state, SpikeGuard(task.recipe["spike_guard"]), _stopwatch(task, world, first))
     folder = state.folder.parent if state is not None else None
     run.boards = open_boards(task.recipe, task.tensorboard if world.leads else None, folder, first)
-    if content:
-        _resume(run, first, content[1])
-    stop = _StopRequest()
-    step = first
+    try:
+        if content:
+            _resume(run, first, content[1])
+        del content  # as large as the model and its optimizer
+        last = _steps(run, first)
+        if last < task.steps:
+            _take_best(run, last)
+        run.watch.close(last)
+    finally:
+        for board in run.boards:
+            board.close()
+
+
+def _steps(run: _Training, first: int) -> int:
+    """The steps after `first`, with what is due after each of them; returns the last."""
+    task, stop, step = run.task, _StopRequest(), first
     while step < task.steps and not run.over:
         step += 1
         signalled = _step(run, step, stop)
@@ -96,17 +109,13 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
             # before the validation, so that a failing evaluation costs no step; its row is then written again
             _save(run, step)
         if signalled:
-            if world.leads:
+            if run.world.leads:
                 log.warning(
                     "%s: stopped at step %d of %d; the same command goes on from there", task.label, step, task.steps
                 )
             raise Stopped(128 + (stop.signal or signal.SIGTERM))
         _observe(run, step)
-    if step < task.steps:
-        _take_best(run, step)
-    for board in run.boards:
-        board.close()
-    run.watch.close(step)
+    return step
 
 
 def _step(run: _Training, step: int, stop: "_StopRequest") -> bool:
