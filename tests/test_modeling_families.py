@@ -1,12 +1,16 @@
 """Parameter counts: the closed formula, the real model and the published tables agree."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from abovo.config.load import load, names
 from abovo.errors import AbovoError
 from abovo.modeling.families import build_model
 from abovo.modeling.parameters import count_parameters, padded_vocabulary
 
+CONFIG = Path("config")
 TABLE = [
     ((256, 14, 8, 8, 32, 1024), 32768, 23_076_992),
     ((320, 12, 10, 5, 32, 768), 32768, 23_028_288),
@@ -47,6 +51,32 @@ def test_formula_and_real_model_give_the_published_count(numbers, vocabulary, ex
 def test_seed_shape_has_exactly_its_document_s_parameters():
     model = shape(256, 6, 4, 4, 64, 1024, family="llama", tied=False)
     assert count_parameters(model, 32768).total == real_count(model, 32768)
+
+
+@pytest.mark.parametrize("name", names("models", CONFIG))
+def test_shipped_model_has_the_parameters_that_it_claims(name):
+    """By formula and in the real model, whatever the vocabulary."""
+    model = load("models", name, CONFIG)
+    claim = model["non_embedding_parameters"]
+    for vocabulary in (4096, 32768):
+        count = count_parameters(model, vocabulary)
+        tables = (1 if model["tied_embeddings"] else 2) * vocabulary * model["hidden_size"]
+        assert count.non_embedding == claim
+        assert real_count(model, vocabulary) == claim + tables == count.total
+
+
+def test_ladder_is_named_after_the_parameters_outside_the_embeddings():
+    rungs = [name for name in names("models", CONFIG) if name[0].isdigit()]
+    assert len(rungs) >= 5
+    for name in rungs:
+        claim = load("models", name, CONFIG)["non_embedding_parameters"]
+        assert claim == pytest.approx(int(name.removesuffix("m")) * 1e6, rel=0.01), name
+
+
+def test_a_shape_that_is_not_what_it_claims_is_refused():
+    model = {**load("models", "3m", CONFIG), "layers": 9, "name": "mine"}
+    with pytest.raises(AbovoError, match=r"config/models/mine\.yaml, key non_embedding.*claims 3,002,048 .* 3,377,280"):
+        count_parameters(model, 4096)
 
 
 def test_vocabulary_is_padded_to_a_multiple_of_128():

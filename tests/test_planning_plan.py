@@ -10,8 +10,9 @@ import pytest
 from abovo.config.budget import budget
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
+from abovo.modeling.flops import training_flops_per_token
 from abovo.modeling.parameters import count_parameters
-from abovo.planning.compute import adapter_flops_per_token, hours, training_flops_per_token
+from abovo.planning.compute import adapter_flops_per_token, hours
 from abovo.planning.plan import describe, plan
 
 
@@ -25,7 +26,7 @@ def settings():
         "tokens": 1_000_000,
         "sequence_length": 256,
         "parameters": None,
-        "training": {"name": "nano", "batch_tokens": 2048},
+        "training": {"name": "nano", **load("training", "nano", config)},
         "phases": [
             {"name": "a", "corpora": {"web": 3.0, "books": 1.0}, "share": 0.7},
             {"name": "b", "corpora": {"books": 1.0}, "share": 0.3},
@@ -99,6 +100,8 @@ def test_disk_counts_kept_checkpoints_and_bins(settings):
     # two kept, one being written, and the end of phase a
     assert made["disk_bytes"]["checkpoints"] == 4 * 12 * made["model"]["parameters"]
     assert made["disk_bytes"]["models"] == 3 * 4 * made["model"]["parameters"]
+    settings["training"] |= {"keep_last": 4, "keep_every": 100}  # of 489 steps
+    assert plan(settings)["disk_bytes"]["checkpoints"] == (4 + 4 + 1 + 1) * 12 * made["model"]["parameters"]
     settings["tokenizer"]["vocabulary_size"] = 70_000
     assert plan(settings)["disk_bytes"]["bins"] == 4 * 1_100_000
 

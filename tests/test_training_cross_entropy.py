@@ -26,6 +26,25 @@ def test_value_and_gradients_equal_the_plain_cross_entropy(monkeypatch, rows, vo
     assert torch.allclose(weight.grad, gradients[1], atol=1e-4)
 
 
+@pytest.mark.parametrize("z_loss", [1e-4, 0.3])
+def test_z_loss_has_the_gradient_of_its_penalty_and_leaves_the_value_alone(monkeypatch, z_loss):
+    monkeypatch.setitem(cross_entropy.CHUNK_BYTES, "cpu", 1)
+    random = torch.Generator().manual_seed(3)
+    hidden = torch.randn(200, 16, generator=random, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(300, 16, generator=random, dtype=torch.float64, requires_grad=True)
+    targets = torch.randint(0, 300, (200,), generator=random)
+    logits = hidden @ weight.T
+    plain = F.cross_entropy(logits, targets, reduction="sum")
+    expected = torch.autograd.grad(plain + z_loss * logits.logsumexp(1).square().sum(), (hidden, weight))
+    single = [tensor.detach().float().requires_grad_() for tensor in (hidden, weight)]
+    value = summed_cross_entropy(*single, targets, z_loss)
+    found = torch.autograd.grad(value, single)
+    assert value.item() == pytest.approx(plain.item(), rel=1e-5)
+    assert all(torch.allclose(a.double(), b, atol=1e-4, rtol=1e-4) for a, b in zip(found, expected, strict=True))
+    without = torch.autograd.grad(summed_cross_entropy(*single, targets), single)
+    assert not torch.allclose(found[0], without[0], atol=1e-4 if z_loss > 0.1 else 1e-6)
+
+
 def test_bf16_products_stay_close_and_scores_stay_float32():
     random = torch.Generator().manual_seed(1)
     hidden, weight = torch.randn(50, 16, generator=random), torch.randn(300, 16, generator=random, requires_grad=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_world import SHAPE, documents, make_corpus, make_packed, make_tokenizer
 from test_training_meaning import CPU, RECIPE, counting_batch, mean_loss
 from transformers import AutoModelForCausalLM
@@ -257,3 +258,20 @@ def test_training_state_is_written_in_equal_bytes(tmp_path):
     assert again["optimizers"][0]["betas"] == [0.9, 0.95]
     assert again["optimizers"][0]["state"]["w"]["step"].shape == ()
     assert torch.equal(again["random"][0]["cpu"], content["random"][0]["cpu"])
+
+
+def test_phase_that_ends_early_hands_over_its_best_weights(data, tmp_path):
+    recipe = settings()["training"]
+    stopping = {"patience": 1, "least_gain": 10.0}
+    values = settings(training={**recipe, "validation_interval": 2, "early_stopping": stopping})
+    data.chain(tmp_path, values)
+    first = read_manifest(tmp_path / "phase-a/manifest.json")
+    assert first["stopped_early"]["weights_of_step"] == 2
+    assert first["steps"] == 4
+    weights = load_file(tmp_path / "phase-a" / MODEL)
+    state = read_state(tmp_path / "phase-a/training_state.safetensors")["model"]
+    assert all(torch.equal(weights[name], state[name]) for name in weights)
+    # phase b begins at its own first step, and ends early by its own validations alone
+    steps = [row["step"] for row in metrics(tmp_path) if "validation_loss" in row]
+    assert steps == [2, 4, 8, 10, 12]
+    assert read_manifest(tmp_path / "manifest.json")["stopped_early"]["weights_of_step"] == 10

@@ -2,7 +2,7 @@
 
 import pytest
 
-from abovo.training.schedule import learning_rate_factor
+from abovo.training.schedule import learning_rate_factor, weight_decay_factor
 
 WSD = {"kind": "wsd", "warmup_steps": 10, "decay_share": 0.5, "decay_shape": "linear", "final_share": 0.0}
 
@@ -38,3 +38,9 @@ def test_cosine_ends_at_its_final_share():
 
 def test_no_warmup_starts_at_the_peak():
     assert factors({**WSD, "warmup_steps": 0})[0] == 1.0
+
+
+def test_weight_decay_is_constant_falls_to_nothing_or_follows_the_learning_rate():
+    assert [weight_decay_factor("constant", step, 4, 0.3) for step in (1, 2, 3, 4)] == [1.0] * 4
+    assert [weight_decay_factor("linear", step, 4, 0.3) for step in (1, 2, 3, 4)] == [1.0, 0.75, 0.5, 0.25]
+    assert weight_decay_factor("learning_rate", 2, 4, 0.3) == 0.3

@@ -38,6 +38,19 @@ def test_only_the_last_two_checkpoints_are_kept(tmp_path):
     assert sorted(path.name for path in (tmp_path / "state").glob("step-*")) == ["step-000000020", "step-000000030"]
 
 
+def test_checkpoints_of_multiples_and_of_the_best_step_are_kept_with_the_newest(tmp_path):
+    folder = tmp_path / "state"
+    with open_state(folder, IDENTITY, 0) as state:
+        for step in range(10, 110, 10):
+            state.save(step, content(step), last=3, every=40, best=20)
+        assert state.steps() == [100, 90, 80, 40, 20]
+        assert torch.equal(state.load_step(20)["model"]["w"], torch.full((4,), 20.0))
+    discard_state(folder)
+    assert not folder.exists()
+    left = tmp_path / "checkpoints"
+    assert sorted(path.name for path in left.iterdir()) == ["identity.json", "step-000000040", "step-000000080"]
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "missing", "no record"])
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, damage):
     fill(tmp_path / "state")

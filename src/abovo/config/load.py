@@ -108,7 +108,7 @@ def complete(value: Any, schema: Mapping[str, Any]) -> Any:
         return [complete(item, schema.get("items", {})) for item in value]
     types = schema.get("type", ())
     types = (types,) if isinstance(types, str) else types
-    if isinstance(value, str) and "string" not in types and {"integer", "number"} & set(types):
+    if isinstance(value, str) and {"integer", "number"} & set(types):
         try:
             value = float(value)
         except ValueError:

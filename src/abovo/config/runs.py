@@ -14,6 +14,7 @@ import yaml
 
 from abovo.config.budget import SLACK
 from abovo.config.corpora import check_corpus, check_tasks, rooted
+from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.load import check, complete, load, names, read_schema
 from abovo.errors import AbovoError
 
@@ -86,6 +87,9 @@ class Configuration:
         for part, kind in OWN_PARTS.items():
             if run.get(part) is not None:
                 run[part] = self._part(kind, run[part], parts[part])
+        run["training"] = fill_in(run["training"], run, where)
+        if run["sft"]:
+            refuse_auto(run["sft"]["training"], where)
         for part in ("tokenizer", "evaluation"):
             run[part] = {"name": run[part], **self.shared(SHARED_PARTS[part], run[part])}
         run["phases"] = self._phases(run, where)

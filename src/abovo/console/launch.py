@@ -97,7 +97,16 @@ def _set_up_logging(path: Path | None) -> None:
     log.propagate = False
 
 
+def _lost_another(error: BaseException) -> bool:
+    """Whether a process of several fails only because another one is gone, which says why itself."""
+    words = ("closed by peer", "reset by peer", "remote process exited")
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and any(word in str(error) for word in words)
+
+
 def _unexpected(error: BaseException, path: Path | None) -> None:
+    if _lost_another(error):
+        log.error("error: process %s lost another one of the run, and ends", os.environ.get("RANK"))
+        return
     if path is None:
         traceback.print_exc()
     else:

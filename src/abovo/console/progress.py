@@ -17,11 +17,14 @@ class Progress:
         self.started = time.monotonic()
         self.printed = self.started
 
+    def due(self) -> bool:
+        """Whether `update` would print now."""
+        return time.monotonic() - self.printed >= self.interval
+
     def update(self, text: str, *, force: bool = False) -> None:
-        now = time.monotonic()
-        if not force and now - self.printed < self.interval:
+        if not force and not self.due():
             return
-        self.printed = now
+        self.printed = time.monotonic()
         if self.terminal:
             sys.stderr.write(f"\r\x1b[2K{self.label}: {text}")
             sys.stderr.flush()

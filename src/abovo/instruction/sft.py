@@ -9,17 +9,20 @@ import torch
 from peft import PeftModel
 
 from abovo.errors import AbovoError
+from abovo.instruction.chatml import render
 from abovo.instruction.lora import add_adapters, load_base, merge_adapters, save_adapter
 from abovo.packing.bins import open_bin, open_mask
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made
 from abovo.tokenizing.load import load_tokenizer
+from abovo.training.ending import ending
 from abovo.training.export import export_model
 from abovo.training.loop import Task
 from abovo.training.loss import Batch
 from abovo.training.order import DataOrder
 from abovo.training.pretrain import data_order, loss_summary
+from abovo.training.samples import sampler
 from abovo.training.seeds import derive_seed
 from abovo.training.together import produce_together, recipe_for, train_model
 from abovo.training.world import World, open_world
@@ -79,11 +82,14 @@ def _train(
         tokens_per_step=order.batch * length,
         recipe=recipe,
         tensorboard=state.parent / "tensorboard" if recipe["tensorboard"] else None,
+        sample=sampler(tokenizer, recipe["samples"], length, _questions(recipe)) if _questions(recipe) else None,
     )
     trained = train_model(build, task, world, settings, inputs, state, folder)
     if trained is None or folder is None:
         return None
     model, rows = trained
+    end = ending(rows, recipe, steps)
+    steps = end.step
     adapters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     adapter = save_adapter(model.to("cpu"), folder / "adapter", (inputs["base"].path.parent / "model").as_posix())
     merged = merge_adapters(model)
@@ -103,8 +109,14 @@ def _train(
         "sequence_length": length,
         **{key: counts[key] for key in ("parameters", "steps", "tokens")},
         **loss_summary(rows),
+        **end.fields,
     }
     return Made(counts=counts, fields=fields, unhashed=("timings.jsonl",))
+
+
+def _questions(recipe: Mapping[str, Any]) -> list[str]:
+    """The prompts of the samples as conversations that the assistant is to go on with."""
+    return [render([{"role": "user", "content": prompt}], answer=True) for prompt in recipe["samples"]["prompts"]]
 
 
 def _order(settings: Mapping[str, Any], rows: Mapping[str, int]) -> DataOrder:

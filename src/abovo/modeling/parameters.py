@@ -40,7 +40,7 @@ def padded_vocabulary(vocabulary_size: int) -> int:
 def count_parameters(model: Mapping[str, Any], vocabulary_rows: int) -> ParameterCount:
     """Count the parameters of `model` (settings of config/models) with `vocabulary_rows` rows of embeddings.
 
-    Raises AbovoError for a family without a formula.
+    Raises AbovoError for a family without a formula, and where the model claims another number.
     """
     family = model["family"]
     if family not in FAMILIES:
@@ -50,7 +50,12 @@ def count_parameters(model: Mapping[str, Any], vocabulary_rows: int) -> Paramete
     table = vocabulary_rows * model["hidden_size"]
     tied = model["tied_embeddings"]
     embedding = table if tied else 2 * table
-    total = embedding + FAMILIES[family](model)
+    rest, claim = FAMILIES[family](model), model.get("non_embedding_parameters")
+    if claim and claim != rest:
+        what = f"claims {claim:,} parameters outside the embeddings, but the shape has {rest:,}"
+        where = f"config/models/{model.get('name', '?')}.yaml, key non_embedding_parameters"
+        raise AbovoError(what, where, "correct the claim or the shape")
+    total = embedding + rest
     return ParameterCount(total=total, embedding=embedding, multiplied=total - (0 if tied else table))
 
 

@@ -8,16 +8,18 @@ from abovo.modeling.parameters import ParameterCount
 # Master weights and AdamW's two moments, float32 each; Muon keeps one moment less, so this is an upper bound for it.
 CHECKPOINT_BYTES_PER_PARAMETER = 12
 MODEL_BYTES_PER_PARAMETER = 4
-# Two checkpoints are kept; a third exists while it replaces the older one.
-CHECKPOINTS_KEPT = 2
 # Text in JSON lines against the same in zstd level 3, measured on web text and speeches.
 COMPRESSION = 3.0
 # What a token stands for where a corpus names no figure of its own: 32K-entry BPE on English text.
 BYTES_PER_TOKEN = 4.2
 
 
-def disk(run: Mapping[str, Any], corpora: Mapping[str, Mapping[str, Any]], count: ParameterCount) -> dict[str, Any]:
+def disk(
+    run: Mapping[str, Any], corpora: Mapping[str, Mapping[str, Any]], count: ParameterCount, steps: int
+) -> dict[str, Any]:
     """Bytes per kind of artifact, and their sum at the moment when most of them exist."""
+    recipe = run["training"]
+    kept = recipe["keep_last"] + (steps // recipe["keep_every"] if recipe["keep_every"] else 0)
     id_bytes = 2 if run["tokenizer"]["vocabulary_size"] <= 1 << 16 else 4
     parts = {"shards": 0, "bins": 0}
     for corpus in corpora.values():
@@ -25,9 +27,10 @@ def disk(run: Mapping[str, Any], corpora: Mapping[str, Mapping[str, Any]], count
         parts["shards"] += round(tokens * (corpus.get("bytes_per_token") or BYTES_PER_TOKEN) / COMPRESSION)
         parts["bins"] += tokens * id_bytes
     earlier = len(run["phases"]) - 1  # phases that keep a model and the state that the next one goes on from
-    parts["checkpoints"] = (CHECKPOINTS_KEPT + 1 + earlier) * CHECKPOINT_BYTES_PER_PARAMETER * count.total
+    # one more exists while it replaces the oldest
+    parts["checkpoints"] = (kept + 1 + earlier) * CHECKPOINT_BYTES_PER_PARAMETER * count.total
     parts["models"] = ((2 if run.get("sft") else 1) + earlier) * MODEL_BYTES_PER_PARAMETER * count.total
-    return {**parts, "total": sum(parts.values()), "checkpoints_kept": CHECKPOINTS_KEPT}
+    return {**parts, "total": sum(parts.values()), "checkpoints_kept": kept}
 
 
 def corpus_tokens(corpus: Mapping[str, Any]) -> int | None:

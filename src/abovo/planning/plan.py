@@ -7,6 +7,7 @@ from typing import Any
 
 from abovo.config.budget import budget
 from abovo.console.progress import duration
+from abovo.modeling.flops import training_flops_per_token
 from abovo.modeling.parameters import (
     ParameterCount,
     check_claim,
@@ -14,7 +15,7 @@ from abovo.modeling.parameters import (
     count_parameters,
     padded_vocabulary,
 )
-from abovo.planning.compute import adapter_flops_per_token, hours, training_flops_per_token
+from abovo.planning.compute import adapter_flops_per_token, hours
 from abovo.planning.disk import corpus_tokens, disk
 from abovo.provenance.products import Job, Made, produce
 
@@ -66,7 +67,7 @@ def plan(run: Mapping[str, Any]) -> dict[str, Any]:
         "sft": sft,
         "flops": flops,
         "flops_per_token": per_token,
-        "disk_bytes": disk(run, run["corpora"], count),
+        "disk_bytes": disk(run, run["corpora"], count, steps.steps),
         "hours": {name: hours(flops, machine) for name, machine in run.get("hardware", {}).items()},
         "overrides": run.get("overrides", {}),
     }
@@ -122,7 +123,8 @@ def describe(plan: Mapping[str, Any]) -> list[str]:
     model, space = plan["model"], plan["disk_bytes"]
     lines = [
         f"{plan['run']}: {model['family']}, {model['parameters']:,} parameters"
-        f" ({model['embedding_parameters'] / model['parameters']:.0%} embeddings)",
+        f" ({model['embedding_parameters'] / model['parameters']:.0%} embeddings,"
+        f" {model['non_embedding_parameters']:,} outside them)",
         f"{plan['tokens']:,} tokens = {plan['steps']:,} steps of {plan['tokens_per_step']:,}"
         f" ({plan['tokens_per_parameter']:.3g} tokens per parameter), {plan['flops']:.3g} operations with SFT",
         f"{space['total'] / 1e9:.3g} GB on the disk, {space['checkpoints'] / 1e9:.3g} of them checkpoints",

@@ -12,7 +12,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from abovo.errors import AbovoError
 from abovo.provenance.hashing import canonical_json
 from abovo.provenance.manifest import Manifest
 from abovo.training.state import State
@@ -21,12 +20,9 @@ STATE = "training_state.safetensors"
 TENSOR = "tensor:"
 
 
-def keep_state(state: State, folder: Path) -> None:
-    """Write what the newest checkpoint of a finished training holds to `folder`."""
-    found = state.load()
-    if found is None:
-        raise AbovoError("no sound checkpoint of the last step", state.folder, "start again")
-    write_state(found[1], folder / STATE)
+def keep_state(state: State, step: int, folder: Path) -> None:
+    """Write what the checkpoint of a step holds to `folder`."""
+    write_state(state.load_step(step), folder / STATE)
 
 
 def plant_state(state: State, step: int, phase: Manifest) -> None:

@@ -12,18 +12,20 @@ from torch import Tensor
 CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
 
 
-def summed_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+def summed_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, z_loss: float = 0.0) -> Tensor:
     """Sum over n of -log softmax(hidden[n] @ weight.T)[targets[n]], in float32 (nats).
 
     `hidden` is [n, D], `weight` [V, D], `targets` int64 [n]. Under autocast the products are made in its type; the
-    scores are always float32.
+    scores are always float32. With `z_loss` the gradient, not the value, is that of the sum plus
+    `z_loss` * log(Z)^2 of each row, Z being the softmax's denominator (PaLM, arXiv:2204.02311, section 5): losses stay
+    comparable.
     """
-    return _SummedCrossEntropy.apply(hidden, weight, targets)
+    return _SummedCrossEntropy.apply(hidden, weight, targets, z_loss)
 
 
 class _SummedCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor, z_loss: float) -> Tensor:
         device = hidden.device.type
         kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
         rows = max(128, CHUNK_BYTES.get(device, 4 << 20) // (4 * len(weight)))
@@ -42,6 +44,8 @@ class _SummedCrossEntropy(torch.autograd.Function):
                 if not wanted:
                     continue
                 gradient = logits.sub_(norm).exp_()  # softmax, in the logits' own memory
+                if z_loss:
+                    gradient.mul_(1 + 2 * z_loss * norm)
                 gradient.scatter_add_(1, answers, gradient.new_full(answers.shape, -1.0))
                 gradient = gradient.to(kind)
                 if hidden_grad is not None:
@@ -56,11 +60,12 @@ class _SummedCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx, *outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx, *outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         scale = outputs[0]
         hidden_grad, weight_grad = ctx.saved_tensors
         return (
             None if hidden_grad is None else hidden_grad.mul_(scale),
             None if weight_grad is None else weight_grad.mul_(scale).to(ctx.weight_type),
+            None,
             None,
         )

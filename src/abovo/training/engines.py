@@ -40,11 +40,15 @@ class Engine(Protocol):
     def clip(self, largest: float | None) -> float:
         """The global gradient norm, after which it is at most `largest`."""
 
-    def step(self, factor: float, step: int) -> None:
-        """One optimizer step at `factor` times the peak learning rates; gradients are then gone."""
+    def step(self, factor: float, step: int, decay: float) -> None:
+        """One optimizer step at `factor` times the peak learning rates and `decay` times the weight decay; gradients
+        are then gone."""
 
     def evaluate(self, batch: Batch) -> float:
         """The summed loss of this process's batch, without gradients."""
+
+    def predict(self, ids: torch.Tensor, column: int) -> torch.Tensor:
+        """The logits [rows, V] of what follows a column of `ids`, which are the same in every process."""
 
     def state(self) -> dict[str, Any]:
         """Trained weights and optimizer state as a single process would hold them; empty on all ranks but 0."""
@@ -63,7 +67,7 @@ class TorchEngine:
         self.recipe, self.world = recipe, world
         self.model = model.to(world.device).train()
         self.names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        self.loss: nn.Module = SummedLoss(self.model)
+        self.loss: nn.Module = SummedLoss(self.model, recipe["z_loss"])
         self.copies = strategy == "ddp" and world.size > 1
         if strategy == "fsdp":
             _shard(self.loss, recipe)
@@ -100,8 +104,8 @@ class TorchEngine:
         norm = nn.utils.clip_grad_norm_(self.trainable, largest if largest is not None else math.inf)
         return (norm.full_tensor() if isinstance(norm, DTensor) else norm).item()
 
-    def step(self, factor: float, step: int) -> None:
-        self.optimizers.step(factor, step)
+    def step(self, factor: float, step: int, decay: float) -> None:
+        self.optimizers.step(factor, step, decay)
         self.optimizers.zero_grad()
 
     @torch.no_grad()
@@ -111,6 +115,16 @@ class TorchEngine:
             total = self.loss(*batch.arguments(self.world.device)).item()
         self.model.train()
         return total
+
+    @torch.no_grad()
+    def predict(self, ids: torch.Tensor, column: int) -> torch.Tensor:
+        self.model.eval()
+        with autocast(self.world.device, self.recipe["precision"]):
+            logits = self.loss(ids.to(self.world.device), None, column)
+        if hasattr(self.loss, "reshard"):
+            self.loss.reshard()  # type: ignore[operator]  # only a backward pass does it by itself
+        self.model.train()
+        return logits
 
     def state(self) -> dict[str, Any]:
         options = StateDictOptions(full_state_dict=True, cpu_offload=self.world.size > 1)

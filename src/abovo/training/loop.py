@@ -5,23 +5,23 @@ function of the step's number, so a resumed run makes the same steps as one that
 """
 
 import logging
-import math
-import os
 import signal
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from abovo.console.progress import Progress, duration
 from abovo.errors import AbovoError
+from abovo.training.boards import Board, open_boards
+from abovo.training.ending import Best, SpikeGuard, best_validation, is_finite, is_over
 from abovo.training.engines import Engine
 from abovo.training.loss import Batch
-from abovo.training.schedule import learning_rate_factor
+from abovo.training.samples import Sampler
+from abovo.training.schedule import learning_rate_factor, weight_decay_factor
 from abovo.training.state import State
+from abovo.training.watching import Stopwatch, peak_flops_per_second
 from abovo.training.world import World
 
 log = logging.getLogger("abovo")
@@ -32,7 +32,8 @@ class Task:
     """What is to be trained. `batch(k)` is global batch k (0 is the first), `validation()` the held-out batches.
 
     A phase is trained from the step `start`, at which the one before handed over its state, to the step `steps`;
-    schedules span the `whole` run (steps, default: `steps`).
+    schedules span the `whole` run (steps, default: `steps`). `sample` continues the recipe's prompts, `flops_per_token`
+    are the operations that training on a token takes.
     """
 
     label: str
@@ -42,6 +43,8 @@ class Task:
     tokens_per_step: int
     recipe: Mapping[str, Any]
     tensorboard: Path | None = None
+    sample: Sampler | None = None
+    flops_per_token: float | None = None
     start: int = 0
     whole: int | None = None
 
@@ -50,49 +53,132 @@ class Stopped(SystemExit):
     """Training was asked to stop and its checkpoint is on the disk; the exit status is 128 + the signal's number."""
 
 
+@dataclass
+class _Training:
+    """A run under way: what it is, what carries it out, who watches, and the metrics so far (the same on all ranks)."""
+
+    task: Task
+    engine: Engine
+    world: World
+    state: State | None
+    guard: SpikeGuard
+    watch: Stopwatch
+    boards: list[Board] = field(default_factory=list)
+    validations: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def best(self) -> Best | None:
+        return best_validation(self.validations, self.task.recipe["early_stopping"]["least_gain"])
+
+    @property
+    def over(self) -> bool:
+        patience = self.task.recipe["early_stopping"]["patience"]
+        return patience is not None and is_over(self.best, patience)
+
+
 def train(task: Task, engine: Engine, world: World, state: State | None) -> None:
     """Train to the last step, from the newest checkpoint where there is one.
 
     All processes of the world call it together; `state` is rank 0's, None elsewhere. SIGTERM and SIGUSR1 end the step,
-    write a checkpoint and raise Stopped. A loss that is not finite raises AbovoError and names the last good
-    checkpoint.
+    write a checkpoint and raise Stopped. A loss that is not finite, or that stays high, raises AbovoError and names the
+    last good checkpoint. Where validation gets no better for as long as the recipe's patience, the run ends early with
+    the weights of its best validation; `ending` tells it from the metrics.
     """
-    first = _resume(task, engine, world, state)
-    stop = _StopRequest()
-    board = _Board(task.tensorboard if world.leads else None, first)
-    watch = _Stopwatch(task, first, silent=not world.leads)
-    saved = first
-    for step in range(first + 1, task.steps + 1):
-        factor = learning_rate_factor(task.recipe["schedule"], step, task.whole or task.steps)
-        batch = task.batch(step - 1)
-        part = engine.gradient(batch.rows(world.slice(len(batch.ids))), max(1, batch.targets))
-        loss, signalled = world.sums([part, stop.signal])
-        norm = engine.clip(task.recipe["gradient_clip"])
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            place = f"step {step}, loss {loss}, gradient norm {norm}"
-            mend = "lower the learning rate and start again" if saved else "check the data and the learning rate"
-            raise AbovoError(f"the training diverged; the last good checkpoint is of step {saved}", place, mend)
-        engine.step(factor, step)
-        watch.update(step, loss, engine.learning_rate)
-        if step == 1 or step % task.recipe["log_interval"] == 0 or step == task.steps:
-            _record(state, board, step, task, {"loss": loss, "lr": engine.learning_rate, "grad_norm": norm})
-            if state is not None:
-                state.append(state.timings, watch.row(step))
-        due = step % task.recipe["validation_interval"] == 0 or step == task.steps
-        if step % task.recipe["checkpoint_interval"] == 0 or due or signalled:
+    content = world.share(state.load() if state is not None else None)
+    first = content[0] if content else 0
+    run = _Training(task, engine, world, state, SpikeGuard(task.recipe["spike_guard"]), _stopwatch(task, world, first))
+    folder = state.folder.parent if state is not None else None
+    run.boards = open_boards(task.recipe, task.tensorboard if world.leads else None, folder, first)
+    try:
+        if content:
+            _resume(run, first, content[1])
+        del content  # as large as the model and its optimizer
+        last = _steps(run, first)
+        if last < task.steps:
+            _take_best(run, last)
+        run.watch.close(last)
+    finally:
+        for board in run.boards:
+            board.close()
+
+
+def _steps(run: _Training, first: int) -> int:
+    """The steps after `first`, with what is due after each of them; returns the last."""
+    task, stop, step = run.task, _StopRequest(), first
+    while step < task.steps and not run.over:
+        step += 1
+        signalled = _step(run, step, stop)
+        due = _is_due(task, step, "validation_interval")
+        if _is_due(task, step, "checkpoint_interval") or due or signalled:
             # before the validation, so that a failing evaluation costs no step; its row is then written again
-            _save(state, step, engine, world)
-            saved = step
+            _save(run, step)
         if signalled:
-            if world.leads:
+            if run.world.leads:
                 log.warning(
                     "%s: stopped at step %d of %d; the same command goes on from there", task.label, step, task.steps
                 )
             raise Stopped(128 + (stop.signal or signal.SIGTERM))
-        if due:
-            _record(state, board, step, task, _validate(task, engine, world))
-    board.close()
-    watch.close()
+        _observe(run, step)
+    return step
+
+
+def _step(run: _Training, step: int, stop: "_StopRequest") -> bool:
+    """One optimizer step, checked and recorded; whether any process was asked to stop."""
+    task, engine, recipe, watch = run.task, run.engine, run.task.recipe, run.watch
+    whole = task.whole or task.steps
+    factor = learning_rate_factor(recipe["schedule"], step, whole)
+    decay = weight_decay_factor(recipe["optimizer"]["weight_decay_schedule"], step, whole, factor)
+    with watch.part("data"):
+        batch = task.batch(step - 1)
+        part = batch.rows(run.world.slice(len(batch.ids)))
+        targets = max(1, batch.targets)
+    with watch.part("compute"):
+        own = engine.gradient(part, targets)
+    loss, signalled = run.world.sums([own, stop.signal])
+    with watch.part("compute"):
+        norm = engine.clip(recipe["gradient_clip"])
+        if not is_finite(loss, norm):
+            raise _diverged(run, step, f"step {step}, loss {loss}, gradient norm {norm}")
+        engine.step(factor, step, decay)
+    if run.guard.add(loss):
+        raise _diverged(
+            run, step - run.guard.steps + 1, f"steps {step - run.guard.steps + 1} to {step}, loss {loss:.3f}"
+        )
+    watch.update(step, loss, engine.learning_rate, norm)
+    if step == 1 or _is_due(task, step, "log_interval"):
+        _record(run, step, {"loss": loss, "lr": engine.learning_rate, "grad_norm": norm})
+        if run.state is not None:
+            run.state.append(run.state.timings, watch.row(step))
+    return bool(signalled)
+
+
+def _is_due(task: Task, step: int, interval: str) -> bool:
+    return step % task.recipe[interval] == 0 or step == task.steps
+
+
+def _diverged(run: _Training, first: int, place: str) -> AbovoError:
+    """What to say of losses that went wrong at step `first`."""
+    kept = run.world.share([step for step in run.state.steps() if step < first] if run.state is not None else None)
+    good = f"the last good checkpoint is of step {kept[0]}" if kept else "there is no good checkpoint"
+    mend = "lower the learning rate and start again" if kept else "check the data and the learning rate"
+    return AbovoError(f"the training diverged; {good}", place, mend)
+
+
+def _observe(run: _Training, step: int) -> None:
+    """What is due after a step, and again where a run goes on from its checkpoint: validation, then samples."""
+    task = run.task
+    if _is_due(task, step, "validation_interval") or step == task.start:
+        with run.watch.part("validation"):
+            losses = _validate(task, run.engine, run.world)
+        if step > task.start:  # the start of a phase is none of its gains
+            run.validations.append({"step": step, **losses})
+        _record(run, step, losses)
+    if task.sample is not None and (step % task.recipe["samples"]["interval"] == 0 or step == task.steps):
+        with run.watch.part("samples"):
+            found = task.sample(run.engine, run.world.share)
+        if run.state is not None:
+            for row in found:
+                run.state.append(run.state.samples, {"step": step, **row})
 
 
 def _validate(task: Task, engine: Engine, world: World) -> dict[str, float]:
@@ -108,42 +194,76 @@ def _validate(task: Task, engine: Engine, world: World) -> dict[str, float]:
     return row | {f"validation_loss/{name}": sums[name] / targets[name] for name in sums if name and targets[name]}
 
 
-def _record(state: State | None, board: "_Board", step: int, task: Task, values: Mapping[str, float]) -> None:
-    if state is not None:
-        state.append(state.metrics, {"step": step, "tokens": step * task.tokens_per_step, **values})
-    board.add(step, values)
+def _record(run: _Training, step: int, values: Mapping[str, float]) -> None:
+    if run.state is not None:
+        run.state.append(run.state.metrics, {"step": step, "tokens": step * run.task.tokens_per_step, **values})
+    for board in run.boards:
+        board.add(step, values)
 
 
-def _save(state: State | None, step: int, engine: Engine, world: World) -> None:
-    """Checkpoint of a step: what the engine holds and the random generators of every process."""
+def _save(run: _Training, step: int) -> None:
+    """Checkpoint of a step: what the engine holds, the random generators of every process, the last losses."""
+    world, recipe = run.world, run.task.recipe
     random: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if world.device.type == "cuda":
         random["cuda"] = torch.cuda.get_rng_state(world.device)
-    content = {**engine.state(), "random": world.gather(random)}
-    if state is not None:
-        state.save(step, content)
-    world.share()  # nobody goes on, and dies, before the checkpoint is on the disk
+    failure: AbovoError | None = None
+    with run.watch.part("checkpoint"):
+        content = {**run.engine.state(), "random": world.gather(random), "guard": run.guard.state()}
+        if run.state is not None:
+            stopping = recipe["early_stopping"]["patience"] is not None
+            best = run.best.step if stopping and run.best else None
+            try:
+                run.state.save(step, content, last=recipe["keep_last"], every=recipe["keep_every"], best=best)
+            except AbovoError as error:
+                failure = error
+        # nobody goes on, and dies, before the checkpoint is on the disk; without one all end, and rank 0 says why
+        failed = world.share(failure is not None)
+    if failed:
+        raise failure or SystemExit(1)
 
 
-def _resume(task: Task, engine: Engine, world: World, state: State | None) -> int:
-    """Load the newest sound checkpoint into the engine and the random generators; return its step, else 0."""
-    found = world.share(state.load() if state is not None else None)
-    if found is None:
-        return 0
-    step, content = found
-    engine.load(content)
+def _resume(run: _Training, step: int, content: Mapping[str, Any]) -> None:
+    """Put a checkpoint into the engine and the random generators, and do what was due after its step."""
+    world = run.world
+    run.engine.load(dict(content))
+    run.guard.load(content["guard"])
     if len(content["random"]) == world.size:
         own = content["random"][world.rank]
         torch.set_rng_state(own["cpu"])
         if world.device.type == "cuda" and "cuda" in own:
             torch.cuda.set_rng_state(own["cuda"], world.device)
+    rows = run.state.rows() if run.state is not None else []
+    run.validations = world.share([row for row in rows if "validation_loss" in row and row["step"] > run.task.start])
     if world.leads:
-        log.info("%s: going on from the checkpoint of step %d", task.label, step)
-    if step % task.recipe["validation_interval"] == 0 or step in (task.start, task.steps):
-        values = _validate(task, engine, world)
-        if state is not None:
-            state.append(state.metrics, {"step": step, "tokens": step * task.tokens_per_step, **values})
-    return step
+        log.info("%s: going on from the checkpoint of step %d", run.task.label, step)
+    _observe(run, step)
+
+
+def _take_best(run: _Training, step: int) -> None:
+    """End a run early with the weights of its best validation."""
+    best = run.best
+    assert best is not None
+    run.engine.load(run.world.share(run.state.load_step(best.step) if run.state is not None else None))
+    if run.world.leads:
+        log.info(
+            "%s: ended early at step %d of %d, no better validation since step %d (%.4f), whose weights are kept",
+            run.task.label, step, run.task.steps, best.step, best.loss,
+        )  # fmt: skip
+
+
+def _stopwatch(task: Task, world: World, first: int) -> Stopwatch:
+    peak = peak_flops_per_second(world.device, world.size) if task.flops_per_token else None
+    return Stopwatch(
+        task.label,
+        first,
+        task.steps,
+        task.tokens_per_step,
+        world.device,
+        peak,
+        task.flops_per_token,
+        silent=not world.leads,
+    )
 
 
 class _StopRequest:
@@ -156,55 +276,3 @@ class _StopRequest:
 
     def _remember(self, number: int, _frame: object) -> None:
         self.signal = number
-
-
-class _Stopwatch:
-    """Speed and remaining time, for people; nothing that is hashed comes from here."""
-
-    def __init__(self, task: Task, first: int, *, silent: bool) -> None:
-        self.task, self.first, self.started, self.silent = task, first, time.monotonic(), silent
-        self.progress = Progress(task.label)
-        self.speed = 0.0
-
-    def update(self, step: int, loss: float, learning_rate: float) -> None:
-        elapsed = time.monotonic() - self.started
-        self.speed = (step - self.first) * self.task.tokens_per_step / max(elapsed, 1e-9)
-        if self.silent:
-            return
-        left = (self.task.steps - step) * self.task.tokens_per_step / self.speed
-        self.progress.update(
-            f"step {step}/{self.task.steps}, {step * self.task.tokens_per_step:,} tokens, loss {loss:.3f}, "
-            f"lr {learning_rate:.2e}, {self.speed:,.0f} tokens/s, {duration(left)} left"
-        )
-
-    def row(self, step: int) -> dict[str, float]:
-        return {
-            "step": step,
-            "seconds": round(time.monotonic() - self.started, 3),
-            "tokens_per_second": round(self.speed, 1),
-        }
-
-    def close(self) -> None:
-        if not self.silent:
-            self.progress.close(f"{self.task.steps} steps, {self.speed:,.0f} tokens/s")
-
-
-class _Board:
-    """TensorBoard files, where they are wanted; a resumed run purges the rows after its checkpoint."""
-
-    def __init__(self, folder: Path | None, first: int) -> None:
-        self.writer = None
-        if folder is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-            self.writer = SummaryWriter(str(folder), purge_step=first + 1 if first else None)
-
-    def add(self, step: int, values: Mapping[str, float]) -> None:
-        if self.writer is not None:
-            for name, value in values.items():
-                self.writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()

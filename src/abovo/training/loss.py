@@ -53,29 +53,33 @@ class Batch:
 class SummedLoss(nn.Module):
     """A model with its loss: (ids, counts) -> sum of the cross-entropy over the targets that count (nats, float32).
 
-    The output matrix is multiplied with the positions before those targets only, a chunk at a time.
+    The output matrix is multiplied with the positions before those targets only, a chunk at a time. `z_loss` weighs a
+    penalty on the softmax's denominator that enters the gradient and not the value.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, z_loss: float) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.z_loss = model, z_loss
 
-    def forward(self, ids: torch.Tensor, counts: torch.Tensor | None) -> torch.Tensor:
-        """`counts` None stands for all."""
+    def forward(self, ids: torch.Tensor, counts: torch.Tensor | None, predict: int | None = None) -> torch.Tensor:
+        """`counts` None stands for all. With `predict`, the logits [rows, V] of what follows that column instead."""
         # adapters wrap the model that holds the blocks and the output matrix
         wrapped: Any = self.model
         plain = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
-        hidden = plain.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)
+        hidden = plain.model(input_ids=ids, use_cache=False).last_hidden_state
+        if predict is not None:
+            return plain.lm_head(hidden[:, predict]).float()
+        hidden = hidden[:, :-1].flatten(0, 1)
         targets = ids[:, 1:].flatten()
         if counts is not None:
             chosen = counts[:, 1:].flatten().nonzero().squeeze(1)
             hidden, targets = hidden.index_select(0, chosen), targets[chosen]
-        return summed_cross_entropy(hidden, plain.lm_head.weight, targets)
+        return summed_cross_entropy(hidden, plain.lm_head.weight, targets, self.z_loss)
 
 
 def summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     """Sum of the cross-entropy over the batch's targets that count (nats), on the model's device."""
-    return SummedLoss(model)(*batch.arguments(next(model.parameters()).device))
+    return SummedLoss(model, 0.0)(*batch.arguments(next(model.parameters()).device))
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

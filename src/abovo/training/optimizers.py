@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from abovo.training.muon import Float32Muon
+
 MUON_FIRST_MOMENTUM = 0.85
 
 
@@ -17,13 +19,14 @@ class Optimizers:
         self.parts = KINDS[recipe["kind"]](model, recipe)
         for part in self.parts:
             for group in part.param_groups:
-                group["peak"] = group["lr"]
+                group["peak"], group["peak_decay"] = group["lr"], group["weight_decay"]
 
-    def step(self, factor: float, step: int) -> None:
-        """One step at `factor` times the peak learning rates; `step` counts from 1."""
+    def step(self, factor: float, step: int, decay: float = 1.0) -> None:
+        """One step at `factor` times the peak learning rates and `decay` times the weight decay; `step` is from 1."""
         for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = group["peak"] * factor
+                group["weight_decay"] = group["peak_decay"] * decay
                 if isinstance(part, torch.optim.Muon):
                     group["momentum"] = _momentum(self.recipe, step)
             part.step()
@@ -74,7 +77,7 @@ def _muon(model: nn.Module, recipe: Mapping[str, Any]) -> list[torch.optim.Optim
     output = {id(p) for p in head.parameters()} if isinstance(head, nn.Module) else set()
     blocks = [p for p in matrices if id(p) not in output]
     rest = others + [p for p in matrices if id(p) in output]
-    muon = torch.optim.Muon(
+    muon = MUON[_muon_precision(recipe, blocks)](
         blocks,
         lr=recipe["muon_learning_rate"],
         momentum=recipe["muon_momentum"],
@@ -83,6 +86,14 @@ def _muon(model: nn.Module, recipe: Mapping[str, Any]) -> list[torch.optim.Optim
         adjust_lr_fn="original",
     )
     return [muon, _adamw_over([{"params": rest, "weight_decay": 0.0}], recipe)]
+
+
+def _muon_precision(recipe: Mapping[str, Any], blocks: list[nn.Parameter]) -> str:
+    """For `auto` bf16 where the device multiplies bfloat16 itself, fp32 on processors that would emulate it."""
+    if recipe["muon_precision"] != "auto":
+        return recipe["muon_precision"]
+    native = blocks[0].is_cuda or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if native else "fp32"
 
 
 def _adamw_over(groups: list[dict[str, Any]], recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -95,4 +106,5 @@ def _momentum(recipe: Mapping[str, Any], step: int) -> float:
     return MUON_FIRST_MOMENTUM + (recipe["muon_momentum"] - MUON_FIRST_MOMENTUM) * done
 
 
+MUON: dict[str, type[torch.optim.Muon]] = {"bf16": torch.optim.Muon, "fp32": Float32Muon}
 KINDS = {"adamw": _adamw, "muon": _muon}

@@ -13,16 +13,19 @@ from abovo.config.budget import Budget, budget
 from abovo.console.progress import log
 from abovo.errors import AbovoError
 from abovo.modeling.families import build_model
-from abovo.modeling.parameters import check_claim
+from abovo.modeling.flops import training_flops_per_token
+from abovo.modeling.parameters import check_claim, count_parameters, padded_vocabulary
 from abovo.packing.bins import open_bin, read_index
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made
-from abovo.tokenizing.load import load_tokenizer
+from abovo.tokenizing.load import Tokenizer, load_tokenizer
+from abovo.training.ending import ending
 from abovo.training.export import export_model
 from abovo.training.loop import Task
 from abovo.training.loss import Batch
 from abovo.training.order import DataOrder, Phase
+from abovo.training.samples import sampler
 from abovo.training.seeds import derive_seed
 from abovo.training.together import produce_together, recipe_for, train_model
 from abovo.training.world import World, open_world
@@ -88,6 +91,8 @@ def _train(
         validation=lambda: validation_batches(held_out, pad, recipe["micro_batch_sequences"]),
         steps=steps,
         tokens_per_step=order.batch * length,
+        sample=sampler(tokenizer, recipe["samples"], length) if recipe["samples"]["prompts"] else None,
+        flops_per_token=flops_per_token(settings["model"], tokenizer, length),
         recipe=recipe,
         tensorboard=state.parent / "tensorboard" if recipe["tensorboard"] else None,
         start=steps - plan.phases[-1] if before else 0,
@@ -101,6 +106,8 @@ def _train(
     model, rows = trained
     phases = drawn_by_phase(order, length)
     _log_shares(phases[len(phases) - 1 if before else 0 :])
+    end = ending([row for row in rows if row["step"] > task.start], recipe, steps)
+    steps = end.step
     export_model(model, tokenizer, folder / "model", length, chat=False)
     counts = {"parameters": _size(model), "steps": steps, "tokens": steps * plan.tokens_per_step}
     fields = {
@@ -109,8 +116,15 @@ def _train(
         "sequence_length": length,
         **counts,
         **loss_summary(rows),
+        **end.fields,
     }
     return Made(counts={**counts, "phases": phases}, fields=fields, unhashed=("timings.jsonl",))
+
+
+def flops_per_token(model: Mapping[str, Any], tokenizer: Tokenizer, length: int) -> int:
+    """Operations that training on one token takes, by the model's shape."""
+    count = count_parameters(model, padded_vocabulary(tokenizer.vocabulary_size))
+    return training_flops_per_token(model, count, length)
 
 
 def _size(model: PreTrainedModel) -> int:

@@ -1,4 +1,4 @@
-"""Turn a step into the factor by which the peak learning rate is multiplied."""
+"""Turn a step into the factors by which the peak learning rate and the weight decay are multiplied."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -53,4 +53,20 @@ KINDS: dict[str, Callable[[Mapping[str, Any], int, int], float]] = {
     "cosine": _cosine,
     "constant": _constant,
     "phases": _phases,
+}
+
+
+def weight_decay_factor(kind: str, step: int, steps: int, learning_rate: float) -> float:
+    """The factor for `step` (1 is the first) of `steps`; `learning_rate` is the learning rate's factor.
+
+    The decay is decoupled, so what it takes from a weight falls with the learning rate in any case. `linear` falls to 0
+    after the last step; `learning_rate` keeps the ratio of both (AdamC, arXiv:2506.02285).
+    """
+    return WEIGHT_DECAY[kind](step, steps, learning_rate)
+
+
+WEIGHT_DECAY: dict[str, Callable[[int, int, float], float]] = {
+    "constant": lambda step, steps, learning_rate: 1.0,
+    "linear": lambda step, steps, learning_rate: (steps - step + 1) / steps,
+    "learning_rate": lambda step, steps, learning_rate: learning_rate,
 }

@@ -10,6 +10,7 @@ from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.training.branch import keep_state, plant_state
 from abovo.training.device import resolve_precision
+from abovo.training.ending import ending
 from abovo.training.engines import TorchEngine
 from abovo.training.loop import Task, train
 from abovo.training.state import discard_state, open_state
@@ -83,10 +84,11 @@ def train_model(
             plant_state(opened, task.start, phase)
         train(task, engine, world, opened)
         rows = opened.rows()
-        for path in (opened.metrics, opened.timings):
+        for path in opened.logs:
             (folder / path.name).write_bytes(path.read_bytes())
         if to_be_continued:
-            keep_state(opened, folder)
+            end = ending([row for row in rows if row["step"] > task.start], task.recipe, task.steps)
+            keep_state(opened, end.fields["stopped_early"]["weights_of_step"] if end.fields else end.step, folder)
     weights = engine.weights()
     if strategy == "fsdp":
         # this process's model holds a part of each weight; the whole ones go into a new one

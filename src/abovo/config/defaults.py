@@ -1,0 +1,40 @@
+"""Turn the size of a model and its token budget into the batch and learning rate that a recipe leaves to `auto`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from abovo.errors import AbovoError
+
+
+def batch_tokens(tokens: int, sequence_length: int) -> int:
+    """Tokens per step for a budget of `tokens`: 0.58 D^0.571, rounded to whole rows.
+
+    Step Law (Li et al. 2025, arXiv:2503.04715), fitted on AdamW runs of 60M to 1B parameters; smaller ones extrapolate.
+    """
+    return max(1, round(0.58 * tokens**0.571 / sequence_length)) * sequence_length
+
+
+def learning_rate(non_embedding_parameters: int, tokens: int) -> float:
+    """Peak learning rate of AdamW, 1.79 N^-0.713 D^0.307 by the same law, to two digits."""
+    return float(f"{1.79 * non_embedding_parameters**-0.713 * tokens**0.307:.1e}")
+
+
+def fill_in(training: Mapping[str, Any], run: Mapping[str, Any], where: object) -> dict[str, Any]:
+    """A run's training recipe with numbers in place of `auto`. Raises AbovoError where the model claims no size."""
+    filled = {**training, "optimizer": {**training["optimizer"]}}
+    if filled["batch_tokens"] == "auto":
+        filled["batch_tokens"] = batch_tokens(run["tokens"], run["sequence_length"])
+    if filled["optimizer"]["learning_rate"] == "auto":
+        size = run["model"]["non_embedding_parameters"]
+        if not size:
+            mend = "add non_embedding_parameters to the model, or give learning_rate a number"
+            raise AbovoError("learning_rate: auto needs the size of the model", where, mend)
+        filled["optimizer"]["learning_rate"] = learning_rate(size, run["tokens"])
+    return filled
+
+
+def refuse_auto(training: Mapping[str, Any], where: object) -> None:
+    """Raise AbovoError where a recipe of fine-tuning has `auto`: the law is of pretraining."""
+    if "auto" in (training["batch_tokens"], training["optimizer"]["learning_rate"]):
+        mend = "give batch_tokens and learning_rate numbers in the recipe that it names"
+        raise AbovoError("auto values are for pretraining only", f"{where}, key sft", mend)

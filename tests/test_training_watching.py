@@ -1,0 +1,142 @@
+"""What a person watches is there, is right, and changes no byte of what is trained."""
+
+import json
+import sys
+import time
+
+import pytest
+import torch
+from test_training_meaning import CPU, RECIPE, SHAPE, counting_batch
+from training_lives import Data, Kill, Run, nano_like
+
+from abovo.errors import AbovoError
+from abovo.modeling.families import build_model
+from abovo.training import watching
+from abovo.training.boards import WeightsAndBiases
+from abovo.training.engines import TorchEngine
+from abovo.training.loop import Task, train
+from abovo.training.samples import continue_greedily
+from abovo.training.state import open_state
+from abovo.training.watching import Stopwatch
+from abovo.training.world import World
+
+PROMPTS = ["The navy of the nation", "Let the harvest"]
+
+
+def watched(processes=1):
+    settings = nano_like(processes)
+    samples = {"prompts": PROMPTS, "interval": 15, "new_tokens": 6}
+    return {**settings, "training": {**settings["training"], "samples": samples, "tensorboard": True}}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return Data(tmp_path_factory.mktemp("data"))
+
+
+def test_samples_change_no_weight_and_are_the_same_after_a_kill(data, tmp_path, processes=2):
+    plain = Run(tmp_path / "plain", data, nano_like(processes))
+    run = Run(tmp_path / "watched", data, watched(processes))
+    killed = Run(tmp_path / "killed", data, watched(processes))
+    assert killed.live(Kill(34))[0] != 0
+    for each in (plain, run, killed):
+        status, log = each.live()
+        assert status == 0, log
+    assert plain.product() == run.product() == killed.product()
+    rows = [json.loads(line) for line in (run.folder / "samples.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["prompt"]) for row in rows] == [(s, p) for s in (15, 30, 45, 60) for p in PROMPTS]
+    assert rows[0]["text"] != rows[-2]["text"]
+    assert (run.folder / "samples.jsonl").read_bytes() == (killed.folder / "samples.jsonl").read_bytes()
+    assert "samples.jsonl" in json.loads((run.folder / "manifest.json").read_text())["outputs"]
+
+
+def test_samples_of_a_model_whose_parts_are_spread_are_those_of_a_whole_one(data, tmp_path):
+    found = []
+    for strategy in ("ddp", "fsdp"):
+        settings = watched(2)
+        settings |= {"tokens": 15 * 512, "engine": {**settings["engine"], "strategy": strategy}}
+        run = Run(tmp_path / strategy, data, settings)
+        status, log = run.live()
+        assert status == 0, log
+        found.append((run.folder / "samples.jsonl").read_text())
+    assert found[0] == found[1]
+
+
+def test_samples_are_the_greedy_continuation_of_the_model_itself():
+    model = build_model(SHAPE, 128, 16, seed=1)
+    engine = TorchEngine(model, RECIPE, World(0, 1, CPU), "none")
+    start = [20, 21, 22]
+    found = continue_greedily(engine, start, 16, 8, lambda value: value)
+    ids = torch.tensor([start])
+    for _ in range(8):
+        ids = torch.cat([ids, model(input_ids=ids).logits[:, -1:].argmax(-1)], 1)
+    assert found == ids[0, 3:].tolist()
+    assert len(continue_greedily(engine, start, 16, 100, lambda value: value)) == 13
+
+
+def test_timings_say_where_the_time_went_and_metrics_hold_no_clock(data, tmp_path):
+    run = Run(tmp_path / "run", data, watched())
+    status, log = run.live()
+    assert status == 0, log
+    timings = [json.loads(line) for line in (run.folder / "timings.jsonl").read_text().splitlines()]
+    last = timings[-1]
+    spent = {key: value for key, value in last.items() if key.endswith("_seconds")}
+    assert spent.keys() == {f"{part}_seconds" for part in ("checkpoint", "compute", "data", "samples", "validation")}
+    assert sum(spent.values()) <= last["seconds"] + 0.01
+    training = last["seconds"] - last["validation_seconds"] - last["samples_seconds"]
+    assert last["overhead_share"] == pytest.approx(1 - last["compute_seconds"] / training, abs=0.01)
+    assert last["memory_bytes"] > 50_000_000
+    keys = {key for line in (run.folder / "metrics.jsonl").read_text().splitlines() for key in json.loads(line)}
+    assert not {key for key in keys if "second" in key or "mfu" in key or "memory" in key}
+
+
+def test_progress_line_has_gradient_norm_memory_and_what_is_left(caplog):
+    watch = Stopwatch("test", 0, 10, 100, CPU, silent=False)
+    watch.progress.interval = 0.0
+    with caplog.at_level("INFO", "abovo"):
+        watch.update(5, 3.25, 1e-3, 0.75)
+    for part in ("step 5/10", "500 tokens", "loss 3.250", "lr 1.00e-03", "gradient 0.75", "tokens/s", "GB", "left"):
+        assert part in caplog.text
+    assert "MFU" not in caplog.text
+
+
+def test_utilization_is_operations_per_second_over_the_peak(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(watching.time, "monotonic", lambda: now[0])
+    watch = Stopwatch("test", 0, 10, 1000, CPU, 1e9, 2e5, silent=True)
+    with watch.part("validation"):
+        now[0] += 7.0
+    now[0] += 0.5
+    assert watch.row(2)["mfu"] == pytest.approx(2 * 1000 * 2e5 / 0.5 / 1e9)
+    now[0] += 1.0
+    assert watch.row(3)["mfu"] == pytest.approx(1000 * 2e5 / 1.0 / 1e9)
+
+
+def test_peak_is_that_of_the_device_s_file_and_unknown_elsewhere(monkeypatch, root):
+    assert watching.peak_flops_per_second(CPU, 1, root / "config") is None
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    gpu = torch.device("cuda")
+    assert watching.peak_flops_per_second(gpu, 4, root / "config") == pytest.approx(4 * 9.89e14)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Something Else")
+    assert watching.peak_flops_per_second(gpu, 1, root / "config") is None
+
+
+def test_weights_and_biases_keeps_an_offline_run(tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="needs the package wandb, which the lock has")
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    recipe = {**RECIPE, "wandb": "offline"}
+    world = World(0, 1, CPU)
+    task = Task("test", counting_batch, lambda: [counting_batch(100)], 10, 128, recipe)
+    with open_state(tmp_path / "run/state", {}, 0) as state:
+        train(task, TorchEngine(build_model(SHAPE, 128, 16, seed=1), recipe, world, "none"), world, state)
+    (kept,) = (tmp_path / "run").glob("wandb/offline-run-*/*.wandb")
+    deadline = time.monotonic() + 30  # a process of wandb's own writes it
+    while not all(key in kept.read_bytes() for key in (b"validation_loss", b"grad_norm")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_weights_and_biases_without_its_package_is_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(AbovoError, match=r"wandb is not installed; install it with: pip install wandb, or set wandb"):
+        WeightsAndBiases(tmp_path, "offline", RECIPE)
