@@ -40,7 +40,7 @@ class Engine(Protocol):
     def clip(self, largest: float | None) -> float:
         """The global gradient norm, after which it is at most `largest`."""
 
-    def step(self, factor: float, step: int, decay: float) -> None:
+    def step(self, factor: float, step: int, decay: float = 1.0) -> None:
         """One optimizer step at `factor` times the peak learning rates and `decay` times the weight decay; gradients
         are then gone."""
 
@@ -104,7 +104,7 @@ class TorchEngine:
         norm = nn.utils.clip_grad_norm_(self.trainable, largest if largest is not None else math.inf)
         return (norm.full_tensor() if isinstance(norm, DTensor) else norm).item()
 
-    def step(self, factor: float, step: int, decay: float) -> None:
+    def step(self, factor: float, step: int, decay: float = 1.0) -> None:
         self.optimizers.step(factor, step, decay)
         self.optimizers.zero_grad()
 
