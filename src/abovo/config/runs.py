@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from abovo.config.corpora import check_corpus, check_tasks, rooted
+from abovo.config.engines import check_engine
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
 
@@ -90,6 +91,8 @@ class Configuration:
         run["phases"] = _phases(run, where)
         run.pop("corpus", None)
         run["name"] = name
+        for recipe in (run["training"], *([run["sft"]["training"]] if run["sft"] else [])):
+            check_engine(run["engine"], recipe, f"{where}, key engine")
         for corpus in corpora_of(run):
             self._check_tasks(corpus, run["evaluation"]["tasks"])
         for dataset in run["sft"]["datasets"] if run["sft"] else ():

@@ -1,11 +1,11 @@
-"""Carry out training steps on a model: in one process, on equal copies (DDP), or with its parts spread (FSDP2).
+"""Carry out training steps on a model: in one process, on equal copies (DDP), or with its parts spread (FSDP2, ZeRO).
 
 All engines speak of the model by the same names and keep one form of checkpoint, that of a single process, so a run
 can go on under another number of processes.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -21,7 +21,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
-from abovo.errors import AbovoError
+from abovo.config.engines import check_engine
 from abovo.training.loss import Batch, SummedLoss, autocast
 from abovo.training.optimizers import Optimizers
 from abovo.training.world import World
@@ -29,6 +29,10 @@ from abovo.training.world import World
 
 class Engine(Protocol):
     """What the training loop asks of an engine. Every method is called by all processes together."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the model that was given still holds all its weights, in float32."""
 
     @property
     def learning_rate(self) -> float:
@@ -56,6 +60,12 @@ class Engine(Protocol):
         """All trained weights by name on rank 0, on the CPU; empty elsewhere."""
 
 
+def build_engine(model: nn.Module, recipe: Mapping[str, Any], world: World, engine: Mapping[str, Any]) -> Engine:
+    """The engine of the kind and strategy that `engine`, a file of config/engines, names."""
+    check_engine(engine, recipe)
+    return KINDS[engine["kind"]](model, recipe, world, engine)
+
+
 class TorchEngine:
     """torch's own means: `strategy` none for one process, ddp or fsdp for several."""
 
@@ -65,8 +75,9 @@ class TorchEngine:
         self.names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         self.loss: nn.Module = SummedLoss(self.model)
         self.copies = strategy == "ddp" and world.size > 1
+        self.whole = strategy != "fsdp"
         if strategy == "fsdp":
-            _shard(self.loss, recipe)
+            _shard(self.loss)
         elif self.copies:
             self.loss = DistributedDataParallel(self.loss, gradient_as_bucket_view=True)
         self.optimizers = Optimizers(self.model, recipe["optimizer"])
@@ -130,12 +141,26 @@ class TorchEngine:
         return {name: tensor for name, tensor in found.items() if name in self.names}
 
 
-def _shard(loss: nn.Module, recipe: Mapping[str, Any]) -> None:
+def _shard(loss: nn.Module) -> None:
     """Spread every block's parameters over the processes, and what is left with the whole (FSDP2)."""
-    if recipe["optimizer"]["kind"] == "muon":
-        mend = "use strategy ddp, or optimizer adamw"
-        raise AbovoError("muon needs whole matrices, fsdp spreads them", "engine.strategy", mend)
     blocks = next(module for module in loss.modules() if isinstance(module, nn.ModuleList))
     for block in blocks:
         fully_shard(block)
     fully_shard(loss)
+
+
+def _torch(model: nn.Module, recipe: Mapping[str, Any], world: World, engine: Mapping[str, Any]) -> Engine:
+    return TorchEngine(model, recipe, world, engine["strategy"])
+
+
+def _deepspeed(model: nn.Module, recipe: Mapping[str, Any], world: World, engine: Mapping[str, Any]) -> Engine:
+    from abovo.training.deepspeed import DeepSpeedEngine
+
+    stage = int(engine["strategy"].removeprefix("zero"))
+    return DeepSpeedEngine(model, recipe, world, stage, offload=engine["offload_optimizer"])
+
+
+KINDS: dict[str, Callable[[nn.Module, Mapping[str, Any], World, Mapping[str, Any]], Engine]] = {
+    "torch": _torch,
+    "deepspeed": _deepspeed,
+}

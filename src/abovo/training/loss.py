@@ -32,11 +32,14 @@ class Batch:
             yield Batch(self.ids[first : first + rows], self.counts[first : first + rows])
 
     def rows(self, part: slice) -> "Batch":
-        """Some rows of the batch. An empty part becomes one row that counts nothing: whoever takes part in a step of
-        several processes must go through the model as often as the others."""
-        if len(self.ids[part]):
+        """Some rows of the batch. Rows beyond its end count nothing: whoever takes part in a step of several processes
+        must go through the model as often as the others."""
+        missing = part.stop - max(part.start, min(part.stop, len(self.ids)))
+        if not missing:
             return Batch(self.ids[part], self.counts[part])
-        return Batch(self.ids[:1], torch.zeros_like(self.counts[:1]))
+        empty = torch.zeros_like(self.counts[:1]).expand(missing, -1)
+        ids = torch.cat([self.ids[part], self.ids[:1].expand(missing, -1)])
+        return Batch(ids, torch.cat([self.counts[part], empty]))
 
     def arguments(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What SummedLoss takes, on `device`. That all targets count is found out here, where it costs no wait."""

@@ -9,7 +9,7 @@ from torch import nn
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.training.device import resolve_precision
-from abovo.training.engines import TorchEngine
+from abovo.training.engines import build_engine
 from abovo.training.loop import Task, train
 from abovo.training.state import discard_state, open_state
 from abovo.training.world import World
@@ -61,8 +61,7 @@ def train_model(
     Returns the trained model and the rows of its metrics on rank 0, None elsewhere.
     """
     model = build()
-    strategy = settings["engine"]["strategy"]
-    engine = TorchEngine(model, task.recipe, world, strategy)
+    engine = build_engine(model, task.recipe, world, settings["engine"])
     if folder is None:
         train(task, engine, world, None)
         engine.weights()
@@ -80,8 +79,8 @@ def train_model(
         for path in (opened.metrics, opened.timings):
             (folder / path.name).write_bytes(path.read_bytes())
     weights = engine.weights()
-    if strategy == "fsdp":
-        # this process's model holds a part of each weight; the whole ones go into a new one
+    if not engine.whole:
+        # this process's model holds parts or rounded values; the weights themselves go into a new one
         model = build()
         model.load_state_dict(weights, strict=False)
     return model, rows

@@ -1,0 +1,95 @@
+"""DeepSpeed trains as torch alone does, at every stage of ZeRO: same losses, exact resume, one form of checkpoint."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_training_meaning import SHAPE, fit
+from two_processes import SHORT
+
+from abovo.config.engines import check_engine
+from abovo.errors import AbovoError
+from abovo.modeling.families import build_model
+from abovo.training.state import open_state
+
+pytest.importorskip("deepspeed", reason="DeepSpeed runs on Linux only")
+PROGRAM = Path(__file__).parent / "zero_processes.py"
+STEPS = 12
+TOGETHER, ALONE = ("zero1", "zero2", "zero3"), ("zero2-offload",)
+
+
+def run(processes, folder, strategies):
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [*launcher, str(PROGRAM), str(folder), ",".join(strategies), str(STEPS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def torch_alone(tmp_path_factory):
+    """(rows, weights) of torch in one process."""
+    return resume(tmp_path_factory.mktemp("torch") / "state")
+
+
+def resume(folder):
+    """Train with torch in one process from whatever `folder` holds."""
+    torch.set_num_threads(1)
+    model = build_model(SHAPE, 128, 16, seed=1)
+    with open_state(folder, {}, 0) as state:
+        rows = fit(model, STEPS, state, recipe=SHORT)
+    return rows, {name: tensor.clone() for name, tensor in model.named_parameters()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What ZeRO left: three stages in two processes, and one process with offloading."""
+    folder = tmp_path_factory.mktemp("zero")
+    run(2, folder, TOGETHER)
+    return run(1, folder, ALONE)
+
+
+def outcome(folder, name):
+    return json.loads((folder / f"{name}.json").read_text()), torch.load(folder / f"{name}.pt", weights_only=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", [*TOGETHER, *ALONE])
+def test_zero_has_the_losses_and_weights_of_torch_in_one_process(folder, torch_alone, strategy):
+    rows, weights = outcome(folder / strategy, "whole")
+    for own, other in zip(rows, torch_alone[0], strict=True):
+        assert own == pytest.approx(other, rel=1e-4)
+    assert weights.keys() == torch_alone[1].keys()
+    assert all(torch.allclose(weights[name], torch_alone[1][name], atol=1e-4) for name in weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", [*TOGETHER, *ALONE])
+def test_stopped_zero_goes_on_bit_for_bit(folder, strategy):
+    rows, weights = outcome(folder / strategy, "whole")
+    again, again_weights = outcome(folder / strategy, "again")
+    assert rows == again
+    assert all(torch.equal(weights[name], again_weights[name]) for name in weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["zero2", "zero3"])
+def test_a_checkpoint_of_zero_goes_on_in_one_process_of_torch(folder, torch_alone, strategy):
+    state = folder / strategy / "whole" / "state"
+    (state / f"step-{STEPS:09d}").rename(state / "put-aside")
+    rows, _ = resume(state)
+    assert rows[-1]["step"] == STEPS
+    assert rows[-1]["validation_loss"] == pytest.approx(torch_alone[0][-1]["validation_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "zero1", "zero2", "zero3"])
+def test_muon_is_refused_where_matrices_are_cut(strategy):
+    kind = "torch" if strategy == "fsdp" else "deepspeed"
+    engine = {"kind": kind, "strategy": strategy, "processes": 2, "offload_optimizer": False}
+    with pytest.raises(AbovoError, match=f"muon needs whole matrices, {strategy} cuts them; use the engine ddp"):
+        check_engine(engine, {"optimizer": {"kind": "muon"}})

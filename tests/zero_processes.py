@@ -1,0 +1,75 @@
+"""Training runs under ZeRO for torchrun: what the tests of DeepSpeed start. All stages take turns in one launch.
+
+torchrun --standalone --nproc-per-node 2 tests/zero_processes.py FOLDER STRATEGIES STEPS
+"""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from test_training_meaning import SHAPE, counting_batch, task
+from two_processes import SHORT
+
+from abovo.console.launch import run, script_parser
+from abovo.modeling.families import build_model
+from abovo.training.engines import build_engine
+from abovo.training.loop import train
+from abovo.training.state import open_state
+from abovo.training.world import open_world
+
+
+class Killed(Exception):
+    pass
+
+
+def arguments():
+    parser = script_parser(__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("strategies", type=lambda text: text.split(","))
+    parser.add_argument("steps", type=int)
+    return parser
+
+
+def train_once(folder, strategy, steps, world, kill_before=None):
+    """From whatever `folder` holds; the rows of the metrics and the weights on rank 0."""
+
+    def batch(k):
+        if k == kill_before:
+            raise Killed
+        return counting_batch(k)
+
+    settings = {
+        "kind": "deepspeed",
+        "processes": world.size,
+        "strategy": strategy.removesuffix("-offload"),
+        "offload_optimizer": strategy.endswith("-offload"),
+    }
+    engine = build_engine(build_model(SHAPE, 128, 16, seed=1), SHORT, world, settings)
+    if not world.leads:
+        train(task(steps, batch, SHORT), engine, world, None)
+        return None, engine.weights()
+    with open_state(folder / "state", {}, 0) as state:
+        train(task(steps, batch, SHORT), engine, world, state)
+        return state.rows(), engine.weights()
+
+
+def main(options) -> None:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    with open_world({"kind": "deepspeed", "device": "cpu", "processes": processes}, threads=1) as world:
+        for strategy in options.strategies:
+            folder = options.folder / strategy
+            whole = train_once(folder / "whole", strategy, options.steps, world)
+            try:
+                train_once(folder / "killed", strategy, options.steps, world, 7)
+            except Killed:
+                world.share()
+            again = train_once(folder / "killed", strategy, options.steps, world)
+            if world.leads:
+                for name, (rows, weights) in {"whole": whole, "again": again}.items():
+                    torch.save(weights, folder / f"{name}.pt")
+                    (folder / f"{name}.json").write_text(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    run(main, arguments())
