@@ -21,6 +21,9 @@ def check_engine(engine: Mapping[str, Any], recipe: Mapping[str, Any], where: st
         raise AbovoError(f"{engine['processes']} processes need a strategy", where, "use strategy ddp or fsdp")
     if engine["offload_optimizer"] and kind != "deepspeed":
         raise AbovoError(f"{kind} cannot offload the optimizer", where, "use the engine zero2-offload")
+    if engine["offload_optimizer"] and recipe["precision"] == "fp16":
+        # DeepSpeed 0.19.8 does not forget gradients on the CPU that overflowed
+        raise AbovoError("an offloaded optimizer cannot have fp16", where, "set training.precision to bf16")
     if recipe["optimizer"]["kind"] == "muon" and strategy in CUTTING:
         mend = "use the engine ddp, or set training.optimizer.kind to adamw"
         raise AbovoError(f"muon needs whole matrices, {strategy} cuts them", where, mend)

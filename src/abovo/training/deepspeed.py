@@ -16,12 +16,15 @@ from torch import nn
 from abovo.errors import AbovoError
 from abovo.training.loss import Batch, SummedLoss
 from abovo.training.optimizers import Optimizers
+from abovo.training.precision import LossScale
 from abovo.training.world import World
 
 # Largest number of gradients that are exchanged at once; the buffer for them takes four bytes each.
 BUCKET = 100_000_000
 # What AdamW keeps for each parameter.
 MOMENTS = ("exp_avg", "exp_avg_sq")
+# Where DeepSpeed's optimizers keep this process's part of the float32 weights: ZeRO 3, ZeRO 1 in bf16, ZeRO 1 and 2.
+PARTS = ("fp32_partitioned_groups_flat", "fp32_groups_flat_partition", "single_partition_of_fp32_groups")
 
 
 class DeepSpeedEngine:
@@ -30,14 +33,16 @@ class DeepSpeedEngine:
     whole = False
 
     def __init__(self, model: nn.Module, recipe: Mapping[str, Any], world: World, stage: int, *, offload: bool) -> None:
-        self.recipe, self.world, self.stage = recipe, world, stage
+        self.world, self.stage = world, stage
+        self.micro_batch = recipe["micro_batch_sequences"]
         self.parameters: dict[str, Any] = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizers = Optimizers(model.to(world.device).train(), recipe["optimizer"])
         (adamw,) = self.optimizers.parts
         names = {id(parameter): name for name, parameter in self.parameters.items()}
         self.groups = [[names[id(parameter)] for parameter in group["params"]] for group in adamw.param_groups]
-        self.low = recipe["precision"] != "fp32"
-        exact = {name: p.detach().clone() for name, p in self.parameters.items()} if self.low else {}
+        self.scale = LossScale(recipe["precision"])
+        self.norm = math.nan
+        exact = {name: p.detach().clone() for name, p in self.parameters.items() if recipe["precision"] != "fp32"}
         size = sum(parameter.numel() for parameter in self.parameters.values())
         self.engine = _initialize(SummedLoss(model), adamw, _settings(stage, offload, recipe["precision"], size), world)
         self.zero = self.engine.optimizer
@@ -53,27 +58,51 @@ class DeepSpeedEngine:
         return self.optimizers.learning_rate
 
     def gradient(self, batch: Batch, targets: int) -> float:
+        total = 0.0
+
+        def attempt() -> float:
+            nonlocal total
+            total = self._pass(batch, targets)
+            return self._norm()
+
+        # of overflowing gradients DeepSpeed makes no step, and forgets them
+        self.norm = self.scale.until_finite(attempt, self.engine.step)
+        return total / targets
+
+    def _pass(self, batch: Batch, targets: int) -> float:
+        """Forward and backward. Returns the summed loss, leaves scaled gradients of its mean."""
+        if self.scale.changes:
+            self.zero.override_loss_scale(self.scale.value)
         # DeepSpeed averages over the processes, the loss is a sum: undo the average
         scale = self.world.size / targets
         total = torch.zeros((), device=self.world.device)
-        parts = list(batch.split(self.recipe["micro_batch_sequences"]))
+        parts = list(batch.split(self.micro_batch))
         for number, part in enumerate(parts, 1):
             self.engine.set_gradient_accumulation_boundary(number == len(parts))
             loss = self.engine(*part.arguments(self.world.device))
             self.engine.backward(loss * scale, scale_wrt_gas=False)
             total += loss.detach()
-        return total.item() / targets
+        return total.item()
+
+    def _norm(self) -> float:
+        """The global norm of the gradients, without the scale."""
+        from deepspeed.runtime.utils import combine_grad_norm_groups, get_global_norm_of_tensors
+
+        if self.stage == 3:
+            norm = combine_grad_norm_groups(self.zero._get_norm_groups())
+        elif hasattr(self.zero, "get_grads_for_norm"):
+            norm = get_global_norm_of_tensors(self.zero.get_grads_for_norm()[0])
+        else:
+            norm = self.zero.scaled_global_norm()
+        return norm.item() / self.scale.value if norm >= 0 else math.inf
 
     def clip(self, largest: float | None) -> float:
-        from deepspeed.runtime.utils import combine_grad_norm_groups
-
-        zero = self.zero
-        zero.clip_grad = largest or 0.0  # step() does it
-        norm = combine_grad_norm_groups(zero._get_norm_groups()) if self.stage == 3 else zero.scaled_global_norm()
-        return norm.item() if norm >= 0 else math.inf
+        self.zero.clip_grad = largest or 0.0  # DeepSpeed does it in its step
+        return self.norm
 
     def step(self, factor: float, step: int) -> None:
         self.optimizers.step(factor, step)
+        self.scale.passed()
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> float:
@@ -96,7 +125,8 @@ class DeepSpeedEngine:
             {**{key: value for key, value in group.items() if key != "params"}, "params": names}
             for group, names in zip(self.zero.param_groups, self.groups, strict=True)
         ]
-        return {"model": weights, "optimizers": [{"state": state, "param_groups": groups}]}
+        optimizer = {"state": state, "param_groups": groups}
+        return {"model": weights, "optimizers": [optimizer], "scale": self.scale.state()}
 
     def load(self, state: dict[str, Any]) -> None:
         self._put(state["model"])
@@ -106,6 +136,7 @@ class DeepSpeedEngine:
             moments["step"].copy_(next(iter(saved["state"].values()))["step"])
         for key in MOMENTS:
             self._put({name: values[key] for name, values in saved["state"].items()}, key)
+        self.scale.load(state["scale"])
 
     def weights(self) -> dict[str, torch.Tensor]:
         return self._get()
@@ -144,6 +175,7 @@ class DeepSpeedEngine:
         if self.stage < 3:
             zero.update_lp_params()
             return
+        zero._partition_all_parameters()  # forgets whole copies
         for group in range(len(zero.fp16_groups)):
             zero._reassign_or_swap_out_partitioned_parameters(group)
         if zero.persistent_parameters:
@@ -153,7 +185,7 @@ class DeepSpeedEngine:
         """AdamW's state before its first step. It would make it by itself, but too late for DeepSpeed to find it."""
         zero = self.zero
         self._moments = []
-        for flat in zero.fp32_partitioned_groups_flat if self.stage == 3 else zero.single_partition_of_fp32_groups:
+        for flat in next(getattr(zero, name) for name in PARTS if hasattr(zero, name)):
             zeros = {key: torch.zeros_like(flat, requires_grad=False) for key in MOMENTS}
             zero.optimizer.state[flat] = {"step": torch.zeros((), device=flat.device), **zeros}
             self._moments.append(zero.optimizer.state[flat])
@@ -187,6 +219,8 @@ def _initialize(loss: nn.Module, adamw: torch.optim.Optimizer, settings: Mapping
     from deepspeed.utils import logger
 
     logger.setLevel(logging.ERROR)
+    if "fp16" in settings and not deepspeed.accelerator.get_accelerator().is_fp16_supported():
+        raise AbovoError("DeepSpeed has no fp16 on this processor", "training.precision", "use fp32 or bf16")
     # an operator for inference that would take g++ a minute to compile at the first start
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_init_required=False)
@@ -198,7 +232,7 @@ def _settings(stage: int, offload: bool, precision: str, trained: int) -> dict[s
     zero: dict[str, Any] = {"stage": stage, "reduce_bucket_size": min(BUCKET, trained)}
     if offload:
         zero["offload_optimizer"] = {"device": "cpu"}
-    settings = {
+    settings: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "zero_optimization": zero,
@@ -206,5 +240,7 @@ def _settings(stage: int, offload: bool, precision: str, trained: int) -> dict[s
         "steps_per_print": None,
     }
     if precision != "fp32":
-        settings[precision] = {"enabled": True}
+        settings |= {precision: {"enabled": True}, "data_types": {"grad_accum_dtype": "fp32"}}
+    if precision == "fp16":
+        settings["fp16"]["loss_scale"] = 1.0  # a constant one: LossScale changes it
     return settings

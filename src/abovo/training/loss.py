@@ -13,6 +13,8 @@ from torch import nn
 
 from abovo.training.cross_entropy import summed_cross_entropy
 
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -78,5 +80,5 @@ def summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Automatic mixed precision for one forward pass: bfloat16 where asked for, else off."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    """Automatic mixed precision for one forward pass: bfloat16 or float16 where asked for, else off."""
+    return torch.autocast(device.type, HALVES.get(precision), enabled=precision in HALVES)
