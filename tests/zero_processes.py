@@ -1,6 +1,8 @@
 """Training runs under ZeRO for torchrun: what the tests of DeepSpeed start. All stages take turns in one launch.
 
 torchrun --standalone --nproc-per-node 2 tests/zero_processes.py FOLDER STRATEGIES STEPS
+
+A strategy may carry a precision or offloading: zero3-bf16, zero2-offload.
 """
 
 import json
@@ -8,11 +10,13 @@ import os
 from pathlib import Path
 
 import torch
+from deepspeed.accelerator.cpu_accelerator import CPU_Accelerator
 from test_training_meaning import SHAPE, counting_batch, task
 from two_processes import SHORT
 
 from abovo.console.launch import run, script_parser
 from abovo.modeling.families import build_model
+from abovo.training import precision
 from abovo.training.engines import build_engine
 from abovo.training.loop import train
 from abovo.training.state import open_state
@@ -39,23 +43,24 @@ def train_once(folder, strategy, steps, world, kill_before=None):
             raise Killed
         return counting_batch(k)
 
-    settings = {
-        "kind": "deepspeed",
-        "processes": world.size,
-        "strategy": strategy.removesuffix("-offload"),
-        "offload_optimizer": strategy.endswith("-offload"),
-    }
-    engine = build_engine(build_model(SHAPE, 128, 16, seed=1), SHORT, world, settings)
+    name, *options = strategy.split("-")
+    offload = "offload" in options
+    settings = {"kind": "deepspeed", "processes": world.size, "strategy": name, "offload_optimizer": offload}
+    recipe = {**SHORT, "precision": next((kind for kind in ("bf16", "fp16") if kind in options), "fp32")}
+    engine = build_engine(build_model(SHAPE, 128, 16, seed=1), recipe, world, settings)
     if not world.leads:
-        train(task(steps, batch, SHORT), engine, world, None)
+        train(task(steps, batch, recipe), engine, world, None)
         return None, engine.weights()
     with open_state(folder / "state", {}, 0) as state:
-        train(task(steps, batch, SHORT), engine, world, state)
+        train(task(steps, batch, recipe), engine, world, state)
         return state.rows(), engine.weights()
 
 
 def main(options) -> None:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
+    # torch computes in float16 on any processor; DeepSpeed would rather not. And a factor that overflows at once.
+    CPU_Accelerator.is_fp16_supported = lambda self: True
+    precision.FIRST = 2.0**30
     with open_world({"kind": "deepspeed", "device": "cpu", "processes": processes}, threads=1) as world:
         for strategy in options.strategies:
             folder = options.folder / strategy

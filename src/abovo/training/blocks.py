@@ -13,7 +13,7 @@ def prepare_model(model: nn.Module, recipe: Mapping[str, Any], device: torch.dev
     On a CPU nothing is ever compiled: results there are bit-equal on any machine with the same processor.
     """
     if recipe["activation_checkpointing"]:
-        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        model.activation_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
     if recipe["compile"] == "auto" and device.type == "cuda":
         for block in blocks_of(model):
             block.compile()

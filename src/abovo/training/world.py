@@ -89,8 +89,9 @@ def open_world(engine: Mapping[str, Any], threads: int) -> Iterator[World]:
         die_with_the_launcher()
         dist.init_process_group(backend, timeout=PATIENCE)
     yield World(rank, size, device)
-    # after an error the others are not there to leave together: the process ends without it
-    dist.destroy_process_group()
+    # Nobody leaves while another needs it. The group is not destroyed: gloo's clean-up waits for a thread that may wait
+    # for Python's lock, and hung one run in six on a busy machine. The process ends without it (console/launch.py).
+    dist.barrier()
 
 
 def die_with_the_launcher() -> None:
