@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 from test_training_engines import command, dies_with_its_workers
-from test_training_meaning import SHAPE, fit
+from test_training_meaning import fit
 from two_processes import SHORT
+from zero_processes import model_of
 
 from abovo.config.engines import check_engine
 from abovo.errors import AbovoError
-from abovo.modeling.families import build_model
 from abovo.training.state import open_state
 
 pytest.importorskip("deepspeed", reason="DeepSpeed runs on Linux only")
 PROGRAM = Path(__file__).parent / "zero_processes.py"
 STEPS = 12
 EXACT, HALF = ("zero1", "zero2", "zero3"), ("zero1-bf16", "zero2-bf16", "zero3-bf16", "zero1-fp16", "zero3-fp16")
-ALONE = ("zero2-offload",)
+ALONE, FROZEN = ("zero2-offload",), ("zero2-lora", "zero3-lora")
 
 
 def run(processes, folder, strategies):
@@ -35,10 +35,10 @@ def torch_alone(tmp_path_factory):
     return resume(tmp_path_factory.mktemp("torch") / "state")
 
 
-def resume(folder):
+def resume(folder, model=None):
     """Train with torch in one process from whatever `folder` holds."""
     torch.set_num_threads(1)
-    model = build_model(SHAPE, 128, 16, seed=1)
+    model = model or model_of([])
     with open_state(folder, {}, 0) as state:
         rows = fit(model, STEPS, state, recipe=SHORT)
     return rows, {name: tensor.clone() for name, tensor in model.named_parameters()}
@@ -48,7 +48,7 @@ def resume(folder):
 def folder(tmp_path_factory):
     """What ZeRO left: its stages in two processes, and one process with offloading."""
     folder = tmp_path_factory.mktemp("zero")
-    run(2, folder, EXACT + HALF)
+    run(2, folder, EXACT + HALF + FROZEN)
     return run(1, folder, ALONE)
 
 
@@ -67,6 +67,19 @@ def test_zero_has_the_losses_and_weights_of_torch_in_one_process(folder, torch_a
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("strategy", FROZEN)
+def test_zero_trains_adapters_and_leaves_frozen_weights_alone(folder, tmp_path, strategy):
+    """Matrices of 3 rows or columns do not divide by the two processes."""
+    rows, weights = outcome(folder / strategy, "whole")
+    expected_rows, expected = resume(tmp_path, model_of(["lora"]))
+    for own, other in zip(rows, expected_rows, strict=True):
+        assert own == pytest.approx(other, rel=1e-4)
+    trained = {name for name in expected if "lora" in name}
+    assert weights.keys() == trained
+    assert all(torch.allclose(weights[name], expected[name], atol=1e-4) for name in trained)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", HALF)
 def test_zero_in_half_precision_has_the_losses_of_float32(folder, torch_alone, strategy):
     """fp16 begins with an overflow, so this fails, too, where one costs a step or a batch."""
@@ -78,7 +91,7 @@ def test_zero_in_half_precision_has_the_losses_of_float32(folder, torch_alone, s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", [*EXACT, *HALF, *ALONE])
+@pytest.mark.parametrize("strategy", [*EXACT, *HALF, *ALONE, *FROZEN])
 def test_stopped_zero_goes_on_bit_for_bit(folder, strategy):
     rows, weights = outcome(folder / strategy, "whole")
     again, again_weights = outcome(folder / strategy, "again")

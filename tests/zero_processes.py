@@ -2,7 +2,7 @@
 
 torchrun --standalone --nproc-per-node 2 tests/zero_processes.py FOLDER STRATEGIES STEPS
 
-A strategy may carry a precision or offloading: zero3-bf16, zero2-offload.
+A strategy may carry a precision, offloading or adapters: zero3-bf16, zero2-offload, zero3-lora.
 """
 
 import json
@@ -10,11 +10,11 @@ import os
 from pathlib import Path
 
 import torch
-from deepspeed.accelerator.cpu_accelerator import CPU_Accelerator
 from test_training_meaning import SHAPE, counting_batch, task
 from two_processes import SHORT
 
 from abovo.console.launch import run, script_parser
+from abovo.instruction.lora import add_adapters
 from abovo.modeling.families import build_model
 from abovo.training import precision
 from abovo.training.engines import build_engine
@@ -35,6 +35,11 @@ def arguments():
     return parser
 
 
+def model_of(options):
+    model = build_model(SHAPE, 128, 16, seed=1)
+    return add_adapters(model, {"rank": 3, "alpha": 6, "dropout": 0.0}, seed=1) if "lora" in options else model
+
+
 def train_once(folder, strategy, steps, world, kill_before=None):
     """From whatever `folder` holds; the rows of the metrics and the weights on rank 0."""
 
@@ -47,7 +52,7 @@ def train_once(folder, strategy, steps, world, kill_before=None):
     offload = "offload" in options
     settings = {"kind": "deepspeed", "processes": world.size, "strategy": name, "offload_optimizer": offload}
     recipe = {**SHORT, "precision": next((kind for kind in ("bf16", "fp16") if kind in options), "fp32")}
-    engine = build_engine(build_model(SHAPE, 128, 16, seed=1), recipe, world, settings)
+    engine = build_engine(model_of(options), recipe, world, settings)
     if not world.leads:
         train(task(steps, batch, recipe), engine, world, None)
         return None, engine.weights()
@@ -57,6 +62,8 @@ def train_once(folder, strategy, steps, world, kill_before=None):
 
 
 def main(options) -> None:
+    from deepspeed.accelerator.cpu_accelerator import CPU_Accelerator
+
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     # torch computes in float16 on any processor; DeepSpeed would rather not. And a factor that overflows at once.
     CPU_Accelerator.is_fp16_supported = lambda self: True

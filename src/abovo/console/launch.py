@@ -73,7 +73,8 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
 def _leave(status: int) -> None:
     """End the process; one of a group of processes without clean-up, which would wait for the others or for itself."""
     distributed = sys.modules.get("torch.distributed")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 or (distributed and distributed.is_initialized()):
+    joined = distributed and distributed.is_available() and distributed.is_initialized()
+    if joined or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         logging.shutdown()
         sys.stdout.flush()
         os._exit(status)
