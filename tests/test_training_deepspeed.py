@@ -11,8 +11,6 @@ from test_training_meaning import fit
 from two_processes import SHORT
 from zero_processes import model_of
 
-from abovo.config.engines import check_engine
-from abovo.errors import AbovoError
 from abovo.training.state import open_state
 
 pytest.importorskip("deepspeed", reason="DeepSpeed runs on Linux only")
@@ -112,30 +110,3 @@ def test_a_checkpoint_of_zero_goes_on_in_one_process_of_torch(folder, torch_alon
 @pytest.mark.slow
 def test_workers_of_zero_die_with_their_launcher(tmp_path):
     dies_with_its_workers(command(2, tmp_path, "zero2", 100_000, program=PROGRAM), tmp_path / "zero2/whole/state")
-
-
-@pytest.mark.parametrize("strategy", ["fsdp", "zero1", "zero2", "zero3"])
-def test_muon_is_refused_where_matrices_are_cut(strategy):
-    kind = "torch" if strategy == "fsdp" else "deepspeed"
-    engine = {"kind": kind, "strategy": strategy, "processes": 2, "offload_optimizer": False}
-    with pytest.raises(AbovoError, match=f"muon needs whole matrices, {strategy} cuts them; use the engine ddp"):
-        check_engine(engine, {"optimizer": {"kind": "muon"}, "precision": "auto"})
-
-
-@pytest.mark.parametrize(
-    ("values", "recipe", "words"),
-    [
-        ({"strategy": "zero2"}, {}, "torch has no strategy zero2; use one of none, ddp, fsdp"),
-        ({"processes": 2}, {}, "2 processes need a strategy"),
-        ({"offload_optimizer": True}, {}, "torch cannot offload the optimizer"),
-        (
-            {"kind": "deepspeed", "strategy": "zero2", "offload_optimizer": True},
-            {"precision": "fp16"},
-            "an offloaded optimizer cannot have fp16; set training.precision to bf16",
-        ),
-    ],
-)
-def test_values_that_do_not_fit_together_are_refused(values, recipe, words):
-    engine = {"kind": "torch", "strategy": "none", "processes": 1, "offload_optimizer": False} | values
-    with pytest.raises(AbovoError, match=words):
-        check_engine(engine, {"optimizer": {"kind": "adamw"}, "precision": "auto"} | recipe)
