@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -49,6 +50,12 @@ class Batch:
         if bool(self.counts[:, 1:].all()):
             return ids, None
         return ids, self.counts.to(device, non_blocking=True)
+
+
+def to_batch(rows: np.ndarray, pad: int) -> Batch:
+    """Rows of ids as a batch in which every id counts but padding."""
+    ids = torch.from_numpy(rows.astype(np.int64))
+    return Batch(ids, ids != pad)
 
 
 class SummedLoss(nn.Module):

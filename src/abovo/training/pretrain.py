@@ -20,7 +20,7 @@ from abovo.provenance.products import Job, Made
 from abovo.tokenizing.load import load_tokenizer
 from abovo.training.export import export_model
 from abovo.training.loop import Task
-from abovo.training.loss import Batch
+from abovo.training.loss import Batch, to_batch
 from abovo.training.order import DataOrder, Phase
 from abovo.training.seeds import derive_seed
 from abovo.training.together import produce_together, recipe_for, train_model
@@ -126,12 +126,6 @@ def validation_batches(bins: Iterable[np.ndarray], pad: int, rows: int) -> Itera
     for held_out in bins:
         for first in range(0, len(held_out), rows):
             yield to_batch(held_out[first : first + rows], pad)
-
-
-def to_batch(rows: np.ndarray, pad: int) -> Batch:
-    """Rows of ids as a batch in which every id counts but padding."""
-    ids = torch.from_numpy(rows.astype(np.int64))
-    return Batch(ids, ids != pad)
 
 
 def loss_summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
