@@ -1,6 +1,7 @@
 """DeepSpeed trains as torch alone does, at every stage of ZeRO: same losses, exact resume, one form of checkpoint."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -18,6 +19,7 @@ PROGRAM = Path(__file__).parent / "zero_processes.py"
 STEPS = 12
 EXACT, HALF = ("zero1", "zero2", "zero3"), ("zero1-bf16", "zero2-bf16", "zero3-bf16", "zero1-fp16", "zero3-fp16")
 ALONE, FROZEN = ("zero2-offload",), ("zero2-lora", "zero3-lora")
+AFTER_TORCH = "zero3-after-torch"
 
 
 def run(processes, folder, strategies):
@@ -47,7 +49,9 @@ def folder(tmp_path_factory):
     """What ZeRO left: its stages in two processes, and one process with offloading."""
     folder = tmp_path_factory.mktemp("zero")
     run(2, folder, EXACT + HALF + FROZEN)
-    return run(1, folder, ALONE)
+    resume(folder / AFTER_TORCH / "whole" / "state")
+    shutil.rmtree(folder / AFTER_TORCH / "whole" / "state" / f"step-{STEPS:09d}")
+    return run(1, folder, (*ALONE, AFTER_TORCH))
 
 
 def outcome(folder, name):
@@ -61,6 +65,13 @@ def test_zero_has_the_losses_and_weights_of_torch_in_one_process(folder, torch_a
     for own, other in zip(rows, torch_alone[0], strict=True):
         assert own == pytest.approx(other, rel=1e-4)
     assert weights.keys() == torch_alone[1].keys()
+    assert all(torch.allclose(weights[name], torch_alone[1][name], atol=1e-4) for name in weights)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_torch_goes_on_under_zero(folder, torch_alone):
+    rows, weights = outcome(folder / AFTER_TORCH, "whole")
+    assert rows[-1] == pytest.approx(torch_alone[0][-1], rel=1e-4)
     assert all(torch.allclose(weights[name], torch_alone[1][name], atol=1e-4) for name in weights)
 
 
