@@ -7,6 +7,7 @@ SOURCE = Path("src").resolve()
 sys.path.insert(0, str(SOURCE))
 shell.prefix(f"export PYTHONPATH='{SOURCE}'; ")
 
+from abovo.config.engines import gpus, launcher
 from abovo.config.runs import Configuration, corpora_of, phases_up_to
 from abovo.config.stages import stage_settings
 from abovo.corpus.local import find_files
@@ -58,13 +59,12 @@ def threads_of_run(wildcards):
 
 
 def launcher_of_run(wildcards):
-    """What starts a training script: python, or torchrun for an engine of several processes."""
-    processes = of_run(wildcards)["engine"]["processes"]
-    return (
-        "python"
-        if processes == 1
-        else f"torchrun --standalone --nproc-per-node {processes} --"
-    )
+    return launcher(of_run(wildcards)["engine"])
+
+
+def gpus_of_run(wildcards):
+    """A request: counted where a profile says how many GPUs there are, or where it hands jobs to SLURM."""
+    return gpus(of_run(wildcards)["engine"])
 
 
 def tokenizer_of_run(wildcards):

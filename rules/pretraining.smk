@@ -17,6 +17,7 @@ rule pretrain:
         "../envs/training.yaml"
     threads: threads_of_run
     resources:
+        gpu=gpus_of_run,
         mem_mb=4000,
         runtime="24h",
     params:

@@ -17,6 +17,7 @@ rule fine_tune:
         "../envs/training.yaml"
     threads: threads_of_run
     resources:
+        gpu=gpus_of_run,
         mem_mb=4000,
         runtime="12h",
     params:

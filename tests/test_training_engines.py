@@ -2,23 +2,25 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
-import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
+from abovo.config.engines import launcher
+
 PROGRAM = Path(__file__).parent / "two_processes.py"
 STEPS = 12
 
 
-def command(processes, *words):
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    return [*launcher, str(PROGRAM), *map(str, words)]
+def command(processes, *words, program=PROGRAM):
+    """Started as a rule starts it."""
+    return [*launcher({"processes": processes}).split(), str(program), *map(str, words)]
 
 
 def run(processes, folder, *words):
@@ -84,16 +86,37 @@ def test_a_checkpoint_fits_another_number_of_processes(alone, tmp_path, first, t
 
 @pytest.mark.slow
 def test_workers_die_with_their_launcher(tmp_path):
-    """SIGKILL to torchrun alone: no orphan trains on."""
+    dies_with_its_workers(command(2, tmp_path, "ddp", 100_000), tmp_path / "state")
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_launcher_leaves_a_checkpoint_of_the_step_under_way(tmp_path):
+    with started(command(2, tmp_path, "fsdp", 100_000), tmp_path / "state") as launched:
+        launched.send_signal(signal.SIGUSR1)
+        assert launched.wait(60) != 0
+        told = re.search(r"stopped at step (\d+) of 100000", launched.stderr.read())
+    assert (tmp_path / f"state/step-{int(told[1]):09d}/state.pt").exists()
+    assert not workers(tmp_path)
+
+
+@contextmanager
+def started(words, state):
+    """A launcher whose workers have written their first checkpoint."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command(2, tmp_path, "ddp", 100_000), env=environment, stderr=subprocess.DEVNULL) as launcher:
+    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as launched:
         deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("state/step-*")):
-            assert time.monotonic() < deadline and launcher.poll() is None
+        while not list(state.glob("step-*")):
+            assert time.monotonic() < deadline and launched.poll() is None
             time.sleep(0.1)
-        launcher.kill()
+        yield launched
+
+
+def dies_with_its_workers(words, state):
+    """SIGKILL to the launcher alone: no orphan trains on."""
+    with started(words, state) as launched:
+        launched.kill()
     deadline = time.monotonic() + 20
-    while workers(tmp_path):
+    while workers(Path(words[-3])):
         assert time.monotonic() < deadline, "a worker outlived its launcher"
         time.sleep(0.1)
 

@@ -19,7 +19,14 @@ from abovo.training.loop import train
 from abovo.training.state import open_state
 from abovo.training.world import open_world
 
-SHORT = {**RECIPE, "checkpoint_interval": 5, "validation_interval": 8, "micro_batch_sequences": 2}
+SHORT = {
+    **RECIPE,
+    "checkpoint_interval": 5,
+    "validation_interval": 8,
+    "micro_batch_sequences": 2,
+    "activation_checkpointing": False,
+    "compile": "auto",
+}
 
 
 def arguments():

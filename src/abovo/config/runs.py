@@ -15,6 +15,7 @@ import yaml
 from abovo.config.budget import SLACK
 from abovo.config.corpora import check_corpus, check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
+from abovo.config.engines import check_engine
 from abovo.config.load import check, complete, load, names, read_schema
 from abovo.errors import AbovoError
 
@@ -95,6 +96,8 @@ class Configuration:
         run["phases"] = self._phases(run, where)
         run.pop("corpus", None)
         run["name"] = name
+        for recipe in (run["training"], *([run["sft"]["training"]] if run["sft"] else [])):
+            check_engine(run["engine"], recipe, f"{where}, key engine")
         for corpus in corpora_of(run):
             self._check_tasks(corpus, run["evaluation"]["tasks"])
         for dataset in run["sft"]["datasets"] if run["sft"] else ():

@@ -48,9 +48,12 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     _set_up_logging(options.log)
     try:
         main(options)
+        _leave(0)
     except AbovoError as error:
         log.error("error: %s", error)
         _leave(1)
+    except SystemExit as stopped:
+        _leave(stopped.code if isinstance(stopped.code, int) else 1)
     except KeyboardInterrupt:
         log.error("interrupted")
         _leave(130)
@@ -68,11 +71,15 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
 
 
 def _leave(status: int) -> None:
-    """End the process. Where others of a launcher's processes wait for this one, its clean-up would wait for them."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    """End the process; one of a group of processes without clean-up, which would wait for the others or for itself."""
+    distributed = sys.modules.get("torch.distributed")
+    joined = distributed and distributed.is_available() and distributed.is_initialized()
+    if joined or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         logging.shutdown()
+        sys.stdout.flush()
         os._exit(status)
-    sys.exit(status)
+    if status:
+        sys.exit(status)
 
 
 def _quiet_libraries() -> None:

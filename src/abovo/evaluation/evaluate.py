@@ -163,8 +163,7 @@ class _Evaluation:
         """The loss on the rows of val.bin, by the very function that the trainer validates with."""
         import torch
 
-        from abovo.training.loss import summed_loss
-        from abovo.training.pretrain import to_batch
+        from abovo.training.loss import summed_loss, to_batch
 
         for item in self.packed:
             rows, pad = open_bin(item, "val"), item["pad_id"]

@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from abovo.training.cross_entropy import summed_cross_entropy
+
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,14 @@ class Batch:
             yield Batch(self.ids[first : first + rows], self.counts[first : first + rows])
 
     def rows(self, part: slice) -> "Batch":
-        """Some rows of the batch. An empty part becomes one row that counts nothing: whoever takes part in a step of
-        several processes must go through the model as often as the others."""
-        if len(self.ids[part]):
+        """Some rows of the batch. Rows beyond its end count nothing: whoever takes part in a step of several processes
+        must go through the model as often as the others."""
+        missing = part.stop - max(part.start, min(part.stop, len(self.ids)))
+        if not missing:
             return Batch(self.ids[part], self.counts[part])
-        return Batch(self.ids[:1], torch.zeros_like(self.counts[:1]))
+        empty = torch.zeros_like(self.counts[:1]).expand(missing, -1)
+        ids = torch.cat([self.ids[part], self.ids[:1].expand(missing, -1)])
+        return Batch(ids, torch.cat([self.counts[part], empty]))
 
     def arguments(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What SummedLoss takes, on `device`. That all targets count is found out here, where it costs no wait."""
@@ -48,6 +54,12 @@ class Batch:
         if bool(self.counts[:, 1:].all()):
             return ids, None
         return ids, self.counts.to(device, non_blocking=True)
+
+
+def to_batch(rows: np.ndarray, pad: int) -> Batch:
+    """Rows of ids as a batch in which every id counts but padding."""
+    ids = torch.from_numpy(rows.astype(np.int64))
+    return Batch(ids, ids != pad)
 
 
 class SummedLoss(nn.Module):
@@ -83,5 +95,5 @@ def summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Automatic mixed precision for one forward pass: bfloat16 where asked for, else off."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    """Automatic mixed precision for one forward pass: bfloat16 or float16 where asked for, else off."""
+    return torch.autocast(device.type, HALVES.get(precision), enabled=precision in HALVES)

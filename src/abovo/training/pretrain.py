@@ -23,7 +23,7 @@ from abovo.tokenizing.load import Tokenizer, load_tokenizer
 from abovo.training.ending import ending
 from abovo.training.export import export_model
 from abovo.training.loop import Task
-from abovo.training.loss import Batch
+from abovo.training.loss import Batch, to_batch
 from abovo.training.order import DataOrder, Phase
 from abovo.training.samples import sampler
 from abovo.training.seeds import derive_seed
@@ -190,12 +190,6 @@ def validation_batches(sources: Iterable[tuple[str, np.ndarray]], pad: int, rows
     for name, held_out in sources:
         for first in range(0, len(held_out), rows):
             yield replace(to_batch(held_out[first : first + rows], pad), source=name)
-
-
-def to_batch(rows: np.ndarray, pad: int) -> Batch:
-    """Rows of ids as a batch in which every id counts but padding."""
-    ids = torch.from_numpy(rows.astype(np.int64))
-    return Batch(ids, ids != pad)
 
 
 def loss_summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

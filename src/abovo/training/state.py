@@ -34,6 +34,11 @@ class State:
         return self.folder / "metrics.jsonl"
 
     @property
+    def micro_batch(self) -> Path:
+        """Rows per micro-batch that were found, by the GPUs they were found for."""
+        return self.folder / "micro_batch.json"
+
+    @property
     def timings(self) -> Path:
         return self.folder / "timings.jsonl"
 

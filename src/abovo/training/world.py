@@ -57,8 +57,9 @@ class World:
         return found
 
     def slice(self, rows: int) -> slice:
-        """This process's part of `rows` rows; the parts differ by one row at most and cover all rows."""
-        return slice(rows * self.rank // self.size, rows * (self.rank + 1) // self.size)
+        """This process's part of `rows` rows. All parts are equally long; the last may reach beyond the rows."""
+        length = -(-rows // self.size)
+        return slice(length * self.rank, length * (self.rank + 1))
 
 
 @contextmanager
@@ -74,16 +75,23 @@ def open_world(engine: Mapping[str, Any], threads: int) -> Iterator[World]:
     device = prepare_device(engine, threads)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if device.index >= torch.cuda.device_count():
+            what = f"there are {torch.cuda.device_count()} GPUs for {engine['processes']} processes"
+            raise AbovoError(what, "engine.processes", "set it to the number of GPUs")
         torch.cuda.set_device(device)
     if size == 1 and engine["kind"] == "torch":
         yield World(0, 1, device)
         return
-    die_with_the_launcher()
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    if size == 1:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    else:
+        die_with_the_launcher()
+        dist.init_process_group(backend, timeout=PATIENCE)
     yield World(rank, size, device)
-    # after an error the others are not there to leave together: the process ends without it
-    dist.destroy_process_group()
+    # Nobody leaves while another needs it. The group is not destroyed: gloo's clean-up waits for a thread that may wait
+    # for Python's lock, and hung one run in six on a busy machine. The process ends without it (console/launch.py).
+    dist.barrier()
 
 
 def die_with_the_launcher() -> None:

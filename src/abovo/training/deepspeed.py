@@ -1,0 +1,255 @@
+"""Carry out training steps through DeepSpeed: optimizer state (ZeRO 1), gradients (2) and weights (3) spread out.
+
+Weights and optimizer state leave and enter by parameter name, in the form that a single process of torch has, so a run
+can go on under another engine. DeepSpeed is pinned: some of what is asked of it here is not in its documentation.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from abovo.errors import AbovoError
+from abovo.training.loss import Batch, SummedLoss
+from abovo.training.optimizers import Optimizers
+from abovo.training.precision import LossScale
+from abovo.training.world import World
+
+# Largest number of gradients that are exchanged at once; the buffer for them takes four bytes each.
+BUCKET = 100_000_000
+# What AdamW keeps for each parameter.
+MOMENTS = ("exp_avg", "exp_avg_sq")
+# Where DeepSpeed's optimizers keep this process's part of the float32 weights: ZeRO 3, ZeRO 1 in bf16, ZeRO 1 and 2.
+PARTS = ("fp32_partitioned_groups_flat", "fp32_groups_flat_partition", "single_partition_of_fp32_groups")
+
+
+class DeepSpeedEngine:
+    """ZeRO at `stage`; `offload` keeps the optimizer's state on the CPU. The optimizer is torch's: nothing compiles."""
+
+    whole = False
+
+    def __init__(self, model: nn.Module, recipe: Mapping[str, Any], world: World, stage: int, *, offload: bool) -> None:
+        self.world, self.stage = world, stage
+        self.micro_batch = recipe["micro_batch_sequences"]
+        self.parameters: dict[str, Any] = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.optimizers = Optimizers(model.to(world.device).train(), recipe["optimizer"])
+        (adamw,) = self.optimizers.parts
+        names = {id(parameter): name for name, parameter in self.parameters.items()}
+        self.groups = [[names[id(parameter)] for parameter in group["params"]] for group in adamw.param_groups]
+        self.scale = LossScale(recipe["precision"])
+        self.norm = math.nan
+        exact = {name: p.detach().clone() for name, p in self.parameters.items() if recipe["precision"] != "fp32"}
+        size = sum(parameter.numel() for parameter in self.parameters.values())
+        self.engine = _initialize(
+            SummedLoss(model, recipe["z_loss"]), adamw, _settings(stage, offload, recipe["precision"], size), world
+        )
+        self.zero = self.engine.optimizer
+        self.optimizers.parts = [_Step(self.engine)]  # type: ignore[list-item]
+        self._make_moments()
+        if exact:
+            # DeepSpeed makes the float32 weights from the rounded ones
+            self._put(exact)
+            self._refresh()
+
+    @property
+    def learning_rate(self) -> float:
+        return self.optimizers.learning_rate
+
+    def gradient(self, batch: Batch, targets: int) -> float:
+        total = 0.0
+
+        def attempt() -> float:
+            nonlocal total
+            total = self._pass(batch, targets)
+            return self._norm()
+
+        # of overflowing gradients DeepSpeed makes no step, and forgets them
+        self.norm = self.scale.until_finite(attempt, self.engine.step)
+        return total / targets
+
+    def _pass(self, batch: Batch, targets: int) -> float:
+        """Forward and backward. Returns the summed loss, leaves scaled gradients of its mean."""
+        if self.scale.changes:
+            self.zero.override_loss_scale(self.scale.value)
+        # DeepSpeed averages over the processes, the loss is a sum: undo the average
+        scale = self.world.size / targets
+        total = torch.zeros((), device=self.world.device)
+        parts = list(batch.split(self.micro_batch))
+        for number, part in enumerate(parts, 1):
+            self.engine.set_gradient_accumulation_boundary(number == len(parts))
+            loss = self.engine(*part.arguments(self.world.device))
+            self.engine.backward(loss * scale, scale_wrt_gas=False)
+            total += loss.detach()
+        return total.item()
+
+    def _norm(self) -> float:
+        """The global norm of the gradients, without the scale."""
+        from deepspeed.runtime.utils import combine_grad_norm_groups, get_global_norm_of_tensors
+
+        if self.stage == 3:
+            norm = combine_grad_norm_groups(self.zero._get_norm_groups())
+        elif hasattr(self.zero, "get_grads_for_norm"):
+            norm = get_global_norm_of_tensors(self.zero.get_grads_for_norm()[0])
+        else:
+            norm = self.zero.scaled_global_norm()
+        return norm.item() / self.scale.value if norm >= 0 else math.inf
+
+    def clip(self, largest: float | None) -> float:
+        self.zero.clip_grad = largest or 0.0  # DeepSpeed does it in its step
+        return self.norm
+
+    def step(self, factor: float, step: int, decay: float = 1.0) -> None:
+        self.optimizers.step(factor, step, decay)
+        self.scale.passed()
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> float:
+        self.engine.eval()
+        total = self.engine(*batch.arguments(self.world.device)).item()
+        self.engine.train()
+        return total
+
+    @torch.no_grad()
+    def predict(self, ids: torch.Tensor, column: int) -> torch.Tensor:
+        self.engine.eval()
+        logits = self.engine(ids.to(self.world.device), None, column)
+        self.engine.train()
+        return logits
+
+    def state(self) -> dict[str, Any]:
+        weights = self.weights()
+        moments = {key: self._get(key) for key in MOMENTS}
+        if not self.world.leads:
+            return {}
+        step = self._moments[0]["step"]
+        state = {
+            name: {"step": step.to("cpu", copy=True), **{key: moments[key][name] for key in MOMENTS}}
+            for name in self.parameters
+        }
+        groups = [
+            {**{key: value for key, value in group.items() if key != "params"}, "params": names}
+            for group, names in zip(self.zero.param_groups, self.groups, strict=True)
+        ]
+        optimizer = {"state": state, "param_groups": groups}
+        return {"model": weights, "optimizers": [optimizer], "scale": self.scale.state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self._put(state["model"])
+        self._refresh()
+        (saved,) = state["optimizers"]
+        for moments in self._moments:
+            moments["step"].copy_(next(iter(saved["state"].values()))["step"])
+        for key in MOMENTS:
+            self._put({name: values[key] for name, values in saved["state"].items()}, key)
+        self.scale.load(state["scale"])
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return self._get()
+
+    def _get(self, key: str | None = None) -> dict[str, torch.Tensor]:
+        """Every parameter's float32 weight, or its moment `key`, whole, on rank 0; the others help."""
+        from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+
+        found = {}
+        for name, parameter in self.parameters.items():
+            whole = safe_get_full_optimizer_state(parameter, key) if key else safe_get_full_fp32_param(parameter)
+            if self.world.leads:
+                found[name] = whole.detach().to("cpu", copy=True)
+        return found
+
+    def _put(self, values: Mapping[str, torch.Tensor], key: str | None = None) -> None:
+        """The reverse: every process keeps its part of the whole tensors."""
+        from deepspeed import utils
+
+        for name, parameter in self.parameters.items():
+            if self.stage < 3:
+                parameter.set_full_hp_param(values[name], key)
+                continue
+            length = parameter.ds_tensor.numel()
+            part = torch.zeros(length * self.world.size)
+            part[: values[name].numel()] = values[name].flatten()
+            part = part[length * self.world.rank : length * (self.world.rank + 1)]
+            if key:
+                utils.safe_set_local_optimizer_state(parameter, part, key)
+            else:
+                utils.safe_set_local_fp32_param(parameter, part)
+
+    def _refresh(self) -> None:
+        """Make the weights that the model computes with from the float32 ones."""
+        zero = self.zero
+        if self.stage < 3:
+            zero.update_lp_params()
+            return
+        zero._partition_all_parameters()  # forgets whole copies
+        for group in range(len(zero.fp16_groups)):
+            zero._reassign_or_swap_out_partitioned_parameters(group)
+        if zero.persistent_parameters:
+            zero.persistent_parameters[0].all_gather(zero.persistent_parameters)
+
+    def _make_moments(self) -> None:
+        """AdamW's state before its first step. It would make it by itself, but too late for DeepSpeed to find it."""
+        zero = self.zero
+        self._moments = []
+        for flat in next(getattr(zero, name) for name in PARTS if hasattr(zero, name)):
+            zeros = {key: torch.zeros_like(flat, requires_grad=False) for key in MOMENTS}
+            zero.optimizer.state[flat] = {"step": torch.zeros((), device=flat.device), **zeros}
+            self._moments.append(zero.optimizer.state[flat])
+        if self.stage < 3:
+            zero._lazy_init_hp_params_optimizer_state()
+
+
+class _Step:
+    """DeepSpeed's engine in the place of a torch optimizer."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return self.engine.optimizer.param_groups
+
+    def step(self) -> None:
+        self.engine.step()
+
+
+def _initialize(loss: nn.Module, adamw: torch.optim.Optimizer, settings: Mapping[str, Any], world: World) -> Any:
+    """DeepSpeed's engine over our process group."""
+    os.environ.setdefault("DS_ACCELERATOR", world.device.type)
+    os.environ.setdefault("LOCAL_RANK", "0")  # what a launcher sets; a single process has none
+    try:
+        import deepspeed
+    except ImportError:
+        mend = "install it (Linux only), or use an engine of kind torch"
+        raise AbovoError("DeepSpeed is not installed", "engine.kind", mend) from None
+    from deepspeed.utils import logger
+
+    logger.setLevel(logging.ERROR)
+    if "fp16" in settings and not deepspeed.accelerator.get_accelerator().is_fp16_supported():
+        raise AbovoError("DeepSpeed has no fp16 on this processor", "training.precision", "use fp32 or bf16")
+    # an operator for inference that would take g++ a minute to compile at the first start
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(dist_init_required=False)
+    return deepspeed.initialize(model=loss, optimizer=adamw, config=dict(settings))[0]
+
+
+def _settings(stage: int, offload: bool, precision: str, trained: int) -> dict[str, Any]:
+    """DeepSpeed's own settings. Batch sizes are ours: what stands here is not used."""
+    zero: dict[str, Any] = {"stage": stage, "reduce_bucket_size": min(BUCKET, trained)}
+    if offload:
+        zero["offload_optimizer"] = {"device": "cpu"}
+    settings: dict[str, Any] = {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "zero_optimization": zero,
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": None,
+    }
+    if precision != "fp32":
+        settings |= {precision: {"enabled": True}, "data_types": {"grad_accum_dtype": "fp32"}}
+    if precision == "fp16":
+        settings["fp16"]["loss_scale"] = 1.0  # a constant one: LossScale changes it
+    return settings

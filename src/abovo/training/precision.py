@@ -1,0 +1,46 @@
+"""Turn overflowing gradients of half precision into the factor on the loss under which they stay finite.
+
+A step whose gradients overflow is computed again at half the factor, from the same batch. No step is skipped, so step k
+still means batch k and the schedule's k-th rate, and a resumed run needs the factor and its age alone.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+FIRST, GROWTH_STEPS = 2.0**16, 2000
+
+
+class LossScale:
+    """The factor `value`; 1 and constant but for fp16. It doubles after 2,000 steps without an overflow."""
+
+    def __init__(self, precision: str) -> None:
+        self.changes = precision == "fp16"
+        self.value, self.steps = (FIRST if self.changes else 1.0), 0
+
+    def until_finite(self, attempt: Callable[[], float], discard: Callable[[], None]) -> float:
+        """The norm that `attempt` returns, repeated after `discard` at half the factor while it is not finite.
+
+        At a factor of 1 an overflow is no matter of the scale and the norm is returned as it is.
+        """
+        while True:
+            norm = attempt()
+            if math.isfinite(norm) or self.value <= 1.0:
+                return norm
+            discard()
+            self.value, self.steps = self.value / 2, 0
+
+    def passed(self) -> None:
+        """Count a step that was made."""
+        if not self.changes:
+            return
+        self.steps += 1
+        if self.steps == GROWTH_STEPS:
+            self.value, self.steps = self.value * 2, 0
+
+    def state(self) -> dict[str, float]:
+        return {"value": self.value, "steps": self.steps}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        if self.changes:
+            self.value, self.steps = state["value"], state["steps"]

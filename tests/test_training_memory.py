@@ -1,0 +1,123 @@
+"""What saves memory or time changes no result: recomputed blocks, rows per micro-batch, SDPA."""
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from test_training_meaning import SHAPE, counting_batch
+from two_processes import SHORT
+
+from abovo.instruction.lora import add_adapters
+from abovo.modeling.families import build_model
+from abovo.training.blocks import blocks_of, prepare_model
+from abovo.training.engines import build_engine
+from abovo.training.memory import find_rows, remembered, rows_that_fit
+from abovo.training.together import recipe_for
+from abovo.training.world import World
+
+WORLD = World(0, 1, torch.device("cpu"))
+ENGINE = {"kind": "torch", "strategy": "none", "processes": 1, "offload_optimizer": False}
+DEEP = {**SHAPE, "layers": 3}
+
+
+def losses(recipe, lora=False):
+    """Loss and gradient norm of five steps."""
+    torch.set_num_threads(1)
+    model = build_model(DEEP, 128, 16, seed=1)
+    if lora:
+        model = add_adapters(model, {"rank": 2, "alpha": 4, "dropout": 0.1}, seed=1)
+    torch.manual_seed(7)
+    engine = build_engine(model, recipe, WORLD, ENGINE)
+    found = []
+    for step in range(1, 6):
+        batch = counting_batch(step)
+        found += [engine.gradient(batch, batch.targets), engine.clip(1.0)]
+        engine.step(1.0, step)
+    return found
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_recomputed_blocks_change_no_result(lora):
+    assert losses({**SHORT, "activation_checkpointing": True}, lora) == pytest.approx(losses(SHORT, lora), rel=1e-6)
+
+
+def test_recomputed_blocks_keep_less():
+    """Counted in what autograd saves for the backward pass."""
+
+    def saved(recomputed):
+        recipe = {**SHORT, "activation_checkpointing": recomputed}
+        model = prepare_model(build_model(DEEP, 128, 16, seed=1), recipe, WORLD.device)
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
+            model.train().model(input_ids=counting_batch(0).ids)
+        return sum(sizes)
+
+    assert saved(True) < saved(False) / 2
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8])
+def test_rows_per_micro_batch_change_no_result(rows):
+    assert losses({**SHORT, "micro_batch_sequences": rows}) == pytest.approx(losses(SHORT), rel=1e-5)
+
+
+def test_nothing_is_compiled_on_a_cpu():
+    model = build_model(DEEP, 128, 16, seed=1)
+    build_engine(model, SHORT, WORLD, ENGINE)
+    assert all(module._compiled_call_impl is None for module in model.modules())
+
+
+def test_blocks_are_compiled_on_a_gpu():
+    model = build_model(DEEP, 128, 16, seed=1)
+    prepare_model(model, SHORT, torch.device("cuda"))
+    assert all(block._compiled_call_impl is not None for block in blocks_of(model))
+    assert len(blocks_of(model)) == 3
+    prepare_model(other := build_model(DEEP, 128, 16, seed=1), {**SHORT, "compile": "never"}, torch.device("cuda"))
+    assert all(block._compiled_call_impl is None for block in blocks_of(other))
+
+
+def test_attention_is_causal_sdpa_without_a_mask(monkeypatch):
+    """So that a GPU takes its flash kernel: a mask in memory would forbid it."""
+    calls, real = [], F.scaled_dot_product_attention
+
+    def watched(*arguments, **keys):
+        calls.append((keys.get("attn_mask"), keys.get("is_causal")))
+        return real(*arguments, **keys)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    losses(SHORT)
+    assert set(calls) == {(None, True)}
+
+
+def test_rows_that_fit_are_a_power_of_two_within_memory_and_batch():
+    # 100 bytes for the model and 10 for each row
+    assert rows_that_fit((2, 120), (4, 140), 100 + 10 * 70, 1000) == 64
+    assert rows_that_fit((2, 120), (4, 140), 100 + 10 * 64, 1000) == 64
+    assert rows_that_fit((2, 120), (4, 140), 100 + 10 * 70, 40) == 32
+    assert rows_that_fit((2, 120), (4, 140), 105, 1000) == 1
+
+
+def test_auto_is_a_fixed_number_of_rows_on_a_cpu():
+    recipe = recipe_for(WORLD, {**SHORT, "micro_batch_sequences": "auto"})
+    assert (recipe["micro_batch_sequences"], recipe["find_micro_batch"]) == (8, False)
+
+
+def test_rows_are_found_by_measuring_and_remembered_for_the_same_gpus(tmp_path, monkeypatch):
+    """With the counters of a GPU that has room for 5 rows; all else is real."""
+    peaks = iter([0, 120, 140])
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: next(peaks))
+    memory = type("", (), {"total_memory": 150 / 0.9 + 1})
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
+    random, file = torch.get_rng_state(), tmp_path / "micro_batch.json"
+
+    def find():
+        return find_rows(
+            lambda: build_engine(build_model(SHAPE, 128, 16, seed=1), SHORT, WORLD, ENGINE), counting_batch(0), WORLD
+        )
+
+    assert remembered(file, ("GPU", 1, "none"), WORLD, find) == 4
+    assert torch.equal(random, torch.get_rng_state())
+    assert remembered(file, ("GPU", 1, "none"), WORLD, pytest.fail) == 4
+    assert remembered(file, ("GPU", 2, "ddp"), WORLD, lambda: 16) == 16
+    assert json.loads(file.read_text()) == {"GPU, 1, none": 4, "GPU, 2, ddp": 16}

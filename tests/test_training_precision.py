@@ -1,0 +1,92 @@
+"""Half precision trains as float32 does, and an overflow costs no step and no batch."""
+
+import pytest
+import torch
+from test_training_meaning import RECIPE, SHAPE, counting_batch, task
+
+from abovo.modeling.families import build_model
+from abovo.training import precision
+from abovo.training.engines import TorchEngine
+from abovo.training.loop import train
+from abovo.training.precision import LossScale
+from abovo.training.state import open_state
+from abovo.training.world import World
+
+WORLD = World(0, 1, torch.device("cpu"))
+STEPS = 24
+
+
+class Killed(Exception):
+    pass
+
+
+def run(folder, kind, optimizer="adamw", die_before=None):
+    """(rows, weights, engine) of a run in the precision `kind`, from whatever `folder` holds."""
+    torch.set_num_threads(1)
+    recipe = {**RECIPE, "precision": kind, "checkpoint_interval": 5}
+    recipe["optimizer"] = {**RECIPE["optimizer"], "kind": optimizer}
+    model = build_model(SHAPE, 128, 16, seed=1)
+    engine = TorchEngine(model, recipe, WORLD, "none")
+
+    def batch(k):
+        if k == die_before:
+            raise Killed
+        return counting_batch(k)
+
+    with open_state(folder, {}, 0) as state:
+        train(task(STEPS, batch, recipe), engine, WORLD, state)
+        return state.rows(), {name: tensor.clone() for name, tensor in model.state_dict().items()}, engine
+
+
+@pytest.mark.parametrize("kind", ["bf16", "fp16"])
+def test_half_precision_has_the_losses_of_float32(tmp_path, kind):
+    exact, _, _ = run(tmp_path / "fp32", "fp32")
+    rows, _, engine = run(tmp_path / kind, kind)
+    for own, other in zip(rows, exact, strict=True):
+        for key in ("loss", "validation_loss", "grad_norm"):
+            if key in own:
+                assert own[key] == pytest.approx(other[key], rel=0.03)
+    assert all(parameter.dtype == torch.float32 for parameter in engine.model.parameters())
+    assert rows != exact
+
+
+def test_an_overflow_costs_neither_a_step_nor_a_batch(tmp_path, monkeypatch):
+    """A run that begins with a factor far too large is, to the bit, the run that begins with the one it comes to."""
+    monkeypatch.setattr(precision, "FIRST", 2.0**30)
+    rows, weights, engine = run(tmp_path / "large", "fp16")
+    assert 1 < engine.scale.value < 2.0**30
+    monkeypatch.setattr(precision, "FIRST", engine.scale.value)
+    same_rows, same, _ = run(tmp_path / "right", "fp16")
+    assert rows == same_rows
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_stopped_fp16_goes_on_bit_for_bit_with_its_loss_scale(tmp_path, monkeypatch, optimizer):
+    monkeypatch.setattr(precision, "FIRST", 2.0**24)
+    monkeypatch.setattr(precision, "GROWTH_STEPS", 4)
+    rows, weights, engine = run(tmp_path / "whole", "fp16", optimizer)
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", "fp16", optimizer, die_before=13)
+    same_rows, same, other = run(tmp_path / "killed", "fp16", optimizer)
+    assert engine.scale.state() == other.scale.state()
+    assert rows == same_rows
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+
+
+def test_loss_scale_halves_at_an_overflow_and_doubles_after_its_time(monkeypatch):
+    monkeypatch.setattr(precision, "GROWTH_STEPS", 3)
+    scale, norms, discarded = LossScale("fp16"), iter([float("inf"), float("nan"), 2.0]), []
+    assert scale.until_finite(lambda: next(norms), lambda: discarded.append(1)) == 2.0
+    assert (scale.value, len(discarded)) == (2.0**14, 2)
+    for _ in range(3):
+        scale.passed()
+    assert scale.value == 2.0**15
+
+
+def test_gradients_that_no_scale_makes_finite_are_told(monkeypatch):
+    monkeypatch.setattr(precision, "FIRST", 4.0)
+    attempts = []
+    norm = LossScale("fp16").until_finite(lambda: attempts.append(1) or float("inf"), lambda: None)
+    assert (norm, len(attempts)) == (float("inf"), 3)
+    assert LossScale("bf16").until_finite(lambda: float("inf"), pytest.fail) == float("inf")

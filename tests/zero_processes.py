@@ -1,0 +1,87 @@
+"""Training runs under ZeRO for torchrun: what the tests of DeepSpeed start. All stages take turns in one launch.
+
+torchrun --standalone --nproc-per-node 2 tests/zero_processes.py FOLDER STRATEGIES STEPS
+
+A strategy may carry a precision, offloading or adapters: zero3-bf16, zero2-offload, zero3-lora.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from test_training_meaning import SHAPE, counting_batch, task
+from two_processes import SHORT
+
+from abovo.console.launch import run, script_parser
+from abovo.instruction.lora import add_adapters
+from abovo.modeling.families import build_model
+from abovo.training import precision
+from abovo.training.engines import build_engine
+from abovo.training.loop import train
+from abovo.training.state import open_state
+from abovo.training.world import open_world
+
+
+class Killed(Exception):
+    pass
+
+
+def arguments():
+    parser = script_parser(__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("strategies", type=lambda text: text.split(","))
+    parser.add_argument("steps", type=int)
+    return parser
+
+
+def model_of(options):
+    model = build_model(SHAPE, 128, 16, seed=1)
+    return add_adapters(model, {"rank": 3, "alpha": 6, "dropout": 0.0}, seed=1) if "lora" in options else model
+
+
+def train_once(folder, strategy, steps, world, kill_before=None):
+    """From whatever `folder` holds; the rows of the metrics and the weights on rank 0."""
+
+    def batch(k):
+        if k == kill_before:
+            raise Killed
+        return counting_batch(k)
+
+    name, *options = strategy.split("-")
+    offload = "offload" in options
+    settings = {"kind": "deepspeed", "processes": world.size, "strategy": name, "offload_optimizer": offload}
+    recipe = {**SHORT, "precision": next((kind for kind in ("bf16", "fp16") if kind in options), "fp32")}
+    engine = build_engine(model_of(options), recipe, world, settings)
+    if not world.leads:
+        train(task(steps, batch, recipe), engine, world, None)
+        return None, engine.weights()
+    with open_state(folder / "state", {}, 0) as state:
+        train(task(steps, batch, recipe), engine, world, state)
+        return state.rows(), engine.weights()
+
+
+def main(options) -> None:
+    from deepspeed.accelerator.cpu_accelerator import CPU_Accelerator
+
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    # torch computes in float16 on any processor; DeepSpeed would rather not. And a factor that overflows at once.
+    CPU_Accelerator.is_fp16_supported = lambda self: True
+    precision.FIRST = 2.0**30
+    with open_world({"kind": "deepspeed", "device": "cpu", "processes": processes}, threads=1) as world:
+        for strategy in options.strategies:
+            folder = options.folder / strategy
+            whole = train_once(folder / "whole", strategy, options.steps, world)
+            try:
+                train_once(folder / "killed", strategy, options.steps, world, 7)
+            except Killed:
+                world.share()
+            again = train_once(folder / "killed", strategy, options.steps, world)
+            if world.leads:
+                for name, (rows, weights) in {"whole": whole, "again": again}.items():
+                    torch.save(weights, folder / f"{name}.pt")
+                    (folder / f"{name}.json").write_text(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    run(main, arguments())
