@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from abovo.modeling.norms import use_few_passes
 from abovo.training.cross_entropy import summed_cross_entropy
 
 
@@ -55,6 +56,7 @@ class SummedLoss(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        use_few_passes(model)
 
     def forward(self, ids: torch.Tensor, counts: torch.Tensor | None) -> torch.Tensor:
         """`counts` None stands for all."""
