@@ -41,6 +41,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--together", type=int, default=os.cpu_count() or 1, help="training runs at once")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of the contest of speeds")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of the contest of speeds (default: 7)")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: seconds of the processor, for a"
+                        " machine with other work; its ratios stand for one thread only")  # fmt: skip
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "abovo-benchmark-training")
     return parser.parse_args()
 
@@ -59,8 +61,8 @@ def main() -> None:
         import training_speed
 
         rounds = 3 if options.quick else options.rounds
-        speed = training_speed.speeds(packed, VOCABULARY, options.threads, 8, rounds)
-        print_speed(speed, options.threads)
+        speed = training_speed.speeds(packed, VOCABULARY, options.threads, 8, rounds, options.clock)
+        print_speed(speed, options.threads, options.clock)
         own = speed["medians"]["abovo"]
         for name, peer in (
             ("trainer", "transformers_trainer"), ("minimal", "minimal_loop"), ("nanogpt", "nanogpt_style")
@@ -92,13 +94,12 @@ def print_recipe(name: str, found: dict[str, Any], stale: int) -> None:
         print(f"{stale} of these runs were made by other code than the present; remove --work to train them anew")
 
 
-def print_speed(speed: dict[str, Any], threads: int) -> None:
+def print_speed(speed: dict[str, Any], threads: int, clock: str) -> None:
     own = speed["medians"]["abovo"]
     asked = {"transformers_trainer": "1.05", "minimal_loop": "0.97", "nanogpt_style": "1 (aim)"}
     sizes = ", ".join(f"{name} {size:,}" for name, size in speed["parameters"].items())
-    print(
-        f"\nTokens per second, {threads} threads, {len(speed['rounds']['abovo'])} rounds in turns; {sizes} parameters"
-    )
+    print(f"\nTokens per second ({clock}), {threads} threads, {len(speed['rounds']['abovo'])} rounds in turns")
+    print(f"parameters: {sizes}\n")
     print(f"{'':24}{'median':>10}{'low':>10}{'high':>10}{'ratio':>8}{'asked':>10}")
     for name, rounds in speed["rounds"].items():
         middle = speed["medians"][name]

@@ -78,3 +78,13 @@ def test_norms_of_few_passes_have_the_values_and_gradients_of_the_librarys(famil
         results.append([logits, *(parameter.grad for parameter in model.parameters())])
     for plain, few in zip(*results, strict=True):
         assert torch.allclose(plain, few, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("how", "factor"), [("normal", 1.0), ("scaled", 0.5), ("zero", 0.0)])
+def test_residual_init_scales_what_each_block_adds(how, factor):
+    """Two blocks, so 1 / sqrt(2 L) is a half; all other weights stay as they were drawn."""
+    plain = dict(build_model(shape(32, 2, 2, 1, 16, 64), 128, 16, seed=1).named_parameters())
+    model = build_model({**shape(32, 2, 2, 1, 16, 64), "residual_init": how}, 128, 16, seed=1)
+    for name, weight in model.named_parameters():
+        expected = factor if name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0
+        assert torch.equal(weight, plain[name] * expected)
