@@ -158,7 +158,9 @@ def main(spec: Path, place: Path) -> None:
     import time
 
     from abovo.training.pretrain import pretrain
+    from abovo.training.world import die_with_the_launcher
 
+    die_with_the_launcher()
     values = json.loads(spec.read_text())
     state = place.with_suffix(".state")
     started = time.monotonic()
