@@ -1,8 +1,9 @@
 """Turn a token budget into how many of its tokens the shipped recipe needs for the loss that a tuned AdamW ends with.
 
-The baseline is AdamW as nanoGPT has it, at the best of its learning rates for the whole budget. The recipe's learning
-rate falls to zero at the end of every run, so the recipe is trained at several budgets of its own, each to its end, and
-the budget with the baseline's final loss is read off between the two that enclose it (straight in the logarithm).
+The baseline is the same architecture with AdamW and initial weights as nanoGPT has them, at the best of its learning
+rates for the whole budget. The recipe's learning rate falls to zero at the end of every run, so the recipe is trained
+at several budgets of its own, each to its end, and the budget with the baseline's final loss is read off between the
+two that enclose it (straight in the logarithm).
 """
 
 import itertools
@@ -34,11 +35,13 @@ COMMON = {
 def baseline(tokens: int, rate: float, seed: int) -> Settings:
     warmup = round(WARMUP_SHARE * tokens / BATCH_TOKENS)
     values = {**COMMON, **BASELINE, "optimizer.learning_rate": rate, "schedule.warmup_steps": warmup}
-    return run_settings(model(SHAPE), training("seed", values), tokens, LENGTH, seed)
+    shape = model({**SHAPE, "residual_init": "scaled"})
+    return run_settings(shape, training("seed", values), tokens, LENGTH, seed)
 
 
 def recipe(name: str, tokens: int, seed: int) -> Settings:
-    """config/training/{name}.yaml at another batch; its warm-ups, made for thousands of steps, shrink with the run."""
+    """config/training/{name}.yaml and tiny's initial weights, at another batch; the warm-up, made for thousands of
+    steps, shrinks with the run."""
     shipped = training(name, {})
     steps = tokens / BATCH_TOKENS
     warmup = min(shipped["schedule"]["warmup_steps"], round(WARMUP_SHARE / 2 * steps))

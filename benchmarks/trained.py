@@ -81,10 +81,10 @@ def training(name: str, values: Mapping[str, Any]) -> Settings:
 
 
 def model(values: Mapping[str, Any]) -> Settings:
-    """A model of the shipped class."""
+    """A model of tiny's class and initial weights with a shape of its own."""
     from abovo.config.load import load
 
-    return load("models", "nano", CONFIG, values)
+    return load("models", "tiny", CONFIG, values)
 
 
 def run_settings(shape: Settings, recipe: Settings, tokens: int, length: int, seed: int) -> Settings:
