@@ -1,4 +1,4 @@
-"""The training benchmark reads its ratio rightly from losses, and its plain GPT is a language model of the same size."""
+"""The training benchmark reads its ratio rightly from losses; its plain GPT is a language model that looks back."""
 
 import math
 import sys
