@@ -8,6 +8,7 @@ import torch
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
 from abovo.modeling.families import build_model
+from abovo.modeling.norms import use_few_passes
 from abovo.modeling.parameters import count_parameters, padded_vocabulary
 
 CONFIG = Path("config")
@@ -93,3 +94,27 @@ def test_equal_seeds_give_equal_weights():
 def test_unknown_family_is_named():
     with pytest.raises(AbovoError, match="unknown family 'gpt9'"):
         build_model({**shape(32, 1, 2, 1, 16, 64), "family": "gpt9"}, 128, 16, seed=1)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "llama"])
+def test_norms_of_few_passes_have_the_values_and_gradients_of_the_librarys(family):
+    ids = torch.arange(48).view(3, 16) * 7 % 128
+    results = []
+    for change in (lambda model: None, use_few_passes):
+        model = build_model(shape(32, 2, 2, 1, 16, 64, family), 128, 16, seed=1)
+        change(model)
+        logits = model(input_ids=ids).logits
+        logits.square().sum().backward()
+        results.append([logits, *(parameter.grad for parameter in model.parameters())])
+    for plain, few in zip(*results, strict=True):
+        assert torch.allclose(plain, few, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("how", "factor"), [("normal", 1.0), ("scaled", 0.5), ("zero", 0.0)])
+def test_residual_init_scales_what_each_block_adds(how, factor):
+    """Two blocks, so 1 / sqrt(2 L) is a half; all other weights stay as they were drawn."""
+    plain = dict(build_model(shape(32, 2, 2, 1, 16, 64), 128, 16, seed=1).named_parameters())
+    model = build_model({**shape(32, 2, 2, 1, 16, 64), "residual_init": how}, 128, 16, seed=1)
+    for name, weight in model.named_parameters():
+        expected = factor if name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0
+        assert torch.equal(weight, plain[name] * expected)

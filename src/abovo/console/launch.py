@@ -29,7 +29,9 @@ def script_parser(docstring: str) -> argparse.ArgumentParser:
 def settings(text: str) -> dict[str, Any]:
     """An argument type: a JSON object, or the path of a JSON or YAML file that holds one."""
     try:
-        value = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(Path(text).read_text("utf-8"))
+        content = text if text.lstrip().startswith("{") else Path(text).read_text("utf-8")
+        # JSON is no YAML everywhere: 1e-08 would be a string
+        value = json.loads(content) if content.lstrip().startswith("{") else yaml.safe_load(content)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise argparse.ArgumentTypeError(f"neither a JSON object nor a readable file: {error}") from None
     if not isinstance(value, dict):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from abovo.errors import AbovoError
@@ -25,7 +26,17 @@ def build_model(model: Mapping[str, Any], vocabulary_size: int, sequence_length:
     if family not in FAMILIES:
         raise AbovoError(f"unknown family {family!r}", "model", f"use one of {', '.join(FAMILIES)}")
     torch.manual_seed(seed)
-    return FAMILIES[family](model, padded_vocabulary(vocabulary_size), sequence_length)
+    built = FAMILIES[family](model, padded_vocabulary(vocabulary_size), sequence_length)
+    _scale_residual(built, RESIDUAL_INIT[model.get("residual_init", "normal")](model["layers"]))
+    return built
+
+
+@torch.no_grad()
+def _scale_residual(model: nn.Module, factor: float) -> None:
+    """Multiply the matrices whose results are added to the residual stream, two in each block."""
+    for name, weight in model.named_parameters():
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
+            weight.mul_(factor)
 
 
 def _common(model: Mapping[str, Any], rows: int, sequence_length: int) -> dict[str, Any]:
@@ -62,3 +73,11 @@ def _llama(model: Mapping[str, Any], rows: int, sequence_length: int) -> PreTrai
 
 
 FAMILIES: dict[str, Callable[[Mapping[str, Any], int, int], PreTrainedModel]] = {"qwen3": _qwen3, "llama": _llama}
+# By which the initial weights of the two matrices per block that write into the residual stream are multiplied:
+# nothing; 1/sqrt(2 L) so that the stream's variance does not grow with depth (GPT-2); zero, so that every block starts
+# as the identity (Goyal et al. 2017 for the last norm of a block, arXiv:1706.02677).
+RESIDUAL_INIT: dict[str, Callable[[int], float]] = {
+    "normal": lambda layers: 1.0,
+    "scaled": lambda layers: (2 * layers) ** -0.5,
+    "zero": lambda layers: 0.0,
+}

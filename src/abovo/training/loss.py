@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from abovo.modeling.norms import use_few_passes
 from abovo.training.cross_entropy import summed_cross_entropy
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -72,6 +73,7 @@ class SummedLoss(nn.Module):
     def __init__(self, model: nn.Module, z_loss: float) -> None:
         super().__init__()
         self.model, self.z_loss = model, z_loss
+        use_few_passes(model)
 
     def forward(self, ids: torch.Tensor, counts: torch.Tensor | None, predict: int | None = None) -> torch.Tensor:
         """`counts` None stands for all. With `predict`, the logits [rows, V] of what follows that column instead."""
