@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from abovo.errors import AbovoError
+from abovo.provenance.differences import differing
 from abovo.provenance.files import exclusive, read_json, sync, write_json
 from abovo.provenance.hashing import canonical_json, sha256_file
 
@@ -181,20 +182,12 @@ def _stays(place: Path) -> bool:
 def _check_identity(folder: Path, identity: Mapping[str, Any]) -> None:
     if not list(folder.glob("step-*")) or not (folder / "identity.json").exists():
         return
-    old = _flat(read_json(folder / "identity.json"))
-    new = _flat(identity)
-    differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    if differing:
-        first = differing[0]
-        what = f"the unfinished training here had {first} = {old.get(first)!r}, this one has {new.get(first)!r}"
-        more = f" ({len(differing) - 1} more values differ)" if len(differing) > 1 else ""
+    changed = differing(read_json(folder / "identity.json"), identity)
+    if changed:
+        key, old, new = changed[0]
+        what = f"the unfinished training here had {key} = {old}, this one has {new}"
+        more = f" ({len(changed) - 1} more values differ)" if len(changed) > 1 else ""
         raise AbovoError(what + more, folder, "put the value back to go on, or remove the folder to start anew")
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}.{key}".strip(".")).items()}
-    return {prefix: value}
 
 
 def _synced_length(path: Path) -> int:
