@@ -97,14 +97,12 @@ def make_model(
             "tokenizer_sha256": opened.sha256,
             "model_sha256": sha256_file(place / "model" / "model.safetensors"),
             "sequence_length": length,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "steps": 1,
-            "tokens": length,
             "train_loss_first": 6.4,
             "train_loss_last": 6.3,
             "validation_loss": 6.3,
         }
-        return Made({}, fields)
+        size = sum(parameter.numel() for parameter in model.parameters())
+        return Made({"parameters": size, "steps": 1, "tokens": length}, fields)
 
     job = partial(Job, schema="abovo/model/1", inputs={"packed": packed}, settings={"seed": seed}, script=SCRIPT)
     return produce(job(folder / stage / "small/manifest.json"), make)

@@ -24,7 +24,7 @@ FILES = {
             "results/packed/nano/nano_4k/256/manifest.json": "a",
             "results/tokenizers/nano_4k/tokenizer_config.json": "b",
         },
-        "parameters": 1_312_128, "steps": 782, "tokens": 1_601_536,
+        "counts": {"parameters": 1_312_128, "steps": 782, "tokens": 1_601_536},
         "train_loss_first": 8.34, "train_loss_last": 4.5, "validation_loss": 4.6,
     },
     "sft/nano/manifest.json": {"train_loss_first": 4.0, "train_loss_last": 1.5},

@@ -161,6 +161,16 @@ def test_changed_second_phase_puts_the_first_in_place_and_changes_the_second(
     assert metrics(tmp_path)[-2]["lr"] == RECIPE["optimizer"]["learning_rate"]
 
 
+def test_what_only_watches_a_run_is_no_reason_to_train_again(data, tmp_path, caplog):
+    output, values = tmp_path / "pretrain/manifest.json", settings(phases=phases()[:1], tokens=4 * 4 * LENGTH)
+    caplog.set_level("INFO", "abovo")
+    data.train(output, values)
+    data.train(output, {**values, "training": {**values["training"], "tensorboard": True, "keep_last": 3}})
+    assert caplog.text.count("nothing computed") == 1
+    data.train(output, {**values, "training": {**values["training"], "gradient_clip": 0.5}})
+    assert caplog.text.count("nothing computed") == 1 and "setting training.gradient_clip 1.0 -> 0.5" in caplog.text
+
+
 def test_weights_and_state_are_readable_as_the_umask_says(chain):
     mask = os.umask(0o022)
     os.umask(mask)
@@ -267,7 +277,7 @@ def test_phase_that_ends_early_hands_over_its_best_weights(data, tmp_path):
     data.chain(tmp_path, values)
     first = read_manifest(tmp_path / "phase-a/manifest.json")
     assert first["stopped_early"]["weights_of_step"] == 2
-    assert first["steps"] == 4
+    assert first["counts"]["steps"] == 4
     weights = load_file(tmp_path / "phase-a" / MODEL)
     state = read_state(tmp_path / "phase-a/training_state.safetensors")["model"]
     assert all(torch.equal(weights[name], state[name]) for name in weights)

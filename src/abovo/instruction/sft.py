@@ -24,7 +24,7 @@ from abovo.training.order import DataOrder
 from abovo.training.pretrain import data_order, loss_summary
 from abovo.training.samples import sampler
 from abovo.training.seeds import derive_seed
-from abovo.training.together import produce_together, recipe_for, train_model
+from abovo.training.together import decisive, produce_together, recipe_for, train_model
 from abovo.training.world import World, open_world
 
 
@@ -48,7 +48,7 @@ def fine_tune(
     for manifest in (base, *datasets.values()):
         manifest.require_tokenizer(tokenizer["tokenizer_sha256"])
     inputs = {"base": base, "tokenizer": tokenizer, **{f"instruction/{name}": m for name, m in datasets.items()}}
-    job = Job(output, "abovo/model/1", inputs, settings, script)
+    job = Job(output, "abovo/model/1", inputs, decisive(settings), script)
     with open_world(settings["engine"], settings["threads"]) as world:
         produce_together(world, job, state, lambda folder: _train(settings, inputs, datasets, world, state, folder))
 
@@ -107,7 +107,6 @@ def _train(
         "adapter_sha256": adapter,
         "model_sha256": sha256_file(folder / "model" / "model.safetensors"),
         "sequence_length": length,
-        **{key: counts[key] for key in ("parameters", "steps", "tokens")},
         **loss_summary(rows),
         **end.fields,
     }

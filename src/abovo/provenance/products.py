@@ -142,9 +142,10 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float, worked: 
         "outputs": outputs,
         "parameters": dict(job.settings),
         "counts": dict(made.counts),
-        **made.fields,
         **({"measured": dict(made.measured)} if made.measured else {}),
     }
+    assert not data.keys() & made.fields.keys(), "a field of the artifact's own has the name of one of every manifest"
+    data |= made.fields
     data["digest"] = digest_of(data)
     write_json(folder / job.output.name, data)
     record = {

@@ -14,10 +14,8 @@ from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
 STAGES = ("pretrain", "sft")
-OF_MODEL = (
-    "model_sha256", "parameters", "sequence_length", "steps", "tokens", "train_loss_first", "train_loss_last",
-    "validation_loss",
-)  # fmt: skip
+OF_MODEL = ("model_sha256", "sequence_length", "train_loss_first", "train_loss_last", "validation_loss")
+COUNTED = ("parameters", "steps", "tokens")
 Evaluated = Mapping[str, tuple[Manifest, Manifest]]
 SCORES = "evaluation_scores.json"
 
@@ -117,7 +115,8 @@ def _files(data: Sequence[Manifest]) -> dict[str, str]:
 
 
 def _model(model: Manifest) -> dict[str, Any]:
-    return {"manifest": model.digest, **{key: model[key] for key in OF_MODEL}}
+    counts = {key: model["counts"][key] for key in COUNTED}
+    return {"manifest": model.digest, **counts, **{key: model[key] for key in OF_MODEL}}
 
 
 def _figure(path: Path) -> str:

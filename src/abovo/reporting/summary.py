@@ -69,9 +69,10 @@ def made(run: str, results: Path) -> Iterator[tuple[str, str]]:
     rows = [item["counts"] for item in packed]
     tokens = {split: sum(count[split]["tokens"] for count in rows) for split in ("train", "val")}
     yield "packed", f"{_short(tokens['train'])} tokens to train on, {_short(tokens['val'])} to validate on"
+    trained = base["counts"]
     yield (
         "base model",
-        f"{_short(base['parameters'])} parameters, {base['steps']:,} steps, {_short(base['tokens'])} tokens",
+        f"{_short(trained['parameters'])} parameters, {trained['steps']:,} steps, {_short(trained['tokens'])} tokens",
     )
 
 

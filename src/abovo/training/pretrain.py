@@ -27,7 +27,7 @@ from abovo.training.loss import Batch, to_batch
 from abovo.training.order import DataOrder, Phase
 from abovo.training.samples import sampler
 from abovo.training.seeds import derive_seed
-from abovo.training.together import produce_together, recipe_for, train_model
+from abovo.training.together import decisive, produce_together, recipe_for, train_model
 from abovo.training.world import World, open_world
 
 
@@ -54,7 +54,7 @@ def pretrain(
     if before is not None:
         inputs["phase"] = read_manifest(before, "abovo/model/")
         inputs["phase"].require_tokenizer(tokenizer_manifest["tokenizer_sha256"])
-    job = Job(output, "abovo/model/1", inputs, settings, script)
+    job = Job(output, "abovo/model/1", inputs, decisive(settings), script)
     with open_world(settings["engine"], settings["threads"]) as world:
         produce_together(world, job, state, lambda folder: _train(settings, inputs, packed, world, state, folder))
 
@@ -114,7 +114,6 @@ def _train(
         "tokenizer_sha256": tokenizer.sha256,
         "model_sha256": sha256_file(folder / "model" / "model.safetensors"),
         "sequence_length": length,
-        **counts,
         **loss_summary(rows),
         **end.fields,
     }

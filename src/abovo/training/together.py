@@ -19,6 +19,17 @@ from abovo.training.state import State, discard_state, open_state
 from abovo.training.world import World
 
 Model = TypeVar("Model", bound=nn.Module)
+# Keys of a recipe that change nothing that is kept: another value is no reason to train again.
+WATCHING = ("keep_last", "tensorboard", "wandb")
+
+
+def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a training job without those that decide nothing of its artifact, at any depth."""
+    return {
+        key: decisive(value) if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if key not in WATCHING
+    }
 
 
 def produce_together(world: World, job: Job, state: Path, make: Callable[[Path | None], Made | None]) -> None:
@@ -80,7 +91,7 @@ def train_model(
     # not the engine: checkpoints have one form, so another number of processes may go on from them
     identity = {
         "inputs": {name: manifest.digest for name, manifest in inputs.items()},
-        "settings": {key: value for key, value in settings.items() if key != "engine"},
+        "settings": {key: value for key, value in decisive(settings).items() if key != "engine"},
         "precision": task.recipe["precision"],
     }
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
