@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from test_training_engines import command, dies_with_its_workers
 from test_training_meaning import fit
+from test_training_phases import CONFIG, LENGTH, MODEL, SCRIPT, Data, phases, settings
 from two_processes import SHORT
 from zero_processes import model_of
 
+from abovo.config.load import load
 from abovo.training.state import open_state
 
 pytest.importorskip("deepspeed", reason="DeepSpeed runs on Linux only")
@@ -121,3 +124,21 @@ def test_a_checkpoint_of_zero_goes_on_in_one_process_of_torch(folder, torch_alon
 @pytest.mark.slow
 def test_workers_of_zero_die_with_their_launcher(tmp_path):
     dies_with_its_workers(command(2, tmp_path, "zero2", 100_000, program=PROGRAM), tmp_path / "zero2/whole/state")
+
+
+@pytest.mark.slow
+def test_the_script_exports_the_same_layout_under_zero2_as_in_one_process(tmp_path):
+    data = Data(tmp_path)
+    values = settings(phases=phases()[:1], tokens=6 * 4 * LENGTH)
+    torch_model = data.train(tmp_path / "torch/manifest.json", values).parent / MODEL
+    engine = {**load("engines", "zero2", CONFIG), "device": "cpu"}
+    words = ["--settings", json.dumps({**values, "engine": engine}), "--tokenizer", data.tokenizer]
+    words += ["--packed", data.packed["speeches"].path, "--state", tmp_path / "zero2/state"]
+    words += ["--output", tmp_path / "zero2/manifest.json"]
+    done = subprocess.run(command(2, *words, program=SCRIPT), capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    expected, found = load_file(torch_model), load_file(tmp_path / "zero2" / MODEL)
+    assert list(found) == list(expected)
+    for name, weight in expected.items():
+        assert found[name].dtype == weight.dtype == torch.float32
+        torch.testing.assert_close(found[name], weight, atol=2e-4, rtol=1e-3)
