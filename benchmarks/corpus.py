@@ -67,7 +67,7 @@ def finished(process: subprocess.Popen[str]) -> Figures:
 
 def settings(sources: dict[str, Path], column: str) -> dict[str, Any]:
     """A corpus of local files, all filters on, near-duplicates found, no budget."""
-    from abovo.config.load import _complete, check, read_schema
+    from abovo.config.load import check, complete, read_schema
 
     schema = read_schema("corpora", ROOT / "config")
     source = {
@@ -78,7 +78,7 @@ def settings(sources: dict[str, Path], column: str) -> dict[str, Any]:
         "description": "benchmark", "bytes_per_token": 3.6, "sample_documents": 20,
         "sources": {name: {**source, "paths": str(path)} for name, path in sources.items()},
     }  # fmt: skip
-    corpus = _complete(corpus, schema)
+    corpus = complete(corpus, schema)
     check(corpus, schema, "corpus")
     return {key: value for key, value in corpus.items() if key != "description"}
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from abovo.config.corpora import check_corpus
-from abovo.config.load import _complete, check, read_schema
+from abovo.config.load import check, complete, read_schema
 from abovo.corpus.assemble import assemble_corpus
 from abovo.corpus.duplicates import find_duplicates
 from abovo.corpus.plan import plan_corpus
@@ -18,7 +18,7 @@ SCRIPTS = ROOT / "workflow/scripts"
 def resolved(corpus: dict) -> dict:
     """The settings of a corpus, checked and filled with defaults, as scripts get them."""
     schema = read_schema("corpora", ROOT / "config")
-    corpus = _complete(corpus, schema)
+    corpus = complete(corpus, schema)
     check(corpus, schema, "corpus")
     check_corpus(corpus, "corpus")
     return {key: value for key, value in corpus.items() if key != "description"}
