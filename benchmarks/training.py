@@ -1,7 +1,7 @@
 """Measure the training engine: tokens that the recipe needs, speed against others, and the time to the first step.
 
-python benchmarks/training.py                          # everything: about an hour on two quiet cores
-python benchmarks/training.py --quick                  # one seed at a third of the budget: about ten minutes
+python benchmarks/training.py                          # everything: about half an hour on two quiet cores
+python benchmarks/training.py --quick                  # one seed at a third of the budget: about five minutes
 python benchmarks/training.py --only speed start       # parts: recipe, speed, start
 python benchmarks/training.py --input FOLDER --json figures.json     # .jsonl.zst, .parquet, .txt
 
