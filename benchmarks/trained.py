@@ -84,7 +84,8 @@ def model(values: Mapping[str, Any]) -> Settings:
     """A model of tiny's class and initial weights with a shape of its own."""
     from abovo.config.load import load
 
-    return load("models", "tiny", CONFIG, values)
+    # the claim is that of tiny's own shape
+    return load("models", "tiny", CONFIG, {"non_embedding_parameters": None, **values})
 
 
 def run_settings(shape: Settings, recipe: Settings, tokens: int, length: int, seed: int) -> Settings:

@@ -11,6 +11,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
 import recipe
 from nanogpt_style import PlainGPT
+from small_world import make_corpus, make_packed, make_tokenizer
+from trained import SCRIPT
+
+from abovo.training.pretrain import pretrain
 
 
 @pytest.mark.parametrize("share", [0.3, 0.42, 0.5, 0.7])
@@ -34,3 +38,14 @@ def test_plain_gpt_sees_no_later_id_and_starts_at_the_logarithm_of_its_vocabular
     assert model(ids).item() == pytest.approx(math.log(64), abs=0.1)
     gradient = torch.autograd.grad(model(ids[:1, :9]), model.places.weight)[0]
     assert gradient[8:].abs().max() == 0, "a place after the last target's input has a gradient"
+
+
+def test_trainer_takes_the_settings_of_both_sides(tmp_path):
+    corpus = make_corpus(tmp_path)
+    tokenizer = make_tokenizer(tmp_path, corpus)
+    packed = make_packed(tmp_path, corpus, tokenizer, recipe.LENGTH, name="benchmark")
+    sides = {"baseline": recipe.baseline(recipe.BATCH_TOKENS, 0.003, 1), "recipe": recipe.recipe("tiny", 4096, 1)}
+    for name, settings in sides.items():
+        output = tmp_path / name / "manifest.json"
+        pretrain(settings, tokenizer, [packed.path], output, tmp_path / name / "state", SCRIPT)
+        assert (output.parent / "model/model.safetensors").is_file()
