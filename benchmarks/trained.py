@@ -170,7 +170,8 @@ def main(spec: Path, place: Path) -> None:
         pretrain(values["settings"], Path(values["tokenizer"]), [Path(values["packed"])], output, state, SCRIPT)
         manifest = json.loads(output.read_text())
         rows = [json.loads(line) for line in (output.parent / "metrics.jsonl").read_text().splitlines()]
-    found = {key: manifest[key] for key in ("validation_loss", "tokens", "parameters", "steps")}
+    found = {key: manifest["counts"][key] for key in ("tokens", "parameters", "steps")}
+    found["validation_loss"] = manifest["validation_loss"]
     seconds = round(time.monotonic() - started, 1)
     partial = place.with_suffix(".partial")
     result = {**found, "rows": rows, "seconds": seconds, "code": values["code"], "settings": values["settings"]}
