@@ -39,29 +39,22 @@ class _SummedCrossEntropy(torch.autograd.Function):
                 part = slice(first, first + rows)
                 states, answers = hidden[part].to(kind), targets[part, None]
                 logits = (states @ matrix.T).float()
-                top = logits.amax(1, keepdim=True)
-                chosen = logits.gather(1, answers)
-                scores = logits.sub_(top).exp_()  # the softmax times its denominator, in the logits' own memory
-                denominator = scores.sum(1, keepdim=True)
-                norm = denominator.log() + top
-                total += (norm - chosen).sum()
+                norm = logits.logsumexp(1, keepdim=True)
+                total += (norm - logits.gather(1, answers)).sum()
                 if not wanted:
                     continue
-                # the gradient is (scores - one-hot / scale) * scale
-                scale = (1 + 2 * z_loss * norm) / denominator
-                scores.scatter_add_(1, answers, -1 / scale)
-                if kind == torch.float32:
-                    # rows of width D are scaled in place of those of width V
-                    if hidden_grad is not None:
-                        hidden_grad[part] = (scores @ matrix).mul_(scale)
-                    if weight_grad is not None:
-                        weight_grad.addmm_(scores.T, states * scale)
-                    continue
-                gradient = scores.mul_(scale).to(kind)
+                gradient = logits.sub_(norm).exp_()  # softmax, in the logits' own memory
+                if z_loss:
+                    gradient.mul_(1 + 2 * z_loss * norm)
+                gradient.scatter_add_(1, answers, gradient.new_full(answers.shape, -1.0))
+                gradient = gradient.to(kind)
                 if hidden_grad is not None:
                     hidden_grad[part] = gradient @ matrix
                 if weight_grad is not None:
-                    weight_grad += gradient.T @ states
+                    if kind == torch.float32:
+                        weight_grad.addmm_(gradient.T, states)
+                    else:
+                        weight_grad += gradient.T @ states
         ctx.save_for_backward(hidden_grad, weight_grad)
         ctx.weight_type = weight.dtype
         return total
