@@ -57,8 +57,8 @@ def test_recomputed_blocks_keep_less():
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8])
-def test_rows_per_micro_batch_change_rounding_alone(rows):
-    assert losses({**SHORT, "micro_batch_sequences": rows}) == pytest.approx(losses(SHORT), rel=1e-4)
+def test_rows_per_micro_batch_change_no_result(rows):
+    assert losses({**SHORT, "micro_batch_sequences": rows}) == pytest.approx(losses(SHORT), rel=1e-5)
 
 
 def test_nothing_is_compiled_on_a_cpu():
