@@ -77,7 +77,7 @@ def test_stopped_fp16_goes_on_bit_for_bit_with_its_loss_scale(tmp_path, monkeypa
 def test_loss_scale_halves_at_an_overflow_and_doubles_after_its_time(monkeypatch):
     monkeypatch.setattr(precision, "GROWTH_STEPS", 3)
     scale, norms, discarded = LossScale("fp16"), iter([float("inf"), float("nan"), 2.0]), []
-    assert scale.until_finite(lambda: next(norms), lambda: discarded.append(1)) == 2.0
+    assert scale.until_finite(lambda: (0.5, next(norms)), lambda: discarded.append(1)) == (0.5, 2.0)
     assert (scale.value, len(discarded)) == (2.0**14, 2)
     for _ in range(3):
         scale.passed()
@@ -87,6 +87,6 @@ def test_loss_scale_halves_at_an_overflow_and_doubles_after_its_time(monkeypatch
 def test_gradients_that_no_scale_makes_finite_are_told(monkeypatch):
     monkeypatch.setattr(precision, "FIRST", 4.0)
     attempts = []
-    norm = LossScale("fp16").until_finite(lambda: attempts.append(1) or float("inf"), lambda: None)
+    _, norm = LossScale("fp16").until_finite(lambda: (0.5, attempts.append(1) or float("inf")), lambda: None)
     assert (norm, len(attempts)) == (float("inf"), 3)
-    assert LossScale("bf16").until_finite(lambda: float("inf"), pytest.fail) == float("inf")
+    assert LossScale("bf16").until_finite(lambda: (0.5, float("inf")), pytest.fail) == (0.5, float("inf"))

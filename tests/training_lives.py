@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import runpy
 import shutil
 import signal
@@ -84,11 +85,13 @@ def random_kills(count, processes, seed):
 
 @dataclass(frozen=True)
 class Fate:
-    """What happens in a life: a kill, a step that throws the weights out of range, a pause after a checkpoint (s)."""
+    """What happens in a life: a kill, a step that throws the weights out of range, a pause after a checkpoint (s), a
+    step from which on no file may grow beyond 200 KB, which is less than a checkpoint."""
 
     kill: Kill | None = None
     poison: int = 0
     pause: float = 0.0
+    full: int = 0
 
 
 @dataclass
@@ -110,14 +113,15 @@ class Run:
     def product(self):
         return self.model.read_bytes(), (self.folder / "metrics.jsonl").read_bytes()
 
-    def live(self, kill=None, poison=0, pause=0.0, seconds=120):
+    def live(self, kill=None, poison=0, pause=0.0, full=0, seconds=120):
         self.folder.mkdir(parents=True, exist_ok=True)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([*HEAVY, "training_lives"])
         pids = self.folder / "pids"
         pids.write_text("")
         life = context.Process(
-            target=_launch, args=(self.command(), self.settings["engine"]["processes"], Fate(kill, poison, pause), pids)
+            target=_launch,
+            args=(self.command(), self.settings["engine"]["processes"], Fate(kill, poison, pause, full), pids),
         )
         life.start()
         life.join(seconds)
@@ -193,6 +197,8 @@ def _prepare(fate, rank):
         if armed and step >= kill.step:
             armed.clear()
             threading.Timer(kill.delay, os.kill, (victim, kill.signal)).start()
+        if step == fate.full:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         return ask(schedule, step, steps) * (1e38 if step == fate.poison else 1.0)
 
     loop.learning_rate_factor = factor

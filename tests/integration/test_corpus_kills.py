@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import small_disk
 import small_world
 from corpus_jobs import resolved
 from hub_server import Hub
@@ -266,20 +267,17 @@ def _largest(folder: Path, part_of_name: str) -> Path:
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def disk(tmp_path):
     """A disk of 600 KB that can be made larger."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("needs root and leave to mount a small tmpfs")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=False)
+    with small_disk.small_disk(tmp_path / "disk", 600) as mounted:
+        if not mounted:
+            pytest.skip("needs root and leave to mount a small tmpfs")
+        yield tmp_path / "disk"
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_and_the_work_goes_on_after_space_is_made(small_disk, settings, undisturbed):
-    world = World(small_disk / "corpus", settings, undisturbed[0].tokenizer)
+def test_a_full_disk_is_told_and_the_work_goes_on_after_space_is_made(disk, settings, undisturbed):
+    world = World(disk / "corpus", settings, undisturbed[0].tokenizer)
     failed, size = 0, 600
     for job in JOBS:
         while (done := world.run(job)).returncode:
@@ -289,6 +287,6 @@ def test_a_full_disk_is_told_and_the_work_goes_on_after_space_is_made(small_disk
             assert not (world.folder / job.output).exists()
             failed += 1
             size += 700
-            subprocess.run(["mount", "-o", f"remount,size={size}k", str(small_disk)], check=True)
+            small_disk.enlarge(disk, size)
     assert failed >= 2
     assert world.declared() == undisturbed[0].declared()

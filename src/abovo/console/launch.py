@@ -39,6 +39,14 @@ def settings(text: str) -> dict[str, Any]:
     return value
 
 
+def named_path(text: str) -> tuple[str, Path]:
+    """An argument type: NAME=PATH, where what a file is cannot be told from the file, such as one corpus of several."""
+    name, equals, path = text.partition("=")
+    if not name or not equals or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH")
+    return name, Path(path)
+
+
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
     """Parse the arguments, call `main` and end the process with its exit status.
 

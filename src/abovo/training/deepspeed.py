@@ -60,15 +60,8 @@ class DeepSpeedEngine:
         return self.optimizers.learning_rate
 
     def gradient(self, batch: Batch, targets: int) -> float:
-        total = 0.0
-
-        def attempt() -> float:
-            nonlocal total
-            total = self._pass(batch, targets)
-            return self._norm()
-
         # of overflowing gradients DeepSpeed makes no step, and forgets them
-        self.norm = self.scale.until_finite(attempt, self.engine.step)
+        total, self.norm = self.scale.until_finite(lambda: (self._pass(batch, targets), self._norm()), self.engine.step)
         return total / targets
 
     def _pass(self, batch: Batch, targets: int) -> float:

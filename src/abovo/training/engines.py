@@ -5,7 +5,8 @@ can go on under another number of processes.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -100,14 +101,9 @@ class TorchEngine:
         return self.optimizers.learning_rate
 
     def gradient(self, batch: Batch, targets: int) -> float:
-        total = 0.0
-
-        def attempt() -> float:
-            nonlocal total
-            total = self._pass(batch, targets)
-            return self._norm()
-
-        self.norm = self.scale.until_finite(attempt, self.optimizers.zero_grad)
+        total, self.norm = self.scale.until_finite(
+            lambda: (self._pass(batch, targets), self._norm()), self.optimizers.zero_grad
+        )
         return total / targets
 
     def _pass(self, batch: Batch, targets: int) -> float:
@@ -149,25 +145,23 @@ class TorchEngine:
         self.optimizers.zero_grad()
         self.scale.passed()
 
-    @torch.no_grad()
     def evaluate(self, batch: Batch) -> float:
+        with self._evaluating():
+            return self.loss(*batch.arguments(self.world.device)).item()
+
+    def predict(self, ids: torch.Tensor, column: int) -> torch.Tensor:
+        with self._evaluating():
+            return self.loss(ids.to(self.world.device), None, column)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """For a forward pass that no backward pass follows."""
         self.model.eval()
-        with autocast(self.world.device, self.recipe["precision"]):
-            total = self.loss(*batch.arguments(self.world.device)).item()
+        with torch.no_grad(), autocast(self.world.device, self.recipe["precision"]):
+            yield
         if isinstance(self.loss, FSDPModule):
             self.loss.reshard()  # only a backward pass does it by itself
         self.model.train()
-        return total
-
-    @torch.no_grad()
-    def predict(self, ids: torch.Tensor, column: int) -> torch.Tensor:
-        self.model.eval()
-        with autocast(self.world.device, self.recipe["precision"]):
-            logits = self.loss(ids.to(self.world.device), None, column)
-        if hasattr(self.loss, "reshard"):
-            self.loss.reshard()  # type: ignore[operator]  # only a backward pass does it by itself
-        self.model.train()
-        return logits
 
     def state(self) -> dict[str, Any]:
         options = StateDictOptions(full_state_dict=True, cpu_offload=self.world.size > 1)

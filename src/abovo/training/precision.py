@@ -18,15 +18,17 @@ class LossScale:
         self.changes = precision == "fp16"
         self.value, self.steps = (FIRST if self.changes else 1.0), 0
 
-    def until_finite(self, attempt: Callable[[], float], discard: Callable[[], None]) -> float:
-        """The norm that `attempt` returns, repeated after `discard` at half the factor while it is not finite.
+    def until_finite(
+        self, attempt: Callable[[], tuple[float, float]], discard: Callable[[], None]
+    ) -> tuple[float, float]:
+        """(loss, gradient norm) of `attempt`, repeated after `discard` at half the factor while the norm is not finite.
 
-        At a factor of 1 an overflow is no matter of the scale and the norm is returned as it is.
+        At a factor of 1 an overflow is no matter of the scale and both are returned as they are.
         """
         while True:
-            norm = attempt()
+            loss, norm = attempt()
             if math.isfinite(norm) or self.value <= 1.0:
-                return norm
+                return loss, norm
             discard()
             self.value, self.steps = self.value / 2, 0
 
