@@ -16,6 +16,7 @@ FLOORS = (
     {"facts", "tokenizing"},
     {"corpus"},
     {"provenance", "config", "console"},
+    {"settings"},
     {"errors"},
 )
 HEIGHT = {room: -number for number, floor in enumerate(FLOORS) for room in floor}
