@@ -41,9 +41,19 @@ def settings_for(stage):
     return settings
 
 
-def code(script):
-    """The hash of all code that a script can reach; a param, so that Snakemake reruns what other code would make."""
-    return code_hash(Path("workflow/scripts") / f"{script}.py")
+def code(script, stage=None):
+    """The hash of all code that a script can reach with the settings of its stage; a param, so that Snakemake reruns
+    what other code would make."""
+
+    def hashed(wildcards):
+        values = (
+            clear(stage_settings, CONFIGURATION, stage, dict(wildcards))
+            if stage
+            else {}
+        )
+        return code_hash(Path("workflow/scripts") / f"{script}.py", values)
+
+    return hashed
 
 
 # --- a run's parts

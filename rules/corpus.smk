@@ -17,7 +17,7 @@ rule plan_corpus:
         runtime="1h",
     params:
         settings=settings_for("corpus"),
-        code=code("plan_corpus"),
+        code=code("plan_corpus", "corpus"),
     shell:
         "exec python workflow/scripts/plan_corpus.py --settings {params.settings:q}"
         " --tokenizer {input.tokenizer} --output {output.plan} --log {log}"
@@ -44,7 +44,7 @@ rule read_source:
         runtime="24h",
     params:
         settings=settings_for("corpus"),
-        code=code("read_source"),
+        code=code("read_source", "corpus"),
     shell:
         "exec python workflow/scripts/read_source.py --settings {params.settings:q}"
         " --source {wildcards.source} --part {wildcards.part} --plan {input.plan}"
@@ -70,7 +70,7 @@ rule find_duplicates:
         runtime="12h",
     params:
         settings=settings_for("corpus"),
-        code=code("find_duplicates"),
+        code=code("find_duplicates", "corpus"),
     shell:
         "exec python workflow/scripts/find_duplicates.py --settings {params.settings:q} --job {wildcards.job}"
         " --sources {input.sources} --output {output.manifest} --log {log}"
@@ -98,7 +98,7 @@ rule assemble_corpus:
         runtime="12h",
     params:
         settings=settings_for("corpus"),
-        code=code("assemble_corpus"),
+        code=code("assemble_corpus", "corpus"),
     shell:
         "exec python workflow/scripts/assemble_corpus.py --settings {params.settings:q}"
         " --plan {input.plan} --tokenizer {input.tokenizer} --decontamination {input.decontamination}"

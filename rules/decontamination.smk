@@ -16,7 +16,7 @@ rule index_evaluation_sets:
         runtime="1h",
     params:
         settings=settings_for("decontamination"),
-        code=code("index_evaluation_sets"),
+        code=code("index_evaluation_sets", "decontamination"),
     shell:
         "exec python workflow/scripts/index_evaluation_sets.py --settings {params.settings:q}"
         " --output {output.manifest} --log {log}"

@@ -17,7 +17,7 @@ rule prepare_evaluation:
         runtime="1h",
     params:
         settings=settings_for("evaluation_sets"),
-        code=code("prepare_evaluation"),
+        code=code("prepare_evaluation", "evaluation_sets"),
     shell:
         "exec python workflow/scripts/prepare_evaluation.py --settings {params.settings:q}"
         " --corpus {input.corpus} --output {output.manifest} --log {log}"
@@ -44,7 +44,7 @@ rule evaluate:
         runtime="4h",
     params:
         settings=settings_for("evaluation"),
-        code=code("evaluate"),
+        code=code("evaluate", "evaluation"),
     shell:
         "exec python workflow/scripts/evaluate.py --settings {params.settings:q} --model {input.model}"
         " --sets {input.sets} --packed {input.packed} --output {output.evaluation} --log {log}"
@@ -73,7 +73,7 @@ rule assemble_results:
         runtime="10m",
     params:
         settings=settings_for("results"),
-        code=code("assemble_results"),
+        code=code("assemble_results", "results"),
     shell:
         "exec python workflow/scripts/assemble_results.py --run {wildcards.run} --stage {wildcards.stage}"
         " --settings {params.settings:q} --models {input.models} --evaluations {input.evaluations}"

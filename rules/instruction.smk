@@ -20,7 +20,7 @@ rule prepare_instruction:
     params:
         corpus=option_of_corpus,
         settings=settings_for("instruction"),
-        code=code("prepare_instruction"),
+        code=code("prepare_instruction", "instruction"),
     shell:
         "exec python workflow/scripts/prepare_instruction.py --settings {params.settings:q}"
         " {params.corpus} --tokenizer {input.tokenizer} --output {output.manifest} --log {log}"

@@ -14,6 +14,6 @@ rule plan:
         runtime="5m",
     params:
         settings=settings_for("plan"),
-        code=code("plan"),
+        code=code("plan", "plan"),
     shell:
         "exec python workflow/scripts/plan.py --settings {params.settings:q} --output {output} --log {log}"

@@ -22,7 +22,7 @@ rule pretrain:
         runtime="24h",
     params:
         settings=settings_for("pretrain"),
-        code=code("pretrain"),
+        code=code("pretrain", "pretrain"),
         launcher=launcher_of_run,
         before=option_of_phase,
         state="results/pretrain/{run}/state",

@@ -89,7 +89,7 @@ rule draw_loss:
         runtime="5m",
     params:
         settings=settings_for("draw_loss"),
-        code=code("draw_loss"),
+        code=code("draw_loss", "draw_loss"),
     shell:
         "exec python workflow/scripts/draw_loss.py --settings {params.settings:q}"
         " --title '{wildcards.run}, {wildcards.stage}' --model {input.model} --output {output.loss}"

@@ -22,7 +22,7 @@ rule fine_tune:
         runtime="12h",
     params:
         settings=settings_for("sft"),
-        code=code("fine_tune"),
+        code=code("fine_tune", "sft"),
         launcher=launcher_of_run,
         state="results/sft/{run}/state",
     shell:

@@ -26,7 +26,7 @@ def script(tmp_path):
 
 def forget_code():
     """As a new process would: read the code again."""
-    code.code_hash.cache_clear()
+    code._code_hash.cache_clear()
     code._module.cache_clear()
 
 

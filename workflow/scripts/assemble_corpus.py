@@ -27,6 +27,7 @@ def main(options: argparse.Namespace) -> None:
     from abovo.corpus.assemble import assemble_corpus
     from abovo.corpus.decontaminate import open_decontaminator
     from abovo.corpus.parts import in_order
+    from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
     from abovo.tokenizing.count import token_counter
 
@@ -37,7 +38,7 @@ def main(options: argparse.Namespace) -> None:
     decontaminator, more = open_decontaminator(options.settings, options.decontamination)
     assemble_corpus(
         options.settings, plan, sources, sorted(duplicates, key=lambda one: one["parameters"]["job"]), count,
-        {**inputs, **more}, options.output, Path(__file__), decontaminator,
+        {**inputs, **more}, options.output, Script(Path(__file__), options.settings), decontaminator,
     )  # fmt: skip
 
 

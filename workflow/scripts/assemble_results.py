@@ -30,6 +30,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
+    from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
     from abovo.reporting.results import assemble_results
 
@@ -43,7 +44,7 @@ def main(options: argparse.Namespace) -> None:
         options.config,
         options.settings,
         options.output,
-        Path(__file__),
+        Script(Path(__file__), options.settings),
     )
 
 

@@ -23,12 +23,13 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     from abovo.evaluation.evaluate import evaluate_model
+    from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
 
     model = read_manifest(options.model, "abovo/model/")
     sets = [read_manifest(path, "abovo/evaluation_set/") for path in options.sets]
     packed = [read_manifest(path, "abovo/packed/") for path in options.packed]
-    evaluate_model(model, sets, packed, options.settings, options.output, Path(__file__))
+    evaluate_model(model, sets, packed, options.settings, options.output, Script(Path(__file__), options.settings))
 
 
 if __name__ == "__main__":

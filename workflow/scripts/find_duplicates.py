@@ -23,11 +23,12 @@ def arguments() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     from abovo.corpus.duplicates import find_duplicates
     from abovo.corpus.parts import in_order
+    from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
 
     manifests = [read_manifest(path, "abovo/source/") for path in options.sources]
     sources = in_order(options.settings, manifests)
-    find_duplicates(options.settings, sources, options.job, options.output, Path(__file__))
+    find_duplicates(options.settings, sources, options.job, options.output, Script(Path(__file__), options.settings))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ def arguments():
 
 def main(options):
     from abovo.instruction.sft import fine_tune
+    from abovo.provenance.code import Script
 
     fine_tune(
         options.settings,
@@ -34,7 +35,7 @@ def main(options):
         options.datasets,
         options.output,
         options.state,
-        Path(__file__),
+        Script(Path(__file__), options.settings),
     )
 
 

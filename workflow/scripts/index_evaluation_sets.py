@@ -19,8 +19,9 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     from abovo.corpus.decontaminate import index_evaluation_sets
+    from abovo.provenance.code import Script
 
-    index_evaluation_sets(options.settings, options.output, Path(__file__))
+    index_evaluation_sets(options.settings, options.output, Script(Path(__file__), options.settings))
 
 
 if __name__ == "__main__":

@@ -23,13 +23,16 @@ def arguments() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     from abovo.errors import AbovoError
     from abovo.packing.pack import pack_corpus
+    from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
     from abovo.tokenizing.load import load_tokenizer
 
     if options.sequence_length < 2:
         raise AbovoError(f"a row of {options.sequence_length} ids", "--sequence-length", "give 2 or more")
     corpus = read_manifest(options.corpus, "abovo/corpus/")
-    pack_corpus(corpus, load_tokenizer(options.tokenizer), options.sequence_length, options.output, Path(__file__))
+    pack_corpus(
+        corpus, load_tokenizer(options.tokenizer), options.sequence_length, options.output, Script(Path(__file__))
+    )
 
 
 if __name__ == "__main__":

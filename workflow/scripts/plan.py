@@ -20,8 +20,9 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     from abovo.planning.plan import plan_run
+    from abovo.provenance.code import Script
 
-    plan_run(options.settings, options.output, Path(__file__))
+    plan_run(options.settings, options.output, Script(Path(__file__), options.settings))
 
 
 if __name__ == "__main__":

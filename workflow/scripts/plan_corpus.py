@@ -20,11 +20,12 @@ def arguments() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     from abovo.config.corpora import check_corpus
     from abovo.corpus.plan import plan_corpus
+    from abovo.provenance.code import Script
     from abovo.tokenizing.count import token_counter
 
     check_corpus(options.settings, "corpus")
     count, inputs = token_counter(options.settings, options.tokenizer)
-    plan_corpus(options.settings, count, inputs, options.output, Path(__file__))
+    plan_corpus(options.settings, count, inputs, options.output, Script(Path(__file__), options.settings))
 
 
 if __name__ == "__main__":

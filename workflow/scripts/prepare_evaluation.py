@@ -20,10 +20,11 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     from abovo.evaluation.sets import prepare_evaluation
+    from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
 
     corpus = read_manifest(options.corpus, "abovo/corpus/")
-    prepare_evaluation(corpus, options.settings, options.output, Path(__file__))
+    prepare_evaluation(corpus, options.settings, options.output, Script(Path(__file__), options.settings))
 
 
 if __name__ == "__main__":

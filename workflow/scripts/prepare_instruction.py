@@ -24,10 +24,13 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     from abovo.instruction.prepare import prepare_instruction
+    from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
 
     corpus = read_manifest(options.corpus, "abovo/corpus/") if options.corpus else None
-    prepare_instruction(options.tokenizer, corpus, options.settings, options.output, Path(__file__))
+    prepare_instruction(
+        options.tokenizer, corpus, options.settings, options.output, Script(Path(__file__), options.settings)
+    )
 
 
 if __name__ == "__main__":

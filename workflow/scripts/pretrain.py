@@ -23,6 +23,7 @@ def arguments():
 
 
 def main(options):
+    from abovo.provenance.code import Script
     from abovo.training.pretrain import pretrain
 
     pretrain(
@@ -31,7 +32,7 @@ def main(options):
         options.packed,
         options.output,
         options.state,
-        Path(__file__),
+        Script(Path(__file__), options.settings),
         options.before,
     )
 

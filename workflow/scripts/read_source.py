@@ -26,6 +26,7 @@ def main(options: argparse.Namespace) -> None:
     from abovo.config.corpora import check_corpus
     from abovo.corpus.decontaminate import open_decontaminator
     from abovo.corpus.read import read_source
+    from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
     from abovo.tokenizing.count import token_counter
 
@@ -35,7 +36,7 @@ def main(options: argparse.Namespace) -> None:
     decontaminator, more = open_decontaminator(options.settings, options.decontamination)
     read_source(
         options.settings, options.source, options.part, plan, count, {**inputs, **more}, options.output,
-        Path(__file__), decontaminator,
+        Script(Path(__file__), options.settings), decontaminator,
     )  # fmt: skip
 
 

@@ -19,10 +19,16 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
+    from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
     from abovo.tokenizing.train import train_tokenizer
 
-    train_tokenizer(options.settings, read_manifest(options.corpus, "abovo/corpus/"), options.output, Path(__file__))
+    train_tokenizer(
+        options.settings,
+        read_manifest(options.corpus, "abovo/corpus/"),
+        options.output,
+        Script(Path(__file__), options.settings),
+    )
 
 
 if __name__ == "__main__":

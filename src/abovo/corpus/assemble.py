@@ -21,6 +21,7 @@ from abovo.corpus.refused import counts_up_to
 from abovo.corpus.sources import open_source
 from abovo.corpus.split import are_validation
 from abovo.errors import AbovoError
+from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
@@ -32,8 +33,8 @@ ReadOn = Callable[[str, int, int, Path], Made]
 
 def assemble_corpus(
     corpus: Mapping[str, Any], plan: Manifest, sources: Mapping[str, Sequence[Manifest]],
-    duplicates: Sequence[Manifest], count: TokenCounter, inputs: Mapping[str, Manifest], output: Path, script: Path,
-    decontaminator: Decontaminates | None = None,
+    duplicates: Sequence[Manifest], count: TokenCounter, inputs: Mapping[str, Manifest], output: Path,
+    script: Script | Path, decontaminator: Decontaminates | None = None,
 ) -> Manifest:  # fmt: skip
     """Make the corpus from the manifests of its parts and of the documents that they have in common.
 

@@ -22,6 +22,7 @@ from abovo.corpus.keys import CONTAMINATED, Part
 from abovo.corpus.ngrams import PlainWords
 from abovo.corpus.rows import open_rows
 from abovo.errors import AbovoError
+from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
 
@@ -33,7 +34,7 @@ RULE = ("ngram", "least_ngrams", "least_share")
 Hit = dict[str, Any]
 
 
-def index_evaluation_sets(settings: Mapping[str, Any], output: Path, script: Path) -> Manifest:
+def index_evaluation_sets(settings: Mapping[str, Any], output: Path, script: Script | Path) -> Manifest:
     """Write the index of the evaluation sets in `settings`: `ngram` (words), the least in common, and `sets`.
 
     A row of a set is the text of its `columns`, one after the other; a list (of endings, of options) and A|B give one

@@ -15,6 +15,7 @@ import numpy as np
 
 from abovo.console.progress import Progress
 from abovo.corpus.keys import Part, parts_of
+from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
@@ -28,7 +29,7 @@ _32 = np.uint64(32)
 
 
 def find_duplicates(
-    corpus: Mapping[str, Any], sources: Mapping[str, Sequence[Manifest]], job: int, output: Path, script: Path
+    corpus: Mapping[str, Any], sources: Mapping[str, Sequence[Manifest]], job: int, output: Path, script: Script | Path
 ) -> Manifest:
     """Write which documents share a hash, for the `job`-th range of hashes; sources in the corpus' order."""
     rules = corpus["deduplication"]

@@ -22,6 +22,7 @@ from abovo.corpus.sample import Sampling, Sizes, Stretch, available, draw, size_
 from abovo.corpus.shards import read_lines, write_lines
 from abovo.corpus.sources import Source, open_source, ordered_units
 from abovo.errors import AbovoError
+from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
@@ -61,7 +62,7 @@ class Sample:
 
 
 def plan_corpus(
-    corpus: Mapping[str, Any], count: TokenCounter, inputs: Mapping[str, Manifest], output: Path, script: Path
+    corpus: Mapping[str, Any], count: TokenCounter, inputs: Mapping[str, Manifest], output: Path, script: Script | Path
 ) -> Manifest:
     """Sample `sample_documents` records of each source and write the plan of the corpus.
 

@@ -25,6 +25,7 @@ from abovo.corpus.refused import RefusedWriter
 from abovo.corpus.shards import FAST_LEVEL, Document, compressed
 from abovo.corpus.sources import Source, open_source, ordered_units
 from abovo.errors import AbovoError
+from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
@@ -85,7 +86,7 @@ def read_settings(corpus: Mapping[str, Any], name: str, revision: Mapping[str, A
 
 def read_source(
     corpus: Mapping[str, Any], name: str, part: int, plan: Manifest, count: TokenCounter,
-    inputs: Mapping[str, Manifest], output: Path, script: Path, decontaminator: Decontaminates | None = None,
+    inputs: Mapping[str, Manifest], output: Path, script: Script | Path, decontaminator: Decontaminates | None = None,
 ) -> Manifest:  # fmt: skip
     """Read, clean and filter one part of the source `name`, at the revision that the corpus' plan resolved.
 

@@ -22,6 +22,7 @@ from abovo.evaluation.metrics import (
 from abovo.evaluation.statistics import Scores, rounded
 from abovo.evaluation.tasks import data_file, local_task
 from abovo.packing.bins import open_bin
+from abovo.provenance.code import Script
 from abovo.provenance.files import write_json
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
@@ -44,7 +45,7 @@ def evaluate_model(
     packed: Sequence[Manifest],
     settings: Mapping[str, Any],
     output: Path,
-    script: Path,
+    script: Script | Path,
 ) -> Manifest:
     """Evaluate a model on its corpora's validation sets and on the public tasks that the settings name.
 

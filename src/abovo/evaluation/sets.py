@@ -13,6 +13,7 @@ from abovo.errors import AbovoError
 from abovo.evaluation.tasks import TASKS, data_file, write_tasks
 from abovo.facts.draw import YES, Fact, number, pick
 from abovo.facts.question import make_facts, revision
+from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
@@ -22,7 +23,7 @@ CANDIDATES_PER_ROW = 20
 Row = dict[str, Any]
 
 
-def prepare_evaluation(corpus: Manifest, settings: Mapping[str, Any], output: Path, script: Path) -> Manifest:
+def prepare_evaluation(corpus: Manifest, settings: Mapping[str, Any], output: Path, script: Script | Path) -> Manifest:
     """Write the evaluation sets of one corpus; every row comes from a document of its validation split.
 
     Settings: validation_bytes, facts (kinds), facts_per_document, yesno_rows, choice_rows.

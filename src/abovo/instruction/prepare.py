@@ -19,6 +19,7 @@ from abovo.instruction.chatml import encode, problem
 from abovo.instruction.formats import FORMATS, Messages
 from abovo.instruction.rows import Encoded, fill_rows
 from abovo.packing.bins import RowWriter
+from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.tokenizing.load import Tokenizer, load_tokenizer
@@ -29,7 +30,7 @@ SPLITS: tuple[Split, ...] = ("train", "val")
 
 
 def prepare_instruction(
-    tokenizer_path: Path, corpus: Manifest | None, settings: Mapping[str, Any], output: Path, script: Path
+    tokenizer_path: Path, corpus: Manifest | None, settings: Mapping[str, Any], output: Path, script: Script | Path
 ) -> Manifest:
     """Write the rows of a data set; `corpus` gives the documents of format facts, other formats read their source.
 

@@ -12,6 +12,7 @@ from abovo.errors import AbovoError
 from abovo.instruction.chatml import render
 from abovo.instruction.lora import add_adapters, load_base, merge_adapters, save_adapter
 from abovo.packing.bins import open_bin, open_mask
+from abovo.provenance.code import Script
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made
@@ -35,7 +36,7 @@ def fine_tune(
     dataset_paths: Sequence[Path],
     output: Path,
     state: Path,
-    script: Path,
+    script: Script | Path,
 ) -> None:
     """Fine-tune a base model; `output` is the manifest, adapter/ and model/ appear beside it.
 

@@ -16,6 +16,7 @@ from abovo.corpus.split import is_validation
 from abovo.errors import AbovoError
 from abovo.packing.bins import RowWriter, Split, dtype_for
 from abovo.packing.lineage import DocumentIndex, Place, numbered_documents
+from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.tokenizing.load import Tokenizer
@@ -51,7 +52,9 @@ class Tally:
         }
 
 
-def pack_corpus(corpus: Manifest, tokenizer: Tokenizer, sequence_length: int, output: Path, script: Path) -> Manifest:
+def pack_corpus(
+    corpus: Manifest, tokenizer: Tokenizer, sequence_length: int, output: Path, script: Script | Path
+) -> Manifest:
     """Write train.bin and val.bin with rows of `sequence_length` ids.
 
     A document's split is that of its text's hash. Training rows follow the corpus' order; validation rows are grouped

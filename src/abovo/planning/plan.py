@@ -17,12 +17,13 @@ from abovo.modeling.parameters import (
 )
 from abovo.planning.compute import adapter_flops_per_token, hours
 from abovo.planning.disk import corpus_tokens, disk
+from abovo.provenance.code import Script
 from abovo.provenance.products import Job, Made, produce
 
 log = logging.getLogger("abovo")
 
 
-def plan_run(settings: Mapping[str, Any], output: Path, script: Path) -> None:
+def plan_run(settings: Mapping[str, Any], output: Path, script: Script | Path) -> None:
     """Write plan.json for `settings`: a resolved run with its `corpora`, the known `hardware` and the `overrides`."""
     fields = plan(settings)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import abovo
 from abovo.errors import AbovoError
-from abovo.provenance.code import code_hash
+from abovo.provenance.code import Script
 from abovo.provenance.differences import differing
 from abovo.provenance.environment import environment, peak_memory_bytes
 from abovo.provenance.files import exclusive, link_or_copy, sync, write_json
@@ -33,19 +33,23 @@ class Job:
     """One artifact to be made.
 
     `output` is the path of its manifest, `schema` the manifest's schema name, `settings` everything from the
-    configuration that can change a byte, `script` the path of the running script.
+    configuration that can change a byte, `script` the running script (a path: one without settings of its own).
     """
 
     output: Path
     schema: str
     inputs: Mapping[str, Manifest]
     settings: Mapping[str, Any]
-    script: Path
+    script: Script | Path
+
+    @property
+    def code(self) -> str:
+        return (self.script if isinstance(self.script, Script) else Script(self.script)).code
 
     @property
     def fingerprint(self) -> str:
         inputs = {name: manifest.digest for name, manifest in self.inputs.items()}
-        parts = {"inputs": inputs, "settings": self.settings, "code": code_hash(self.script), "schema": self.schema}
+        parts = {"inputs": inputs, "settings": self.settings, "code": self.code, "schema": self.schema}
         return sha256_json(parts)
 
 
@@ -95,7 +99,7 @@ def reason(job: Job, store: Path) -> str:
     settings = differing(last["parameters"], json.loads(canonical_json(job.settings)))
     changed += [f"setting {key} {old} -> {new}" for key, old, new in settings[:3]]
     changed += [f"{len(settings) - 3} more settings"] if len(settings) > 3 else []
-    if last["created_by"]["code"] != code_hash(job.script):
+    if last["created_by"]["code"] != job.code:
         changed.append("code")
     return "made again, because these changed: " + "; ".join(changed or ["files of the kept product"])
 
@@ -137,7 +141,7 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float, worked: 
             outputs[name] = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
     data = {
         "schema": job.schema,
-        "created_by": {"version": abovo.__version__, "code": code_hash(job.script)},
+        "created_by": {"version": abovo.__version__, "code": job.code},
         "inputs": {_relative(manifest.path): manifest.digest for manifest in job.inputs.values()},
         "outputs": outputs,
         "parameters": dict(job.settings),

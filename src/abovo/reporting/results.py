@@ -8,6 +8,7 @@ from typing import Any
 from abovo.config.load import check, read_schema
 from abovo.errors import AbovoError
 from abovo.evaluation.statistics import Scores, paired_difference, rounded
+from abovo.provenance.code import Script
 from abovo.provenance.files import read_json
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
@@ -30,7 +31,7 @@ def assemble_results(
     config: Path,
     settings: Mapping[str, Any],
     output: Path,
-    script: Path,
+    script: Script | Path,
 ) -> Manifest:
     """Write results.json of one stage of a run.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from abovo.corpus.shards import Document, read_documents
 from abovo.errors import AbovoError
+from abovo.provenance.code import Script
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
@@ -27,7 +28,7 @@ THREADS = 2
 TOO_LARGE = re.compile(r"Vocabulary size too high .*?<= (\d+)")
 
 
-def train_tokenizer(settings: Mapping[str, Any], corpus: Manifest, output: Path, script: Path) -> Manifest:
+def train_tokenizer(settings: Mapping[str, Any], corpus: Manifest, output: Path, script: Script | Path) -> Manifest:
     """Train on the first `sample_mb` of the corpus' training documents; measure on its validation documents.
 
     The model's bytes depend on the sample and the settings alone, whatever the number of cores. Raises AbovoError when

@@ -16,6 +16,7 @@ from abovo.modeling.families import build_model
 from abovo.modeling.flops import training_flops_per_token
 from abovo.modeling.parameters import check_claim, count_parameters, padded_vocabulary
 from abovo.packing.bins import open_bin, read_index
+from abovo.provenance.code import Script
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made
@@ -37,7 +38,7 @@ def pretrain(
     packed_paths: Sequence[Path],
     output: Path,
     state: Path,
-    script: Path,
+    script: Script | Path,
     before: Path | None = None,
 ) -> None:
     """Train a base model; `output` is the manifest, `state` the folder of the live state.
