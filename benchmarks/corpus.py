@@ -67,9 +67,9 @@ def finished(process: subprocess.Popen[str]) -> Figures:
 
 def settings(sources: dict[str, Path], column: str) -> dict[str, Any]:
     """A corpus of local files, all filters on, near-duplicates found, no budget."""
-    from abovo.config.load import check, complete, read_schema
+    from abovo.settings.corpus import Corpus
+    from abovo.settings.keys import build, decisive
 
-    schema = read_schema("corpora", ROOT / "config")
     source = {
         "type": "local", "licence": "benchmark", "language": "en", "filters": ["all"], "column": column,
         "bad_records": "count",
@@ -78,9 +78,7 @@ def settings(sources: dict[str, Path], column: str) -> dict[str, Any]:
         "description": "benchmark", "bytes_per_token": 3.6, "sample_documents": 20,
         "sources": {name: {**source, "paths": str(path)} for name, path in sources.items()},
     }  # fmt: skip
-    corpus = complete(corpus, schema)
-    check(corpus, schema, "corpus")
-    return {key: value for key, value in corpus.items() if key != "description"}
+    return decisive(build(Corpus, corpus, "corpus"))
 
 
 class Bench:

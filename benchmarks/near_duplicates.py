@@ -1,6 +1,6 @@
 """Measure which near-duplicates the bands find: edited copies of real speeches, by their Jaccard index.
 
-python benchmarks/near_duplicates.py                                 # the defaults of config/schemas
+python benchmarks/near_duplicates.py                                 # the defaults
 python benchmarks/near_duplicates.py --permutations 128 --bands 16 --shingle 3
 
 Documents are pieces of the embedded speeches; each gets one copy with a random share of its words replaced by words

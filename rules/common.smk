@@ -256,15 +256,13 @@ def corpus_of_tokenizer(wildcards):
 
 
 def corpus_of_dataset(wildcards):
-    name = clear(CONFIGURATION.shared, "instruction", wildcards.dataset).get("corpus")
+    name = clear(CONFIGURATION.shared, "instruction", wildcards.dataset)["corpus"]
     return f"results/corpora/{name}/manifest.json" if name else []
 
 
 def files_of_dataset(wildcards):
-    source = clear(CONFIGURATION.shared, "instruction", wildcards.dataset).get(
-        "source", {}
-    )
-    return source.get("paths", [])
+    source = clear(CONFIGURATION.shared, "instruction", wildcards.dataset)["source"]
+    return source["paths"] if source else []
 
 
 def option_of_corpus(wildcards, input):

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from abovo.config.corpora import check_corpus
-from abovo.config.load import check, complete, read_schema
 from abovo.corpus.assemble import assemble_corpus
 from abovo.corpus.duplicates import find_duplicates
 from abovo.corpus.plan import plan_corpus
 from abovo.corpus.read import read_source
 from abovo.provenance.manifest import Manifest
+from abovo.settings.corpus import Corpus
+from abovo.settings.keys import build, decisive
 from abovo.tokenizing.count import token_counter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,11 +18,9 @@ SCRIPTS = ROOT / "workflow/scripts"
 
 def resolved(corpus: dict) -> dict:
     """The settings of a corpus, checked and filled with defaults, as scripts get them."""
-    schema = read_schema("corpora", ROOT / "config")
-    corpus = complete(corpus, schema)
-    check(corpus, schema, "corpus")
+    corpus = decisive(build(Corpus, corpus, "corpus"))
     check_corpus(corpus, "corpus")
-    return {key: value for key, value in corpus.items() if key != "description"}
+    return corpus
 
 
 def run_jobs(corpus: dict, folder: Path, tokenizer: Path | None = None) -> Manifest:

@@ -12,6 +12,8 @@ from abovo.corpus.docstrings import docstrings, exported
 from abovo.corpus.packages import sections
 from abovo.corpus.sources import TYPES, Record, open_source, ordered_units
 from abovo.errors import AbovoError
+from abovo.settings.corpus import Source
+from abovo.settings.keys import schema_of
 
 ROWS = [{"text": "first"}, {"text": None}, {"text": "third"}]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
@@ -210,8 +212,5 @@ def test_spread_reads_units_in_an_order_that_only_seed_and_names_decide():
     assert sorted(ordered_units(source, "spread", 2)) == list(source.units)
 
 
-def test_every_source_type_of_the_schema_has_a_reader(root):
-    from abovo.config.load import read_schema
-
-    schema = read_schema("corpora", root / "config")
-    assert schema["properties"]["sources"]["additionalProperties"]["properties"]["type"]["enum"] == list(TYPES)
+def test_every_source_type_of_the_settings_has_a_reader():
+    assert schema_of(Source)["properties"]["type"]["enum"] == list(TYPES)

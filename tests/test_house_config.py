@@ -1,13 +1,15 @@
 """Every file of config/ is valid, and every key in it explains itself."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from abovo.config.load import KINDS, load, names
 from abovo.config.runs import Configuration
+from abovo.provenance.hashing import canonical_json
+from abovo.settings.keys import build, plain, schema_of
 
 CONFIG = Path("config")
 FILES = [(kind, name) for kind in KINDS for name in names(kind, CONFIG)]
@@ -46,14 +48,14 @@ def keys_of(schema):
 
 
 def _schema(kind):
-    return yaml.safe_load((CONFIG / "schemas" / f"{kind}.schema.yaml").read_text(encoding="utf-8"))
+    return schema_of(KINDS[kind])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_schema_describes_every_key(kind):
+def test_settings_say_what_every_key_means(kind):
     def walk(schema, place):
         for key, part in schema.get("properties", {}).items():
-            assert part.get("description"), f"{kind}.schema.yaml: {place}{key} has no description"
+            assert part.get("description"), f"{kind}: {place}{key} has no meaning"
             walk(part, f"{place}{key}.")
         for nested in ("items", "additionalProperties"):
             if isinstance(schema.get(nested), dict):
@@ -62,3 +64,11 @@ def test_schema_describes_every_key(kind):
     schema = _schema(kind)
     assert schema["additionalProperties"] is False
     walk(schema, "")
+
+
+@pytest.mark.parametrize(("kind", "name"), FILES)
+def test_settings_of_a_file_go_to_json_and_back(kind, name):
+    data = load(kind, name, CONFIG)
+    settings = build(KINDS[kind], data)
+    assert plain(settings) == data
+    assert build(KINDS[kind], json.loads(canonical_json(plain(settings)))) == settings

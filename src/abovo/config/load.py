@@ -1,4 +1,4 @@
-"""Turn one file of config/ into a dictionary that its schema has checked and filled with defaults."""
+"""Turn one file of config/ into a dictionary that its settings class has checked and filled with defaults."""
 
 import difflib
 import functools
@@ -7,15 +7,34 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
 
 from abovo.errors import AbovoError
+from abovo.settings.check import check, complete
+from abovo.settings.corpus import Corpus
+from abovo.settings.decontamination import Decontamination
+from abovo.settings.engine import Engine
+from abovo.settings.evaluation import Evaluation
+from abovo.settings.hardware import Hardware
+from abovo.settings.instruction import Instruction
+from abovo.settings.keys import schema_of
+from abovo.settings.run import RunFile
+from abovo.settings.sft import SftFile
+from abovo.settings.tokenizer import Tokenizer
+from abovo.settings.training import Training
 
-KINDS = (
-    "runs", "models", "corpora", "tokenizers", "training", "sft", "instruction", "evaluation", "engines", "hardware",
-    "decontamination",
-)  # fmt: skip
+# Folder of config/ -> what its files say.
+KINDS: dict[str, type] = {
+    "runs": RunFile,
+    "corpora": Corpus,
+    "tokenizers": Tokenizer,
+    "training": Training,
+    "sft": SftFile,
+    "instruction": Instruction,
+    "evaluation": Evaluation,
+    "engines": Engine,
+    "hardware": Hardware,
+    "decontamination": Decontamination,
+}
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -35,7 +54,7 @@ def load(kind: str, name: str, root: Path, values: Mapping[str, Any] | None = No
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
         raise AbovoError(f"there is no {name!r} in {root / kind}", "config", hint)
-    schema = read_schema(kind, root)
+    schema = schema_of(KINDS[kind]) if kind in KINDS else read_schema(kind, root)
     data = _read_yaml(path)
     for key, value in (values or {}).items():
         _set(data, key, value, path)
@@ -46,29 +65,8 @@ def load(kind: str, name: str, root: Path, values: Mapping[str, Any] | None = No
 
 @functools.cache
 def read_schema(kind: str, root: Path) -> dict[str, Any]:
+    """A schema of config/schemas/."""
     return _read_yaml(root / "schemas" / f"{kind}.schema.yaml")
-
-
-def check(data: Any, schema: Mapping[str, Any], where: object) -> None:
-    """Raise one line that names the offending key and what it should hold."""
-    error = best_match(Draft202012Validator(schema).iter_errors(data))
-    if error is None:
-        return
-    key = ".".join(str(part) for part in error.absolute_path)
-    raise AbovoError(
-        _explain(error), f"{where}, key {key}" if key else where, "see the schema's description of the key"
-    )
-
-
-def _explain(error: ValidationError) -> str:
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        schema = error.schema if isinstance(error.schema, dict) else {}
-        known = sorted(schema.get("properties", {}))
-        unknown = sorted(set(error.instance) - set(known))
-        close = difflib.get_close_matches(unknown[0], known, 1) if unknown else []
-        hint = f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(known)})"
-        return f"unknown key {', '.join(unknown)}{hint}"
-    return " ".join(error.message.split())[:300]
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -90,29 +88,3 @@ def _set(data: dict[str, Any], dotted: str, value: Any, path: Path) -> None:
         if not isinstance(data, dict):
             raise AbovoError(f"{part} holds a value, not keys", f"{path}, key {dotted}", "check the key's name")
     data[last] = value
-
-
-def complete(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Fill in the schema's defaults, and read numbers that YAML leaves as strings (1e8 has no dot, so it does)."""
-    if isinstance(value, dict):
-        known = schema.get("properties", {})
-        other = schema.get("additionalProperties")
-        done = {
-            key: complete(item, known.get(key, other if isinstance(other, dict) else {})) for key, item in value.items()
-        }
-        for key, part in known.items():
-            if key not in done and "default" in part:
-                done[key] = complete(part["default"], part)
-        return done
-    if isinstance(value, list):
-        return [complete(item, schema.get("items", {})) for item in value]
-    types = schema.get("type", ())
-    types = (types,) if isinstance(types, str) else types
-    if isinstance(value, str) and {"integer", "number"} & set(types):
-        try:
-            value = float(value)
-        except ValueError:
-            return value
-    if isinstance(value, float) and "integer" in types and "number" not in types and value.is_integer():
-        return int(value)
-    return value

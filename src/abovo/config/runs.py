@@ -16,8 +16,10 @@ from abovo.config.budget import SLACK
 from abovo.config.corpora import check_corpus, check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.engines import check_engine
-from abovo.config.load import check, complete, load, names, read_schema
+from abovo.config.load import load, names
 from abovo.errors import AbovoError
+from abovo.settings.keys import build, plain
+from abovo.settings.training import Schedule
 
 # Parts that belong to one run alone.
 OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "engine": "engines"}
@@ -106,9 +108,9 @@ class Configuration:
 
     def _phases(self, run: dict[str, Any], where: Path) -> list[dict[str, Any]]:
         """The phases with their own schedules complete; one called main for a run that names a corpus."""
-        if ("corpus" in run) == ("phases" in run):
+        if (run["corpus"] is None) == (run["phases"] is None):
             raise AbovoError("needs either `corpus` or `phases`", where, "name one corpus, or list the phases")
-        phases = run.get("phases") or [{"name": "main", "corpora": {run["corpus"]: 1.0}, "share": 1.0}]
+        phases = run["phases"] or [{"name": "main", "corpora": {run["corpus"]: 1.0}, "share": 1.0}]
         place = f"{where}, key phases"
         total = sum(phase["share"] for phase in phases)
         if abs(total - 1) > SLACK:
@@ -122,11 +124,9 @@ class Configuration:
         """A phase's own schedule, where it has one, as the training recipes' schema wants and completes it."""
         if phase.get("schedule") is None:
             return {key: value for key, value in phase.items() if key != "schedule"}
-        schema = read_schema("training", self.root)["properties"]["schedule"]
         # a later phase goes on with a model that is warm
-        own = complete({**({"warmup_steps": 0} if number else {}), **phase["schedule"]}, schema)
-        check(own, schema, f"{place}, phase {phase['name']}, key schedule")
-        return {**phase, "schedule": own}
+        given = {**({"warmup_steps": 0} if number else {}), **phase["schedule"]}
+        return {**phase, "schedule": plain(build(Schedule, given, f"{place}, phase {phase['name']}, key schedule"))}
 
     def _check_tasks(self, name: str, tasks: list[str]) -> None:
         """Tell a run whose corpus may hold the answers to the public tasks that it is scored on."""

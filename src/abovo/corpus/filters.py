@@ -1,6 +1,6 @@
 """Decide which documents are text worth keeping: the table of filters, with the figures of Gopher as defaults.
 
-The figures are those of Rae et al. 2021, arXiv:2112.11446, appendix A1.1; config/schemas holds them as defaults of
+The figures are those of Rae et al. 2021, arXiv:2112.11446, appendix A1.1; they are the defaults of a corpus'
 `thresholds`. A document is refused for the first filter that it does not pass, in the order of the table.
 """
 

@@ -74,7 +74,7 @@ def prepare_instruction(
 
 def _source(corpus: Manifest | None, settings: Mapping[str, Any]) -> Records | None:
     facts = settings["format"] == "facts"
-    if facts != (corpus is not None) or facts != ("facts" in settings) or facts == ("source" in settings):
+    if facts != (corpus is not None) or facts != bool(settings.get("facts")) or facts == bool(settings.get("source")):
         what = f"format {settings['format']} does not go with the other keys"
         mend = "format facts needs `corpus` and `facts`, any other one needs `source`"
         raise AbovoError(what, "instruction data set", mend)
@@ -136,4 +136,4 @@ def write_split(
 
 
 def _licences(corpus: Manifest | None, settings: Mapping[str, Any]) -> Any:
-    return corpus.data.get("sources") if corpus is not None else settings["source"].get("licence", "not stated")
+    return corpus.data.get("sources") if corpus is not None else settings["source"].get("licence") or "not stated"

@@ -14,7 +14,7 @@ tuple[X, ...], tuple[X, X], Mapping[str, X], and unions of them with one another
 import dataclasses
 import functools
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from abovo.settings.check import check, complete
@@ -46,18 +46,20 @@ def key(
     min_items: int | None = None,
     unique: bool | None = None,
     names: str | None = None,
+    decides: bool = True,
 ) -> Any:
     """A field of a settings class: what it means (with its unit), its default and its bounds.
 
     Bounds of numbers and texts (`above` and `below` are exclusive, `pattern` is a regular expression) hold for the
     items of a list and the values of a mapping too. `min_items` and `unique` are of the list or mapping itself, `names`
-    is a pattern for the keys of a mapping.
+    is a pattern for the keys of a mapping. A key that `decides` nothing of what is kept is for people and displays.
     """
     given = {
         "minimum": minimum, "above": above, "maximum": maximum, "below": below, "multiple_of": multiple_of,
         "pattern": pattern, "min_length": min_length, "min_items": min_items, "unique": unique, "names": names,
     }  # fmt: skip
-    metadata = {"meaning": meaning, "bounds": {name: value for name, value in given.items() if value is not None}}
+    bounds = {name: value for name, value in given.items() if value is not None}
+    metadata = {"meaning": meaning, "bounds": bounds, "decides": decides}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -93,12 +95,23 @@ def build(settings: type[Settings], mapping: Mapping[str, Any], where: object = 
 
 def plain(settings: Any) -> Any:
     """Settings as JSON knows them, of which `build` makes equal settings again."""
+    return _plain(settings, lambda _: True)
+
+
+def decisive(settings: Any) -> Any:
+    """Settings as JSON without the keys that decide nothing, at any depth: what belongs into a fingerprint."""
+    return _plain(settings, lambda field: field.metadata.get("decides", True))
+
+
+def _plain(settings: Any, wanted: Callable[["dataclasses.Field[Any]"], bool]) -> Any:
     if dataclasses.is_dataclass(settings):
-        return {one.name: plain(getattr(settings, one.name)) for one in dataclasses.fields(settings)}
+        return {
+            one.name: _plain(getattr(settings, one.name), wanted) for one in dataclasses.fields(settings) if wanted(one)
+        }
     if isinstance(settings, Mapping):
-        return {name: plain(value) for name, value in settings.items()}
+        return {name: _plain(value, wanted) for name, value in settings.items()}
     if isinstance(settings, list | tuple):
-        return [plain(value) for value in settings]
+        return [_plain(value, wanted) for value in settings]
     return settings
 
 

@@ -108,11 +108,13 @@ class Training:
     compile: Literal["auto", "never"] = key(
         "auto: torch.compile for the blocks on a GPU, never on a CPU", default="auto"
     )
-    log_interval: int = key("Steps between rows of metrics.jsonl", default=10, minimum=1)
+    log_interval: int = key("Steps between rows of metrics.jsonl", default=10, decides=False, minimum=1)
     validation_interval: int = key("Steps between validations", default=500, minimum=1)
     checkpoint_interval: int = key("Steps between checkpoints", default=500, minimum=1)
-    tensorboard: bool = key("Whether TensorBoard files are written beside the metrics", default=True)
-    keep_last: int = key("How many of the newest checkpoints are kept while the run lasts", default=2, minimum=1)
+    tensorboard: bool = key("Whether TensorBoard files are written beside the metrics", default=True, decides=False)
+    keep_last: int = key(
+        "How many of the newest checkpoints are kept while the run lasts", default=2, decides=False, minimum=1
+    )
     keep_every: int | None = key(
         "Checkpoints of multiples of so many steps are kept too, in checkpoints/ beside the model after the run; null"
         " for none",
@@ -126,4 +128,5 @@ class Training:
     wandb: Literal["online", "offline"] | None = key(
         "Whether Weights & Biases shows the metrics: online, offline for a later wandb sync, or null for not at all",
         default=None,
+        decides=False,
     )

@@ -1,0 +1,45 @@
+"""Conversations as ChatML rows with a label mask: config/instruction/."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from abovo.settings.keys import key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """Where the records lie; not for facts."""
+
+    type: Literal["huggingface", "local"] = key("Kind of source")
+    paths: str | tuple[str, ...] = key("Files (.json, .jsonl, .gz, .zst, .parquet); local only", default=())
+    dataset: str | None = key("Data set on the hub, owner/name; huggingface only", default=None)
+    config: str | None = key("Configuration of the data set; huggingface only", default=None)
+    split: str = key("Split of the data set; huggingface only", default="train")
+    revision: str = key("Branch, tag or commit, resolved to a commit; huggingface only", default="main")
+    licence: str | None = key(
+        "Licence that the data set states; it travels into manifests and model cards", default=None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """Conversations as ChatML rows with a label mask. The file's name is the {dataset} in every path that it makes."""
+
+    format: Literal["facts", "alpaca", "oasst"] = key(
+        "facts: questions made from a corpus' documents; alpaca: instruction, input, output; oasst: message trees"
+    )
+    corpus: str | None = key("Name in config/corpora whose documents give the facts; format facts only", default=None)
+    facts: Literal["speech", "functions"] | None = key("Kind of the facts; format facts only", default=None)
+    facts_per_document: int = key("Facts drawn per document; format facts only", default=3, minimum=1)
+    source: Records | None = key("Where the records lie; not for facts", default=None)
+    languages: tuple[str, ...] | None = key(
+        "Languages whose trees are kept, by the root message's lang; format oasst only (default: all)", default=None
+    )
+    validation_share: float = key(
+        "Share of conversations held out, by the hash of the first request; facts follow their document instead",
+        default=0.02, minimum=0, maximum=0.5,
+    )  # fmt: skip
+    max_conversations: int | None = key(
+        "Highest number of conversations per split, drawn by hash (default: all of them)", default=None, minimum=1
+    )
+    sequence_length: int = key("Length of a row (tokens); longer conversations are left out", minimum=16)

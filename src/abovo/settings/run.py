@@ -1,0 +1,94 @@
+"""One recipe: config/runs/. The file's name is the {run} in every path that it makes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from abovo.settings.engine import Engine
+from abovo.settings.evaluation import Evaluation
+from abovo.settings.keys import key
+from abovo.settings.sft import Sft
+from abovo.settings.tokenizer import Tokenizer
+from abovo.settings.training import Schedule, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The names of the files that a run is put together from."""
+
+    model: str = key("Name in config/models")
+    tokenizer: str = key("Name in config/tokenizers")
+    training: str = key("Name in config/training")
+    engine: str = key("Name in config/engines", default="torch")
+    sft: str | None = key("Name in config/sft; null for a base model only", default=None)
+    evaluation: str = key("Name in config/evaluation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recipe:
+    description: str = key("What the run is for (one sentence)", default="", decides=False)
+    tokens: int = key("Training budget (tokens)", minimum=1)
+    sequence_length: int = key("Length of a row (tokens)", minimum=8)
+    seed: int = key("Root of every random stream of the run", default=42, minimum=0)
+    threads: int = key("Processor threads of torch; part of what CPU results depend on", default=2, minimum=1)
+    parameters: int | None = key("Parameter count that the run claims; checked to 1 %", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stretch:
+    name: str = key("Name of the phase", pattern="^[a-z0-9-]+$")
+    corpora: Mapping[str, float] = key(
+        "Weight of each corpus in the phase (fractions of its tokens)", above=0, min_items=1
+    )
+    share: float = key("Share of the run's tokens (fraction)", above=0, maximum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseFile(_Stretch):
+    """A phase as the run's file has it: what its schedule leaves out depends on its place."""
+
+    schedule: Mapping[str, Any] | None = key(
+        "Learning rate over this phase alone, with the keys of a training recipe's schedule (after the first phase"
+        " warmup_steps is 0 by default); null: the recipe's, over the whole run",
+        default=None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase(_Stretch):
+    """A stretch of pretraining with a mix of its own."""
+
+    schedule: Schedule | None = key(
+        "Learning rate over this phase alone; null: the recipe's, over the whole run", default=None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFile(Parts, _Recipe):
+    """One recipe. The file's name is the {run} in every path that it makes."""
+
+    corpus: str | None = key("Name in config/corpora; shorthand for a single phase", default=None)
+    phases: tuple[PhaseFile, ...] | None = key(
+        "Phases of pretraining in their order, in place of `corpus`", default=None, min_items=1
+    )
+    set: Mapping[str, Any] = key("Values that differ from the named files, as PART.KEY: value", default={})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(_Recipe):
+    """One recipe with its parts in place of their names, and phases in place of the shorthand `corpus`."""
+
+    name: str = key("Name of its file")
+    parts: Parts = key("The names of the files that it is put together from")
+    model: Any = key("Shape of the model, as its family knows it")
+    tokenizer: Tokenizer = key("The tokenizer")
+    training: Training = key("How the model is optimized, with numbers in place of `auto`")
+    engine: Engine = key("What carries out the steps")
+    sft: Sft | None = key("How the base model is fine-tuned; null: not at all", default=None)
+    evaluation: Evaluation = key("What is measured")
+    phases: tuple[Phase, ...] = key("Phases of pretraining in their order", min_items=1)
+
+    @property
+    def corpora(self) -> list[str]:
+        """The names of the corpora that the phases draw from, each once, in order of first use."""
+        return list(dict.fromkeys(corpus for phase in self.phases for corpus in phase.corpora))

@@ -1,0 +1,45 @@
+"""What a script is told that needs values of several kinds of config files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from abovo.settings.corpus import Corpus
+from abovo.settings.evaluation import Measures
+from abovo.settings.hardware import Hardware
+from abovo.settings.keys import key
+from abovo.settings.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings:
+    """A run, all that it draws from, and the machines that it is reckoned for."""
+
+    run: Run = key("The run")
+    corpora: Mapping[str, Corpus] = key("The corpora that its phases draw from")
+    hardware: Mapping[str, Hardware] = key("Machines by name", default={})
+    overrides: Mapping[str, Any] = key("Values of this call alone, by dotted key", default={})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings(Measures):
+    """How a model of a run is measured."""
+
+    seed: int = key("Seed of the bootstrap and of the generations", default=42, minimum=0)
+    threads: int = key("Processor threads of torch", default=2, minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resampling:
+    """How intervals are made."""
+
+    bootstrap_draws: int = key("Draws of the bootstrap behind the intervals", default=2000, minimum=100)
+    seed: int = key("Seed of the bootstrap", default=42, minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossFigure:
+    """What a figure of losses shows besides them."""
+
+    vocabulary_size: int = key("Pieces of the tokenizer; the loss of a uniform guess is drawn by it", minimum=1)
+    phases: Mapping[str, int] = key("Last step of each phase by its name", default={})
