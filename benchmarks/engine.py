@@ -22,6 +22,8 @@ import orjson  # noqa: E402
 from abovo.corpus import assemble, duplicates, keys, parts, plan, read  # noqa: E402
 from abovo.packing import pack  # noqa: E402
 from abovo.provenance.manifest import Manifest, read_manifest  # noqa: E402
+from abovo.settings.keys import build  # noqa: E402
+from abovo.settings.tokenizer import TokenizerSettings  # noqa: E402
 from abovo.tokenizing import count, load, train  # noqa: E402
 
 Spec = dict[str, Any]
@@ -66,7 +68,12 @@ def do_assemble(spec: Spec) -> None:
 
 def do_tokenizer(spec: Spec) -> None:
     corpus = read_manifest(Path(spec["folder"]) / "manifest.json")
-    train.train_tokenizer(spec["tokenizer_settings"], corpus, Path(spec["tokenizer"]), SCRIPTS / "train_tokenizer.py")
+    train.train_tokenizer(
+        build(TokenizerSettings, spec["tokenizer_settings"]),
+        corpus,
+        Path(spec["tokenizer"]),
+        SCRIPTS / "train_tokenizer.py",
+    )
 
 
 def do_pack(spec: Spec) -> None:

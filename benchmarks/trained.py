@@ -29,14 +29,15 @@ def packed_text(work: Path, source: Path | None, megabytes: float, vocabulary: i
     """
     from abovo.config.load import load
     from abovo.packing.pack import pack_corpus
+    from abovo.settings.keys import build
+    from abovo.settings.tokenizer import TokenizerSettings
     from abovo.tokenizing.load import load_tokenizer
     from abovo.tokenizing.train import train_tokenizer
 
     corpus = _corpus(work, source, megabytes)
     settings = load("tokenizers", "nano_4k", CONFIG, {"vocabulary_size": vocabulary, "sample_mb": 10})
-    settings.pop("description")
     tokenizer = work / f"tokenizers/bpe_{vocabulary}/tokenizer_config.json"
-    train_tokenizer(settings, corpus, tokenizer, SCRIPT)
+    train_tokenizer(build(TokenizerSettings, settings), corpus, tokenizer, SCRIPT)
     packed = work / f"packed/benchmark/bpe_{vocabulary}/{length}/manifest.json"
     pack_corpus(corpus, load_tokenizer(tokenizer), length, packed, SCRIPT)
     return tokenizer, packed

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from small_world import make_corpus
@@ -10,14 +11,12 @@ from abovo.corpus.clean import clean
 from abovo.corpus.shards import Document
 from abovo.corpus.sources import open_source
 from abovo.provenance.manifest import Manifest
+from abovo.settings.tokenizer import TokenizerSettings
 from abovo.tokenizing.load import Tokenizer, load_tokenizer
 from abovo.tokenizing.train import train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
-SETTINGS = {
-    "corpus": "text", "model_type": "bpe", "vocabulary_size": 600, "sample_mb": 1, "character_coverage": 0.9995,
-    "max_piece_length": 16, "split_digits": False, "measure_mb": 1,
-}  # fmt: skip
+SETTINGS = TokenizerSettings(corpus="text", vocabulary_size=600, sample_mb=1, measure_mb=1)
 
 
 def _documents(source: str, reader: str, package: str, kind: str, number: int) -> Iterator[Document]:
@@ -38,5 +37,5 @@ def real_corpus(folder: Path) -> Manifest:
 def real_tokenizer(folder: Path, corpus: Manifest, model_type: str) -> Tokenizer:
     path = folder / model_type / "tokenizer_config.json"
     script = ROOT / "workflow/scripts/train_tokenizer.py"
-    train_tokenizer(SETTINGS | {"model_type": model_type}, corpus, path, script)
+    train_tokenizer(replace(SETTINGS, model_type=model_type), corpus, path, script)
     return load_tokenizer(path)

@@ -1,6 +1,7 @@
 """A corpus, tokenizer, packed rows and model of a few documents, made with the real code for tests of later stages."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from abovo.packing.pack import pack_corpus
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.tokenizer import TokenizerSettings
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.train import train_tokenizer
 
@@ -18,10 +20,9 @@ SHAPE = {
     "family": "qwen3", "hidden_size": 64, "layers": 2, "heads": 2, "key_value_heads": 1, "head_dim": 32,
     "feed_forward": 128, "tied_embeddings": True, "rope_theta": 10000, "initializer_range": 0.02,
 }  # fmt: skip
-SPELLING = {
-    "corpus": "small", "model_type": "bpe", "character_coverage": 1.0, "max_piece_length": 16, "split_digits": True,
-    "sample_mb": 10, "measure_mb": 1,
-}  # fmt: skip
+SPELLING = TokenizerSettings(
+    corpus="small", vocabulary_size=600, character_coverage=1.0, split_digits=True, sample_mb=10, measure_mb=1
+)
 PRESIDENTS = ("1790-Washington-1", "1862-Lincoln-1", "1910-Taft-1", "1963-Kennedy-1", "1830-Jackson-1", "1988-Reagan-1")
 WORDS = (
     "peace", "commerce", "treaty", "navy", "people", "harvest", "union", "public", "debt", "revenue", "frontier",
@@ -71,7 +72,7 @@ def make_corpus(
 
 def make_tokenizer(folder: Path, corpus: Manifest, size: int = 600) -> Path:
     path = folder / "tokenizers/small/tokenizer_config.json"
-    train_tokenizer({**SPELLING, "vocabulary_size": size}, corpus, path, SCRIPT)
+    train_tokenizer(replace(SPELLING, vocabulary_size=size), corpus, path, SCRIPT)
     return path
 
 

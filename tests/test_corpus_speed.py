@@ -7,6 +7,7 @@ half of that, so that a busy or unlike machine passes and a slip back to per-wor
 
 import statistics
 import time
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -59,7 +60,7 @@ def test_reading_and_packing_keep_their_speed_relative_to_the_machine(lines, tmp
     }  # fmt: skip
     warm = run_jobs(corpus, tmp_path / "warm")
     path = tmp_path / "tokenizer/tokenizer_config.json"
-    train_tokenizer({**SPELLING, "vocabulary_size": 600, "sample_mb": 1}, warm, path, root / "workflow/scripts/pack.py")
+    train_tokenizer(replace(SPELLING, sample_mb=1), warm, path, root / "workflow/scripts/pack.py")
     tokenizer, ratios = load_tokenizer(path), []
     for run in range(3):
         unit, _ = spent(calibration, lines)

@@ -4,12 +4,14 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from real_text import SETTINGS, real_corpus, real_tokenizer
 
 from abovo.corpus.shards import read_documents
 from abovo.errors import AbovoError
+from abovo.settings.keys import plain
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.odd import ODD_STRINGS
 from abovo.tokenizing.special import BOS, EOS, IM_END, IM_START, NEWLINE, PAD, PIECES, TAB, UNK
@@ -74,7 +76,8 @@ def test_model_is_the_same_bytes_on_one_core_and_on_several(text_corpus):
     program = (
         "import hashlib, sys; from pathlib import Path; from abovo.provenance.manifest import read_manifest;"
         "from abovo.corpus.shards import read_documents; from abovo.tokenizing.train import Sample, train_model;"
-        f"settings = {SETTINGS!r} | {{'model_type': sys.argv[2]}};"
+        "from abovo.settings.tokenizer import TokenizerSettings;"
+        f"settings = TokenizerSettings(**{plain(SETTINGS)!r} | {{'model_type': sys.argv[2]}});"
         "lines = Sample(10**6).lines(read_documents(read_manifest(Path(sys.argv[1])), 'train'));"
         "print(hashlib.sha256(train_model(lines, settings, 'test')).hexdigest())"
     )
@@ -86,9 +89,8 @@ def test_model_is_the_same_bytes_on_one_core_and_on_several(text_corpus):
             for options in ({}, bound if hasattr(os, "sched_setaffinity") else {})
         }
         sample = Sample(10**6).lines(read_documents(text_corpus, "train"))
-        found.add(
-            hashlib.sha256(train_model(sample, SETTINGS | {"model_type": kind}, "test")).hexdigest().encode() + b"\n"
-        )
+        model = train_model(sample, replace(SETTINGS, model_type=kind), "test")
+        found.add(hashlib.sha256(model).hexdigest().encode() + b"\n")
         assert len(found) == 1
 
 
@@ -110,7 +112,7 @@ def test_long_lines_are_cut_and_none_is_lost():
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_vocabulary_that_the_corpus_cannot_fill_is_told_with_the_largest_possible(tmp_path, text_corpus, kind):
-    settings = SETTINGS | {"vocabulary_size": 500_000, "model_type": kind}
+    settings = replace(SETTINGS, vocabulary_size=500_000, model_type=kind)
     with pytest.raises(AbovoError, match=r"key vocabulary_size: .* 500000 pieces, the largest possible number is \d+;"):
         train_tokenizer(settings, text_corpus, tmp_path / "tokenizer_config.json", __file__)
     assert not (tmp_path / "tokenizer_config.json").exists() and not (tmp_path / "spm.model").exists()
@@ -118,7 +120,9 @@ def test_vocabulary_that_the_corpus_cannot_fill_is_told_with_the_largest_possibl
 
 def test_vocabulary_too_small_for_its_characters_is_told(tmp_path, text_corpus):
     with pytest.raises(AbovoError, match=r"key vocabulary_size: .*raise it or lower character_coverage"):
-        train_tokenizer(SETTINGS | {"vocabulary_size": 280}, text_corpus, tmp_path / "tokenizer_config.json", __file__)
+        train_tokenizer(
+            replace(SETTINGS, vocabulary_size=280), text_corpus, tmp_path / "tokenizer_config.json", __file__
+        )
 
 
 def test_a_model_that_is_not_the_manifests_is_refused(tokenizers, tmp_path):

@@ -7,12 +7,16 @@ python workflow/scripts/train_tokenizer.py --settings config/tokenizers/nano_4k.
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import run, script_parser, settings
+from abovo.console.launch import run, script_parser, settings_as
+from abovo.settings.keys import decisive
+from abovo.settings.tokenizer import TokenizerSettings
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--settings", required=True, type=settings, help="JSON text or file: the resolved tokenizer")
+    parser.add_argument(
+        "--settings", required=True, type=settings_as(TokenizerSettings), help="JSON text or a file: the tokenizer"
+    )
     parser.add_argument("--corpus", required=True, type=Path, help="manifest.json of the corpus")
     parser.add_argument("--output", required=True, type=Path, help="tokenizer_config.json to write")
     return parser
@@ -27,7 +31,7 @@ def main(options: argparse.Namespace) -> None:
         options.settings,
         read_manifest(options.corpus, "abovo/corpus/"),
         options.output,
-        Script(Path(__file__), options.settings),
+        Script(Path(__file__), decisive(options.settings)),
     )
 
 

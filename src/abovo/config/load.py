@@ -19,14 +19,14 @@ from abovo.settings.instruction import Instruction
 from abovo.settings.keys import schema_of
 from abovo.settings.run import RunFile
 from abovo.settings.sft import SftFile
-from abovo.settings.tokenizer import Tokenizer
+from abovo.settings.tokenizer import TokenizerSettings
 from abovo.settings.training import Training
 
 # Folder of config/ -> what its files say.
 KINDS: dict[str, type] = {
     "runs": RunFile,
     "corpora": Corpus,
-    "tokenizers": Tokenizer,
+    "tokenizers": TokenizerSettings,
     "training": Training,
     "sft": SftFile,
     "instruction": Instruction,

@@ -10,13 +10,15 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from abovo.errors import AbovoError
+from abovo.settings.keys import build
 
 log = logging.getLogger("abovo")
+Settings = TypeVar("Settings")
 
 
 def script_parser(docstring: str) -> argparse.ArgumentParser:
@@ -39,6 +41,15 @@ def settings(text: str) -> dict[str, Any]:
     return value
 
 
+def settings_as(kind: type[Settings]) -> Callable[[str], Settings]:
+    """An argument type: the settings of a class, from JSON or a file as above, checked and with defaults filled in."""
+
+    def parse(text: str) -> Settings:
+        return build(kind, settings(text), "--settings" if text.lstrip().startswith("{") else text)
+
+    return parse
+
+
 def named_path(text: str) -> tuple[str, Path]:
     """An argument type: NAME=PATH, where what a file is cannot be told from the file, such as one corpus of several."""
     name, equals, path = text.partition("=")
@@ -53,7 +64,10 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     An AbovoError becomes one line on stderr and in the log file, and status 1. Anything unexpected leaves its
     traceback in the log file (on stderr where there is none) and one line on stderr, status 1 as well.
     """
-    options = parser.parse_args()
+    try:
+        options = parser.parse_args()
+    except AbovoError as error:
+        parser.exit(1, f"error: {error}\n")
     _quiet_libraries()
     _set_up_logging(options.log)
     try:

@@ -8,7 +8,7 @@ from abovo.settings.engine import Engine
 from abovo.settings.evaluation import Evaluation
 from abovo.settings.keys import key
 from abovo.settings.sft import Sft
-from abovo.settings.tokenizer import Tokenizer
+from abovo.settings.tokenizer import TokenizerSettings
 from abovo.settings.training import Schedule, Training
 
 
@@ -81,7 +81,7 @@ class Run(_Recipe):
     name: str = key("Name of its file")
     parts: Parts = key("The names of the files that it is put together from")
     model: Any = key("Shape of the model, as its family knows it")
-    tokenizer: Tokenizer = key("The tokenizer")
+    tokenizer: TokenizerSettings = key("The tokenizer")
     training: Training = key("How the model is optimized, with numbers in place of `auto`")
     engine: Engine = key("What carries out the steps")
     sft: Sft | None = key("How the base model is fine-tuned; null: not at all", default=None)

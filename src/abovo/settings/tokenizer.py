@@ -7,7 +7,7 @@ from abovo.settings.keys import key
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tokenizer:
+class TokenizerSettings:
     """A SentencePiece tokenizer and the corpus that it is trained on."""
 
     description: str = key("What the tokenizer is for (one sentence)", default="", decides=False)

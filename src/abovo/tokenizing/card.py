@@ -6,6 +6,7 @@ from typing import Any
 
 from abovo.corpus.shards import Document
 from abovo.errors import AbovoError
+from abovo.settings.tokenizer import TokenizerSettings
 from abovo.tokenizing.special import PIECES, UNK
 
 COLUMNS = {
@@ -57,7 +58,7 @@ def _rates(own: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def write_card(path: Path, settings: Mapping[str, Any], sample_bytes: int, measured: Mapping[str, Mapping]) -> None:
+def write_card(path: Path, settings: TokenizerSettings, sample_bytes: int, measured: Mapping[str, Mapping]) -> None:
     rows = [
         f"| {source} | " + " | ".join(_cell(own[key]) for key in COLUMNS) + " |" for source, own in measured.items()
     ]
@@ -65,8 +66,8 @@ def write_card(path: Path, settings: Mapping[str, Any], sample_bytes: int, measu
     megabytes = sample_bytes / 1e6
     text = f"""# Tokenizer
 
-{settings["vocabulary_size"]:,} pieces (SentencePiece {settings["model_type"]}), trained on {megabytes:.1f} MB of the
-training documents of corpus {settings["corpus"]}.
+{settings.vocabulary_size:,} pieces (SentencePiece {settings.model_type}), trained on {megabytes:.1f} MB of the
+training documents of corpus {settings.corpus}.
 
 Text goes in as it is (no normalisation, no added blank, newlines and tabs are pieces); what has no piece is spelled in
 bytes. Special ids: {specials}.

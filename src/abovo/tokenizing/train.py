@@ -3,7 +3,7 @@
 import io
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from abovo.provenance.code import Script
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.keys import decisive
+from abovo.settings.tokenizer import TokenizerSettings
 from abovo.tokenizing.card import measure, write_card
 from abovo.tokenizing.fast import prove
 from abovo.tokenizing.huggingface import build, differences
@@ -28,7 +30,7 @@ THREADS = 2
 TOO_LARGE = re.compile(r"Vocabulary size too high .*?<= (\d+)")
 
 
-def train_tokenizer(settings: Mapping[str, Any], corpus: Manifest, output: Path, script: Script | Path) -> Manifest:
+def train_tokenizer(settings: TokenizerSettings, corpus: Manifest, output: Path, script: Script | Path) -> Manifest:
     """Train on the first `sample_mb` of the corpus' training documents; measure on its validation documents.
 
     The model's bytes depend on the sample and the settings alone, whatever the number of cores. Raises AbovoError when
@@ -38,7 +40,7 @@ def train_tokenizer(settings: Mapping[str, Any], corpus: Manifest, output: Path,
     def make(folder: Path) -> Made:
         import sentencepiece
 
-        tally = Sample(round(settings["sample_mb"] * 1_000_000))
+        tally = Sample(round(settings.sample_mb * 1_000_000))
         documents = read_documents(corpus, "train")
         model = train_model(tally.lines(documents), settings, f"tokenizer of corpus {corpus.path}")
         if not tally.documents:
@@ -49,7 +51,7 @@ def train_tokenizer(settings: Mapping[str, Any], corpus: Manifest, output: Path,
         pieces = ((processor.id_to_piece(i), processor.get_score(i)) for i in range(processor.get_piece_size()))
         vocabulary = "".join(f"{_visible(piece)}\t{score:g}\n" for piece, score in pieces)
         (folder / "spm.vocab").write_text(vocabulary, encoding="utf-8")
-        exported, limit = build(processor, settings["model_type"]), round(settings["measure_mb"] * 1_000_000)
+        exported, limit = build(processor, settings.model_type), round(settings.measure_mb * 1_000_000)
         measured = measure(processor, exported, read_documents(corpus, "val"), limit)
         differ = sum(own["export_differences"] for own in measured.values())
         differ += len(differences(processor, exported, ODD_STRINGS))
@@ -59,7 +61,7 @@ def train_tokenizer(settings: Mapping[str, Any], corpus: Manifest, output: Path,
         fields = {
             "tokenizer_sha256": sha256_file(folder / "spm.model"),
             "vocabulary_size": processor.get_piece_size(),
-            "model_type": settings["model_type"],
+            "model_type": settings.model_type,
             "export_differences": differ,
             "fast_encoder": prove(model, processor, _sample(corpus, limit)),
             "special_ids": {piece: number for number, piece in enumerate(PIECES)},
@@ -67,7 +69,7 @@ def train_tokenizer(settings: Mapping[str, Any], corpus: Manifest, output: Path,
         counts = {"sample_documents": tally.documents, "sample_bytes": tally.bytes, "measured": measured}
         return Made(counts, fields)
 
-    return produce(Job(output, "abovo/tokenizer/1", {"corpus": corpus}, settings, script), make)
+    return produce(Job(output, "abovo/tokenizer/1", {"corpus": corpus}, decisive(settings), script), make)
 
 
 def _sample(corpus: Manifest, limit: int) -> Iterator[str]:
@@ -109,7 +111,7 @@ def cut(line: str, longest: int = LONGEST_LINE) -> Iterator[str]:
         yield line
 
 
-def train_model(lines: Iterator[str], settings: Mapping[str, Any], where: str) -> bytes:
+def train_model(lines: Iterator[str], settings: TokenizerSettings, where: str) -> bytes:
     """The bytes of a SentencePiece model that keeps every character, newline, tab and run of blanks."""
     import sentencepiece
 
@@ -118,11 +120,11 @@ def train_model(lines: Iterator[str], settings: Mapping[str, Any], where: str) -
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=lines,
             model_writer=model,
-            model_type=settings["model_type"],
-            vocab_size=settings["vocabulary_size"],
-            character_coverage=settings["character_coverage"],
-            max_sentencepiece_length=settings["max_piece_length"],
-            split_digits=settings["split_digits"],
+            model_type=settings.model_type,
+            vocab_size=settings.vocabulary_size,
+            character_coverage=settings.character_coverage,
+            max_sentencepiece_length=settings.max_piece_length,
+            split_digits=settings.split_digits,
             max_sentence_length=2 * LONGEST_LINE,
             num_threads=THREADS,
             unk_id=UNK,
@@ -143,7 +145,7 @@ def train_model(lines: Iterator[str], settings: Mapping[str, Any], where: str) -
         )
     except (RuntimeError, OSError) as error:
         largest = TOO_LARGE.search(str(error))
-        size = settings["vocabulary_size"]
+        size = settings.vocabulary_size
         if largest:
             what = f"the corpus cannot fill {size} pieces, the largest possible number is {largest[1]}"
             raise AbovoError(what, f"{where}, key vocabulary_size", "lower it or enlarge the corpus") from None
@@ -151,7 +153,7 @@ def train_model(lines: Iterator[str], settings: Mapping[str, Any], where: str) -
             what = f"{size} pieces do not hold the special, byte and character pieces that the corpus needs"
             raise AbovoError(what, f"{where}, key vocabulary_size", "raise it or lower character_coverage") from None
         raise AbovoError(f"SentencePiece failed: {error}", where, "check the corpus") from None
-    return FINISH[settings["model_type"]](model.getvalue())
+    return FINISH[settings.model_type](model.getvalue())
 
 
 def _as_trained(model: bytes) -> bytes:
