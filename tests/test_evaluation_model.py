@@ -15,14 +15,15 @@ from abovo.evaluation.sets import prepare_evaluation
 from abovo.packing.bins import open_bin
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.reporting.results import assemble_results
+from abovo.settings.evaluation import EvaluationSets
+from abovo.settings.stages import EvaluationSettings
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import EOS, PAD
 
-SETS = {"validation_bytes": 6_000, "facts": ["speech"], "facts_per_document": 5, "yesno_rows": 12, "choice_rows": 6}
-SETTINGS = {
-    "tasks": [], "batch_size": 8, "prompts": ["The nation", "Who said"], "new_tokens": 6, "bootstrap_draws": 100,
-    "seed": 1, "threads": 2,
-}  # fmt: skip
+SETS = EvaluationSets(validation_bytes=6_000, facts=("speech",), facts_per_document=5, yesno_rows=12, choice_rows=6)
+SETTINGS = EvaluationSettings(
+    batch_size=8, prompts=("The nation", "Who said"), new_tokens=6, bootstrap_draws=100, seed=1, threads=2
+)
 RESAMPLING = {"bootstrap_draws": 100, "seed": 1}
 
 
@@ -100,9 +101,9 @@ def test_each_metric_has_n_interval_baseline_and_protocol(evaluated):
 
 def test_base_model_continues_and_fine_tuned_model_answers(evaluated):
     plain, chat = (evaluated[stage]["generations"] for stage in ("pretrain", "sft"))
-    assert [item["prompt"] for item in plain] == SETTINGS["prompts"]
+    assert [item["prompt"] for item in plain] == list(SETTINGS.prompts)
     assert chat[0]["prompt"] == "<|im_start|>user\nThe nation<|im_end|>\n<|im_start|>assistant\n"
-    assert all(item["tokens"] <= SETTINGS["new_tokens"] for item in (*plain, *chat))
+    assert all(item["tokens"] <= SETTINGS.new_tokens for item in (*plain, *chat))
 
 
 def test_equal_evaluation_gives_an_equal_digest(small, evaluated):

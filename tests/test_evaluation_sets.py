@@ -1,6 +1,7 @@
 """Evaluation sets hold validation documents only, are balanced, and are the same in every order of work."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import small_world as world
@@ -10,14 +11,11 @@ from abovo.errors import AbovoError
 from abovo.evaluation.sets import choose_documents, prepare_evaluation
 from abovo.evaluation.tasks import CHAT, TASKS, local_task
 from abovo.instruction.chatml import render
+from abovo.settings.evaluation import EvaluationSets
 
-SETTINGS = {
-    "validation_bytes": 8_000,
-    "facts": ["speech", "functions"],
-    "facts_per_document": 5,
-    "yesno_rows": 40,
-    "choice_rows": 20,
-}
+SETTINGS = EvaluationSets(
+    validation_bytes=8_000, facts=("speech", "functions"), facts_per_document=5, yesno_rows=40, choice_rows=20
+)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +92,7 @@ def test_chat_prompt_is_the_chat_template():
 
 
 def test_without_facts_there_are_documents_only(corpus, tmp_path):
-    made = prepare_evaluation(corpus, {**SETTINGS, "facts": []}, tmp_path / "manifest.json", world.SCRIPT)
+    made = prepare_evaluation(corpus, replace(SETTINGS, facts=()), tmp_path / "manifest.json", world.SCRIPT)
     assert made["tasks"] == ["validation"] and set(made["counts"]) == {"validation"}
 
 

@@ -8,12 +8,16 @@
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import run, script_parser, settings
+from abovo.console.launch import run, script_parser, settings_as
+from abovo.settings.keys import decisive
+from abovo.settings.stages import EvaluationSettings
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--settings", required=True, type=settings, help="the resolved evaluation settings (JSON)")
+    parser.add_argument(
+        "--settings", required=True, type=settings_as(EvaluationSettings), help="what is measured: JSON or a file"
+    )
     parser.add_argument("--model", required=True, type=Path, help="manifest of the model")
     parser.add_argument("--sets", required=True, nargs="+", type=Path, help="manifests of evaluation sets")
     parser.add_argument("--packed", required=True, nargs="+", type=Path, help="manifests of packed corpora")
@@ -29,7 +33,9 @@ def main(options: argparse.Namespace) -> None:
     model = read_manifest(options.model, "abovo/model/")
     sets = [read_manifest(path, "abovo/evaluation_set/") for path in options.sets]
     packed = [read_manifest(path, "abovo/packed/") for path in options.packed]
-    evaluate_model(model, sets, packed, options.settings, options.output, Script(Path(__file__), options.settings))
+    evaluate_model(
+        model, sets, packed, options.settings, options.output, Script(Path(__file__), decisive(options.settings))
+    )
 
 
 if __name__ == "__main__":

@@ -7,12 +7,16 @@
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import run, script_parser, settings
+from abovo.console.launch import run, script_parser, settings_as
+from abovo.settings.evaluation import EvaluationSets
+from abovo.settings.keys import decisive
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--settings", required=True, type=settings, help="the resolved evaluation settings (JSON)")
+    parser.add_argument(
+        "--settings", required=True, type=settings_as(EvaluationSets), help="what is measured: JSON or a file"
+    )
     parser.add_argument("--corpus", required=True, type=Path, help="manifest of the corpus")
     parser.add_argument("--output", required=True, type=Path, help="manifest of the evaluation sets, to be made")
     return parser
@@ -24,7 +28,7 @@ def main(options: argparse.Namespace) -> None:
     from abovo.provenance.manifest import read_manifest
 
     corpus = read_manifest(options.corpus, "abovo/corpus/")
-    prepare_evaluation(corpus, options.settings, options.output, Script(Path(__file__), options.settings))
+    prepare_evaluation(corpus, options.settings, options.output, Script(Path(__file__), decisive(options.settings)))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ from abovo.provenance.files import write_json
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.keys import decisive
+from abovo.settings.stages import EvaluationSettings
 
 log = logging.getLogger("abovo")
 # Rows of val.bin that are scored at once: what the bootstrap resamples, and small enough for a processor's caches.
@@ -43,14 +45,13 @@ def evaluate_model(
     model: Manifest,
     sets: Sequence[Manifest],
     packed: Sequence[Manifest],
-    settings: Mapping[str, Any],
+    settings: EvaluationSettings,
     output: Path,
     script: Script | Path,
 ) -> Manifest:
     """Evaluate a model on its corpora's validation sets and on the public tasks that the settings name.
 
-    Settings: tasks, batch_size, prompts, new_tokens, bootstrap_draws, seed, threads. Raises AbovoError where the
-    model, the rows and the sets do not belong together.
+    Raises AbovoError where the model, the rows and the sets do not belong together.
     """
     check_inputs(model, sets, packed)
     inputs = {"model": model}
@@ -60,7 +61,7 @@ def evaluate_model(
     def make(folder: Path) -> Made:
         return _Evaluation(model, sets, packed, settings).run(folder)
 
-    return produce(Job(output, "abovo/evaluation/1", inputs, settings, script), make)
+    return produce(Job(output, "abovo/evaluation/1", inputs, decisive(settings), script), make)
 
 
 def check_inputs(model: Manifest, sets: Sequence[Manifest], packed: Sequence[Manifest]) -> None:
@@ -84,30 +85,30 @@ class _Evaluation:
     """One pass over everything; what the parts share is the loaded model and where metrics go."""
 
     def __init__(
-        self, model: Manifest, sets: Sequence[Manifest], packed: Sequence[Manifest], settings: Mapping[str, Any]
+        self, model: Manifest, sets: Sequence[Manifest], packed: Sequence[Manifest], settings: EvaluationSettings
     ) -> None:
         self.manifest, self.sets, self.packed, self.settings = model, sets, packed, settings
         self.context = int(model["sequence_length"])
         self.metrics: Metrics = {}
         self.scores: dict[str, Scores] = {}
-        self.resampling = Resampling(settings["bootstrap_draws"], settings["seed"])
+        self.resampling = Resampling(settings.bootstrap_draws, settings.seed)
         self.progress = Progress(f"evaluate {model.path.parent.as_posix()}")
 
     def run(self, folder: Path) -> Made:
         import torch
 
-        torch.set_num_threads(self.settings["threads"])
-        torch.manual_seed(self.settings["seed"])
+        torch.set_num_threads(self.settings.threads)
+        torch.manual_seed(self.settings.seed)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.progress.update("loading the model", force=True)
         path = self.manifest.path.parent / "model"
-        self.lm = harness.open_model(path, self.device, self.settings["batch_size"], self.context, self.progress)
+        self.lm = harness.open_model(path, self.device, self.settings.batch_size, self.context, self.progress)
         self.vocabulary = len(self.lm.tokenizer)
         self._tasks()
         self._rows()
         chat = bool(self.lm.tokenizer.chat_template)
         self.progress.update("greedy generations", force=True)
-        prompts, new_tokens = self.settings["prompts"], self.settings["new_tokens"]
+        prompts, new_tokens = self.settings.prompts, self.settings.new_tokens
         generations = generate(self.lm.model, self.lm.tokenizer, prompts, chat, new_tokens)
         _write_scores(folder / "evaluation_scores.json", self.scores)
         self.progress.close(f"{len(self.metrics)} metrics, {len(generations)} generations")
@@ -133,7 +134,7 @@ class _Evaluation:
         return {**protocol, "how": how} if how else protocol
 
     def _tasks(self) -> None:
-        public = list(self.settings["tasks"])
+        public = list(self.settings.tasks)
         with tempfile.TemporaryDirectory(prefix="abovo-evaluation-") as cache:
             local, origin = {}, {}
             for item in self.sets:

@@ -16,6 +16,8 @@ from abovo.facts.question import make_facts, revision
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.evaluation import EvaluationSets
+from abovo.settings.keys import decisive
 
 log = logging.getLogger("abovo")
 OPTIONS = 4
@@ -23,24 +25,21 @@ CANDIDATES_PER_ROW = 20
 Row = dict[str, Any]
 
 
-def prepare_evaluation(corpus: Manifest, settings: Mapping[str, Any], output: Path, script: Script | Path) -> Manifest:
-    """Write the evaluation sets of one corpus; every row comes from a document of its validation split.
-
-    Settings: validation_bytes, facts (kinds), facts_per_document, yesno_rows, choice_rows.
-    """
+def prepare_evaluation(corpus: Manifest, settings: EvaluationSets, output: Path, script: Script | Path) -> Manifest:
+    """Write the evaluation sets of one corpus; every row comes from a document of its validation split."""
 
     def make(folder: Path) -> Made:
-        documents = choose_documents(read_documents(corpus, "val"), settings["validation_bytes"])
+        documents = choose_documents(read_documents(corpus, "val"), settings.validation_bytes)
         if not documents:
             mend = "raise validation_share in its configuration, or the budget"
             raise AbovoError("no document fell into the validation split", corpus.path, mend)
         rows: dict[str, list[Row]] = {"validation": [_document_row(document) for document in documents]}
-        if settings["facts"]:
+        if settings.facts:
             rows |= {"yesno": [], "choice": []}
-            for kind in settings["facts"]:
-                share = len(settings["facts"])
-                facts = make_facts(kind, read_documents(corpus, "val"), settings["facts_per_document"])
-                yesno, choice = choose_facts(facts, settings["yesno_rows"] // share, settings["choice_rows"] // share)
+            for kind in settings.facts:
+                share = len(settings.facts)
+                facts = make_facts(kind, read_documents(corpus, "val"), settings.facts_per_document)
+                yesno, choice = choose_facts(facts, settings.yesno_rows // share, settings.choice_rows // share)
                 rows["yesno"] += [yesno_row(fact) for fact in yesno]
                 rows["choice"] += choice
             _check_facts(rows, corpus)
@@ -53,8 +52,8 @@ def prepare_evaluation(corpus: Manifest, settings: Mapping[str, Any], output: Pa
         log.info("evaluation sets of %s: %s", corpus.path.parent.name, counts)
         return Made(counts, {"tasks": tasks, "corpus": corpus.path.parent.name})
 
-    settings = {**settings, "facts_revision": revision(settings["facts"])}
-    return produce(Job(output, "abovo/evaluation_set/1", {"corpus": corpus}, settings, script), make)
+    parameters = {**decisive(settings), "facts_revision": revision(settings.facts)}
+    return produce(Job(output, "abovo/evaluation_set/1", {"corpus": corpus}, parameters, script), make)
 
 
 def choose_documents(documents: Iterable[Document], budget: int) -> list[Document]:
