@@ -36,7 +36,7 @@ def main() -> None:
 
     from abovo.corpus.clean import clean
     from abovo.corpus.decontaminate import Decontaminator, index_evaluation_sets, overlap
-    from abovo.corpus.rows import open_rows
+    from abovo.corpus.sources import open_rows
 
     rule = {"ngram": 13, "least_ngrams": options.least_ngrams, "least_share": 0.1}
     sets = {}
@@ -48,7 +48,7 @@ def main() -> None:
         index = index_evaluation_sets({**rule, "sets": sets}, Path(folder) / "index/manifest.json", SCRIPT)
         judge = Decontaminator(index, options.action)
         first = next(iter(sets))
-        rows = list(open_rows(sets[first]).read())
+        rows = [row.values for row in open_rows(sets[first]).read()]
         documents = [clean(text, "prose")[0] for path in options.input for text in texts(path)]
         documents = [text for text in documents if len(text) >= 200]
         draw = random.Random(options.seed)

@@ -246,8 +246,7 @@ def decontamination_of_corpus(wildcards):
 def files_of_decontamination(wildcards):
     name = wildcards.decontamination
     sets = clear(CONFIGURATION.shared, "decontamination", name)["sets"]
-    paths = [one["paths"] for one in sets.values() if one["type"] == "local"]
-    return [path for own in paths for path in ([own] if isinstance(own, str) else own)]
+    return [path for one in sets.values() for path in files_of(one)]
 
 
 def corpus_of_tokenizer(wildcards):
@@ -262,7 +261,7 @@ def corpus_of_dataset(wildcards):
 
 def files_of_dataset(wildcards):
     source = clear(CONFIGURATION.shared, "instruction", wildcards.dataset)["source"]
-    return source["paths"] if source else []
+    return files_of(source) if source else []
 
 
 def option_of_corpus(wildcards, input):

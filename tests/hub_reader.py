@@ -37,8 +37,7 @@ def read(order: dict) -> dict:
     import tenacity  # noqa: F401
 
     from abovo.corpus import retry
-    from abovo.corpus.rows import open_rows
-    from abovo.corpus.sources import open_source
+    from abovo.corpus.sources import open_rows, open_source
     from abovo.errors import AbovoError
 
     # Waiting for a server that recovers at once would only make the tests slow.
@@ -50,7 +49,7 @@ def read(order: dict) -> dict:
     try:
         if order.get("rows"):
             rows = list(open_rows(order["settings"]).read())
-            return {"rows": [row["text"] for row in rows]}
+            return {"rows": [row.values["text"] for row in rows], "keys": sorted(rows[0].values)}
         source = open_source(order["settings"], order.get("planned"))
         for unit in source.units[: order.get("units")]:
             found = source.read(unit, order.get("start", 0))

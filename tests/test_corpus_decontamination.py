@@ -161,7 +161,7 @@ def test_texts_without_an_ngram_are_clean(index, text):
 
 
 def test_mistakes_in_a_set_are_named(index):
-    with pytest.raises(AbovoError, match=r"evaluation set a, row 1: no column 'passage' \(has: question\)"):
+    with pytest.raises(AbovoError, match=r"a\.jsonl, line 1: no column 'passage' \(has: question\)"):
         index(a=[{"question": "x"}])
     with pytest.raises(AbovoError, match="evaluation set b: none of its 1 rows has 13 words"):
         index(b=[{"question": "x", "passage": "y"}])

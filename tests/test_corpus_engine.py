@@ -10,10 +10,10 @@ from corpus_jobs import resolved, run_jobs
 from abovo.corpus.choose import Share, SharedDocuments, _ranges, choose
 from abovo.corpus.duplicates import shared_documents
 from abovo.corpus.examine import Examiner, Found
-from abovo.corpus.formats import Record
 from abovo.corpus.keys import DOCUMENTS, KEY, KeyWriter, Part, parts_of
 from abovo.corpus.minhash import bands_of, probability
 from abovo.corpus.read import read_settings
+from abovo.corpus.records import Record
 from abovo.corpus.shards import read_documents
 from abovo.corpus.split import is_validation
 from abovo.corpus.words import words_of

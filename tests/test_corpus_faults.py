@@ -83,7 +83,9 @@ def test_a_damaged_row_group_is_named_with_its_row(tmp_path):
     path.write_bytes(data)
     with pytest.raises(AbovoError, match=r"a\.parquet: cannot be read as parquet beyond row 3 "):
         read(path)
-    with pytest.raises(AbovoError, match=r"a\.parquet: changed after the corpus was planned; remove its plan\.json"):
+    with pytest.raises(
+        AbovoError, match=r"a\.parquet: changed after it was planned to be read; remove the corpus' plan\.json"
+    ):
         list(open_source(settings(path), revision).read("a.parquet@1/3"))
 
 

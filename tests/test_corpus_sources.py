@@ -10,7 +10,8 @@ import zstandard
 from abovo.corpus import units
 from abovo.corpus.docstrings import docstrings, exported
 from abovo.corpus.packages import sections
-from abovo.corpus.sources import TYPES, Record, open_source, ordered_units
+from abovo.corpus.records import Record
+from abovo.corpus.sources import TYPES, open_source, ordered_units
 from abovo.errors import AbovoError
 from abovo.settings.corpus import Source
 from abovo.settings.keys import schema_of

@@ -1,13 +1,11 @@
 """Records of instruction data sets become the conversations that they mean."""
 
-import gzip
 import json
 
 import pytest
 import small_world as world
-import zstandard
 
-from abovo.corpus.rows import open_rows
+from abovo.corpus.records import Row
 from abovo.errors import AbovoError
 from abovo.instruction.formats import FORMATS
 from abovo.instruction.prepare import prepare_instruction
@@ -30,6 +28,16 @@ FLAT = [
     message("g", "e", "assistant", "Answer again", rank=1, lang="en"),
     message("h", "g", "prompter", "Thanks", lang="en"),
 ]
+
+
+def rows_of(records):
+    return [Row(f"file, line {number}", record) for number, record in enumerate(records, 1)]
+
+
+def conversations(name, records, **settings):
+    return list(FORMATS[name](rows_of(records), settings))
+
+
 BEST = [
     {"role": "user", "content": "Ask"},
     {"role": "assistant", "content": "Best"},
@@ -43,14 +51,14 @@ def test_alpaca_input_is_never_dropped():
         {"instruction": "Translate.", "input": "Guten Tag", "output": "Good day"},
         {"instruction": "Greet.", "input": "", "output": "Hello"},
     ]
-    (_, first), (_, second) = FORMATS["alpaca"](rows, {})
+    (_, first), (_, second) = conversations("alpaca", rows)
     assert first[0] == {"role": "user", "content": "Translate.\n\nGuten Tag"}
     assert first[1] == {"role": "assistant", "content": "Good day"}
     assert second[0]["content"] == "Greet."
 
 
 def test_best_path_of_a_message_tree_ends_with_an_answer():
-    ((key, messages),) = FORMATS["oasst"](FLAT, {})
+    ((key, messages),) = conversations("oasst", FLAT)
     assert (key, messages) == ("Ask", BEST)
 
 
@@ -58,59 +66,57 @@ def test_nested_and_flat_trees_give_the_same_conversation():
     nodes = {row["message_id"]: {**row, "replies": []} for row in FLAT}
     for row in FLAT[1:]:
         nodes[row["parent_id"]]["replies"].append(nodes[row["message_id"]])
-    assert list(FORMATS["oasst"]([{"prompt": nodes["a"]}], {})) == [("Ask", BEST)]
-    assert list(FORMATS["oasst"]([nodes["a"]], {})) == [("Ask", BEST)]
+    assert conversations("oasst", [{"prompt": nodes["a"]}]) == [("Ask", BEST)]
+    assert conversations("oasst", [nodes["a"]]) == [("Ask", BEST)]
 
 
 def test_prompt_is_never_its_own_response():
-    for _, messages in FORMATS["oasst"](FLAT, {}):
+    for _, messages in conversations("oasst", FLAT):
         assert [item["role"] for item in messages] == ["user", "assistant"] * (len(messages) // 2)
         assert len({item["content"] for item in messages}) == len(messages)
 
 
 def test_other_languages_are_left_out():
-    assert list(FORMATS["oasst"](FLAT, {"languages": ["fr"]})) == []
+    assert conversations("oasst", FLAT, languages=["fr"]) == []
 
 
-def test_record_without_the_formats_keys_is_named():
-    with pytest.raises(AbovoError, match="record 1: key 'output' is missing"):
-        list(FORMATS["alpaca"]([{"instruction": "a", "output": "b"}, {"instruction": "c"}], {}))
-    with pytest.raises(AbovoError, match="message tree None: no message_tree_id"):
-        list(FORMATS["oasst"]([{"instruction": "a"}], {}))
-    with pytest.raises(AbovoError, match="message x: unknown role 'critic'"):
-        list(FORMATS["oasst"]([message("x", None, "critic", "Hm")], {}))
-    apart = [FLAT[0], {**FLAT[0], "message_tree_id": "b"}, FLAT[1]]
-    with pytest.raises(AbovoError, match="message tree a: its messages do not stand together"):
-        list(FORMATS["oasst"](apart, {}))
-
-
-def test_local_files_of_every_kind_give_the_same_records(tmp_path):
-    rows = [{"instruction": f"Do {number}", "output": "Done"} for number in range(5)]
-    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
-    (tmp_path / "a.jsonl").write_bytes(lines)
-    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines))
-    (tmp_path / "a.jsonl.zst").write_bytes(zstandard.compress(lines))
-    (tmp_path / "a.json").write_text(json.dumps(rows))
-    for path in tmp_path.iterdir():
-        assert list(open_rows({"type": "local", "paths": str(path)}).read()) == rows
+SOUND = {"instruction": "a", "output": "b"}
+TREE = message("x", None, "prompter", "Hm")
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "error"),
+    ("name", "records", "says"),
     [
-        ("none.jsonl", None, "none.jsonl: the file does not exist"),
-        ("a.csv", "x", "no reader for this kind of file"),
-        ("a.jsonl", '{"a": 1}\n{', "a.jsonl, line 2: not valid JSON"),
-        ("a.jsonl", "[1]", "a.jsonl, record 1: not a JSON object"),
-        ("a.json", '{"a": 1}', "not a list of records"),
-        ("a.jsonl.gz", "no gzip", "a.jsonl.gz: cannot be read"),
+        ("alpaca", [SOUND, {"instruction": "c"}], "file, line 2: key 'output' is missing (has: instruction)"),
+        ("alpaca", [SOUND | {"output": None}], "file, line 1: key 'output' holds null, not text"),
+        ("alpaca", [SOUND | {"input": 0}], "file, line 1: key 'input' holds int, not text"),
+        ("alpaca", [SOUND | {"input": ["1", "2"]}], "file, line 1: key 'input' holds list, not text"),
+        ("oasst", [SOUND], "file, line 1, message tree None: no message_tree_id"),
+        ("oasst", [TREE | {"message_tree_id": 3}], "file, line 1, message tree 3: no message_tree_id"),
+        ("oasst", [TREE | {"message_id": None}], "file, line 1: key 'message_id' holds null, not text"),
+        ("oasst", [TREE | {"role": "critic"}], "file, line 1, message x: unknown role 'critic'"),
+        ("oasst", [TREE, message("y", "x", "assistant", None)], "line 2, message y: key 'text' holds null"),
+        (
+            "oasst", [TREE, *(message(name, "x", "assistant", "A", rank="0") for name in "yz")],
+            "line 2, message y: key 'rank' holds str, not a number",
+        ),
+        ("oasst", [{"prompt": "Hm"}], "file, line 1: a message of the tree is no object"),
+        ("oasst", [{"prompt": TREE | {"replies": [3]}}], "file, line 1: a message of the tree is no object"),
+        (
+            "oasst", [FLAT[0], {**FLAT[0], "message_tree_id": "b"}, FLAT[1]],
+            "file, line 3, message tree a: its messages do not stand together",
+        ),
     ],
-)
-def test_unreadable_file_is_named(tmp_path, name, content, error):
-    if content is not None:
-        (tmp_path / name).write_text(content)
-    with pytest.raises(AbovoError, match=error):
-        list(open_rows({"type": "local", "paths": str(tmp_path / name)}).read())
+)  # fmt: skip
+def test_a_record_that_does_not_fit_its_format_is_named_with_its_place_and_key(name, records, says):
+    with pytest.raises(AbovoError) as caught:
+        conversations(name, records)
+    assert says in str(caught.value)
+
+
+def test_a_missing_input_is_no_input():
+    for record in (SOUND, SOUND | {"input": None}, SOUND | {"input": ""}):
+        assert conversations("alpaca", [record])[0][0] == "a"
 
 
 def test_long_conversations_are_shortened_at_an_answer_and_counted(tmp_path):
@@ -131,11 +137,6 @@ def test_long_conversations_are_shortened_at_an_answer_and_counted(tmp_path):
     assert sum(counts[split]["shortened"] for split in ("train", "val")) == 40
     text = load_tokenizer(path).decode([i for i in open_bin(made, "train")[0].tolist() if i != PAD])
     assert "One ship<|im_end|>" in text and "More" not in text
-
-
-def test_unknown_source_type_is_named():
-    with pytest.raises(AbovoError, match="no source type 'ftp'; use one of local, huggingface"):
-        open_rows({"type": "ftp"})
 
 
 def test_rows_of_local_records_do_not_depend_on_where_the_file_lies(tmp_path):

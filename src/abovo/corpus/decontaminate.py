@@ -20,7 +20,8 @@ import orjson
 
 from abovo.corpus.keys import CONTAMINATED, Part
 from abovo.corpus.ngrams import PlainWords
-from abovo.corpus.rows import open_rows
+from abovo.corpus.records import Row, known
+from abovo.corpus.sources import open_rows
 from abovo.errors import AbovoError
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
@@ -41,14 +42,14 @@ def index_evaluation_sets(settings: Mapping[str, Any], output: Path, script: Scr
     text for each of their elements. Rows with fewer words than an n-gram has cannot be found; they are counted as too
     short.
     """
-    opened = {name: open_rows({"revision": "main", **source}) for name, source in settings["sets"].items()}
+    opened = {name: open_rows(source) for name, source in settings["sets"].items()}
     revisions = {name: rows.revision for name, rows in opened.items()}
 
     def make(folder: Path) -> Made:
         hashes, numbers, sets, first = [], [], {}, 0
         for name, source in settings["sets"].items():
             found = short = row = 0
-            for row, texts in enumerate(_texts(opened[name].read(), name, source["columns"]), 1):
+            for row, texts in enumerate(_texts(opened[name].read(), source["columns"]), 1):
                 own = np.unique(
                     np.concatenate([PlainWords(normalize("NFC", text)).hashes(settings["ngram"]) for text in texts])
                 )
@@ -74,22 +75,26 @@ def index_evaluation_sets(settings: Mapping[str, Any], output: Path, script: Scr
     return produce(Job(output, SCHEMA, {}, {**settings, "revisions": revisions}, script), make)
 
 
-def _texts(rows: Iterable[Mapping[str, Any]], name: str, columns: Iterable[str]) -> Iterator[list[str]]:
-    for number, row in enumerate(rows, 1):
-        texts, where = [""], f"evaluation set {name}, row {number}"
+def _texts(rows: Iterable[Row], columns: Iterable[str]) -> Iterator[list[str]]:
+    for row in rows:
+        texts = [""]
         for column in columns:
-            values = [_value(row, other, where) for other in column.split("|")]
+            values = [_value(row, other) for other in column.split("|")]
             parts = [part for value in values for part in (value if isinstance(value, list) else [value])]
             texts = [f"{text} {part or ''}" for text, part in itertools.product(texts, parts)]
         yield texts
 
 
-def _value(row: Mapping[str, Any], column: str, where: str) -> Any:
-    value: Any = row
+def _value(row: Row, column: str) -> Any:
+    """What a row holds under a column, or under `column.key` of one that holds keys: texts, or null for none."""
+    value: Any = row.values
     for part in column.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            raise AbovoError(f"no column {column!r} (has: {', '.join(sorted(row))})", where, "mend `columns`")
+            raise AbovoError(f"no column {column!r} ({known(row.values)})", row.where, "mend `columns`")
         value = value[part]
+    for one in value if isinstance(value, list) else [value]:
+        if one is not None and not isinstance(one, str):
+            raise AbovoError(f"column {column!r} holds {type(one).__name__}, not text", row.where, "mend `columns`")
     return value
 
 

@@ -11,8 +11,8 @@ import xxhash
 
 from abovo.corpus.clean import clean
 from abovo.corpus.filters import refusals
-from abovo.corpus.formats import Record
 from abovo.corpus.minhash import bands_of
+from abovo.corpus.records import Record
 from abovo.corpus.words import Words, words_of
 
 # Records, and characters, that are looked at at once.

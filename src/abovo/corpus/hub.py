@@ -9,30 +9,31 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from abovo.corpus.formats import Part, Record, Rules, kind_of, parquet_groups, read_file
+from abovo.corpus.parquet import parquet_groups
+from abovo.corpus.readers import KNOWN, kind_of, read_file
+from abovo.corpus.records import Part, Rules
 from abovo.corpus.retry import Patience
 from abovo.corpus.units import FINE, cut, parts, unit_names
 from abovo.errors import AbovoError
 
 log = logging.getLogger("abovo")
-# Files that are asked for in one request, and what their names must end with.
+# Files that are asked for in one request.
 PATHS_AT_ONCE = 200
-KNOWN = ".parquet, .jsonl, .json, .ndjson and .txt (the last four also .gz or .zst)"
 
 
-def open_dataset(settings: Mapping[str, Any], revision: Mapping[str, Any] | None = None):
+def open_dataset(settings: Mapping[str, Any], revision: Mapping[str, Any] | None, rules: Rules):
     """Open a data set; a unit is a file or a run of its row groups.
 
     `revision` names the commit and the files that were resolved before; with it nothing is asked of the hub before a
     unit is read.
     """
-    connection = Connection(settings)
+    connection = Connection(settings, rules.mend)
     if revision is None or "files" not in revision:
         revision = connection.resolve(revision["sha"] if revision else None)
     files = {item["name"]: item for item in revision["files"]}
-    rules, known = Rules.of(settings), dict(revision)
+    known = dict(revision)
 
-    def read(unit: str, start: int = 0) -> Iterator[Record]:
+    def read(unit: str, start: int = 0) -> Iterator[Any]:
         name, number, pieces = cut(unit)
         with connection.open(files[name], known["sha"]) as file:
             where = f"{connection.where}, file {name}"
@@ -41,22 +42,16 @@ def open_dataset(settings: Mapping[str, Any], revision: Mapping[str, Any] | None
     return known, unit_names(known["files"]), read
 
 
-def dataset_commit(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The data set and the commit that its settings' branch or tag stands for now."""
-    connection = Connection(settings)
-    return {"dataset": settings["dataset"], "sha": connection.commit()}
-
-
 def _listed(file: Any) -> dict[str, Any]:
     """What is recorded of a file: with its length and the hash of its content the hub cannot change it unnoticed."""
     return {"name": file.path, "bytes": file.size, "etag": file.lfs.sha256 if file.lfs else file.blob_id}
 
 
 class Connection:
-    """A data set and the client that its requests go through."""
+    """A data set and the client that its requests go through; `mend` is for a hub that does not keep to the plan."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.settings, self.name = settings, settings["dataset"]
+    def __init__(self, settings: Mapping[str, Any], mend: str) -> None:
+        self.settings, self.name, self.mend = settings, settings["dataset"], mend
         self.where = f"data set {self.name}"
         self.patience = Patience.of(settings, self.where)
         self._client: Any = None
@@ -89,7 +84,7 @@ class Connection:
         from abovo.corpus.remote import Address, HubFile
 
         url = hf_hub_url(self.name, file["name"], repo_type="dataset", revision=sha)
-        address = Address(url, file["name"], file["bytes"], sha, file["etag"])
+        address = Address(url, file["name"], file["bytes"], sha, file["etag"], self.mend)
         opened = HubFile(self.client, address, build_hf_headers(), self.footers)
         if kind_of(file["name"])[0] != "parquet":
             opened.expect(0, address.bytes)

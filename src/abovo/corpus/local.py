@@ -1,4 +1,4 @@
-"""Turn files of this machine into records: .txt, .jsonl and .parquet, the first two also packed as .gz or .zst."""
+"""Turn files of this machine, named or found in a folder, into records."""
 
 import hashlib
 import logging
@@ -7,36 +7,39 @@ from pathlib import Path
 from typing import Any
 
 from abovo.corpus import units
-from abovo.corpus.formats import Part, Record, Rules, kind_of, parquet_groups, read_file
+from abovo.corpus.parquet import parquet_groups
+from abovo.corpus.readers import KNOWN, kind_of, read_file
+from abovo.corpus.records import Part, Rules
 from abovo.corpus.units import cut, parts, unit_names
 from abovo.errors import AbovoError
 from abovo.provenance.hashing import sha256_file
 
 log = logging.getLogger("abovo")
-# On the hub .json means JSON lines; here it is mostly a single value, so it is no text to be found in a folder.
-KINDS = ("txt", "jsonl", "parquet")
-KNOWN = ".txt, .jsonl (plain, .gz, .zst), .parquet"
+# What is taken for text in a folder. A .json or .raw file mostly is something else, so it is read where it is named.
+IN_FOLDERS = ("txt", "jsonl", "ndjson", "parquet")
+# Kinds of files of lines, which are cut where they are large.
+LINES, TEXT_LINES = ("jsonl", "ndjson"), ("txt", "raw")
 
 
-def open_files(settings: Mapping[str, Any], revision: Mapping[str, Any] | None = None):
+def open_files(settings: Mapping[str, Any], revision: Mapping[str, Any] | None, rules: Rules):
     """Open one path or a list of them; a folder stands for every file in it that can be read.
 
     With a known `revision` a file is hashed only before it is read, and must be the one of that time.
     """
-    files, rules = find_files(settings["paths"]), Rules.of(settings)
+    files = find_files(settings["paths"])
     if revision is None:
         _tell_left_out(settings["paths"])
         revision = {"files": _describe(files, rules)}
     listed = {item["name"]: item for item in revision["files"]}
     missing = sorted(set(listed) - set(files))
     if missing:
-        raise AbovoError("was there when the corpus was planned, and is gone", missing[0], "remove plan.json")
+        raise AbovoError("was there when the corpus was planned, and is gone", missing[0], rules.mend)
     sound: set[str] = set()
 
-    def read(unit: str, start: int = 0) -> Iterator[Record]:
+    def read(unit: str, start: int = 0) -> Iterator[Any]:
         name, number, pieces = cut(unit)
         if name not in sound and sha256_file(files[name]) != listed[name]["sha256"]:
-            raise AbovoError("changed after the corpus was planned", files[name], "remove its plan.json")
+            raise AbovoError("changed after it was planned to be read", files[name], rules.mend)
         sound.add(name)
         before = listed[name]["lines"][number] if "lines" in listed[name] else 0
         return read_file(files[name], name, str(files[name]), rules, Part(number, pieces, start, before))
@@ -50,7 +53,7 @@ def _describe(files: Mapping[str, Path], rules: Rules) -> list[dict[str, Any]]:
     for name, path in sorted(files.items()):
         item: dict[str, Any] = {"name": name, "sha256": "", "bytes": path.stat().st_size}
         kind, packing = kind_of(name)
-        of_lines = not packing and (kind == "jsonl" or (kind == "txt" and rules.by_line))
+        of_lines = not packing and (kind in LINES or (kind in TEXT_LINES and rules.by_line))
         if of_lines and item["bytes"] > units.RANGE:
             item |= _ranges(path)
         else:
@@ -84,12 +87,14 @@ def find_files(paths: str | list[str]) -> dict[str, Path]:
             own = {
                 path.relative_to(given).as_posix(): path
                 for path in sorted(given.rglob("*"))
-                if path.is_file() and kind_of(path.name)[0] in KINDS
+                if path.is_file() and kind_of(path.name)[0] in IN_FOLDERS
             }
             if not own:
-                raise AbovoError(f"the folder holds no {KNOWN} file", given, "name another folder")
+                raise AbovoError(
+                    f"the folder holds no file of text (known: {', '.join(IN_FOLDERS)})", given, "name another folder"
+                )
         elif given.is_file():
-            if kind_of(given.name)[0] not in KINDS:
+            if not kind_of(given.name)[0]:
                 raise AbovoError(f"no reader for this kind of file (known: {KNOWN})", given, "convert it")
             own = {given.name: given}
         else:
@@ -104,7 +109,7 @@ def find_files(paths: str | list[str]) -> dict[str, Path]:
 
 def _tell_left_out(paths: str | list[str]) -> None:
     for given in map(Path, [paths] if isinstance(paths, str) else paths):
-        others = [path for path in given.rglob("*") if path.is_file() and kind_of(path.name)[0] not in KINDS]
+        others = [path for path in given.rglob("*") if path.is_file() and kind_of(path.name)[0] not in IN_FOLDERS]
         if others:
             first = min(path.relative_to(given).as_posix() for path in others)
             log.warning("%s: %d files of other kinds are not read, such as %s", given, len(others), first)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from abovo.corpus.docstrings import docstrings, exported, is_documentation
-from abovo.corpus.formats import Record
+from abovo.corpus.records import Record, Rules
 from abovo.errors import AbovoError
 
 Documents = Iterator[tuple[str, str | None]]
@@ -18,8 +18,8 @@ Documents = Iterator[tuple[str, str | None]]
 SECTION = 4000
 
 
-def open_packages(settings: Mapping[str, Any], revision: Mapping[str, Any] | None = None):
-    """Open the packages that the settings name; a unit is `package:file`."""
+def open_packages(settings: Mapping[str, Any], revision: Mapping[str, Any] | None, rules: Rules):
+    """Open the packages that the settings name; a unit is `package:file`. Their texts need no rules."""
     chosen, read = READERS[settings["reader"]]
     files: dict[str, Path] = {}
     packages = []

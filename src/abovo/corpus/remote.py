@@ -24,10 +24,7 @@ log = logging.getLogger("abovo")
 BUSY = (408, 425, 429)
 # So many bytes must arrive within a source's `timeout`, or the connection is made anew; within `give_up`, or it ends.
 LITTLE = 1 << 16
-# The longest body that is taken whole in place of a range (bytes).
-SMALL = 64_000_000
-IDENTITY = ("x-repo-commit", "x-linked-etag")
-RANGE, SAID = re.compile(r"bytes=(\d+)-(\d*)"), re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+SAID = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 BROKEN = (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError)
 
 
@@ -56,31 +53,14 @@ class PatientClient(httpx2.Client):
         def whole() -> httpx2.Response:
             response = self.attempt(request, **options)
             try:
-                return self._whole(request, response)
+                response.read()
+                return response
             except BROKEN as error:
                 raise Again(f"{type(error).__name__}: {error}") from None
             finally:
                 response.close()
 
         return self.patience.call(whole)
-
-    def _whole(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
-        """The answer with all of its body; one to a request for a range holds that range and nothing else."""
-        asked = RANGE.fullmatch(request.headers.get("range", ""))
-        if asked and request.method == "GET" and response.status_code == 200:
-            if int(response.headers.get("content-length", 0)) > SMALL:
-                mend = "use a server that knows them, or copy the data set and read it as a source of type local"
-                raise AbovoError("the server ignores ranges", self.patience.where, mend)
-            data = response.read()[int(asked[1]) : int(asked[2]) + 1 if asked[2] else None]
-            return httpx2.Response(206, content=data, request=request, history=response.history)
-        data = response.read()
-        if asked and response.status_code == 206:
-            said = SAID.fullmatch(response.headers.get("content-range", ""))
-            if not said or said[1] != asked[1] or len(data) != int(said[2]) + 1 - int(said[1]):
-                raise Again("the answer does not hold the bytes asked for")
-            if asked[2] and int(said[2]) < min(int(asked[2]), int(said[3]) - 1):
-                raise Again(f"bytes up to {said[2]} came, those up to {asked[2]} were asked for")
-        return response
 
     def attempt(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send once; raises Again where the connection fails or the server is busy."""
@@ -110,13 +90,15 @@ def _asked_to_wait(headers: Mapping[str, str]) -> float:
 
 @dataclass(frozen=True)
 class Address:
-    """A file of the hub as planned: where it is, its length in bytes, its commit and its content's identity."""
+    """A file of the hub as planned: where it is, its length in bytes, its commit and its content's identity, and the
+    `mend` where the hub has another one."""
 
     url: str
     name: str
     bytes: int
     sha: str
     etag: str
+    mend: str
 
 
 class HubFile(io.RawIOBase):
@@ -279,8 +261,7 @@ class HubFile(io.RawIOBase):
         return AbovoError(what, f"{self.patience.where}, file {self.address.name}", mend)
 
     def _changed(self, what: str) -> AbovoError:
-        mend = "remove the corpus' plan.json to plan it anew"
-        return self._error(f"{what} at the planned commit {self.address.sha[:12]}", mend)
+        return self._error(f"{what} at the planned commit {self.address.sha[:12]}", self.address.mend)
 
     def _release(self) -> None:
         if self.response is not None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from abovo.corpus.examine import Found
-from abovo.corpus.formats import kind_of
 from abovo.corpus.parts import ROW_BITS, Division, part_records
+from abovo.corpus.readers import kind_of
 from abovo.corpus.sources import Source
 from abovo.corpus.units import cut
 

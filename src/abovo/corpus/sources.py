@@ -1,10 +1,9 @@
-"""Turn the settings of a source into a stream of records: the table of source types.
+"""Turn the settings of a source into a stream of its texts or of its whole rows: the table of source types.
 
 A source is read unit by unit (a file, a run of row groups, an address), and each unit is a generator, so that no
 source is ever held in memory. Units do not depend on each other, so any of them can be read apart.
 """
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import xxhash
 
 from abovo.corpus import hub, local, packages
-from abovo.corpus.formats import Record
+from abovo.corpus.records import WHOLE, Record, Row, Rules
 from abovo.errors import AbovoError
 
 
@@ -28,21 +27,41 @@ class Source:
     read: Callable[..., Iterator[Record]]
 
 
-# type of source -> function that opens it: (settings, known revision or None) -> (revision, units, read)
+@dataclass(frozen=True)
+class Rows:
+    """An opened source of whole rows: its `revision`, and a fresh pass over all of them, in its order."""
+
+    revision: dict[str, Any]
+    read: Callable[[], Iterator[Row]]
+
+
+# type of source -> function that opens it: (settings, known revision or None, rules) -> (revision, units, read)
 TYPES: dict[str, Callable[..., tuple[dict[str, Any], tuple[str, ...], Callable]]] = {
     "package": packages.open_packages,
     "local": local.open_files,
     "huggingface": hub.open_dataset,
 }
+# Those whose records are rows of several keys or columns.
+OF_ROWS = ("local", "huggingface")
 
 
 def open_source(settings: Mapping[str, Any], revision: Mapping[str, Any] | None = None) -> Source:
-    """Open a source; `revision` is one that an earlier job resolved and that must be the one read now."""
-    source = Source(*TYPES[settings["type"]](settings, revision))
+    """Open a source of texts; `revision` is one that an earlier job resolved and that must be the one read now."""
+    source = Source(*TYPES[settings["type"]](settings, revision, Rules.of(settings)))
     if revision is not None and source.revision != revision:
         what = "is not what it was when the corpus was planned"
         raise AbovoError(what, f"source of type {settings['type']}", "remove the corpus' plan.json to plan it anew")
     return source
+
+
+def open_rows(settings: Mapping[str, Any]) -> Rows:
+    """Open a source of whole rows: instruction data, evaluation sets. All damage ends the reading with an error."""
+    kind = settings.get("type")
+    if kind not in OF_ROWS:
+        raise AbovoError(f"no source type {kind!r}", "rows", f"use one of {', '.join(OF_ROWS)}")
+    defaults = {"config": None, "split": "train", "revision": None}
+    revision, units, read = TYPES[kind]({**defaults, **settings}, None, WHOLE)
+    return Rows(revision, lambda: (row for unit in units for row in read(unit)))
 
 
 def ordered_units(source: Source, order: str, seed: int) -> list[str]:
@@ -50,9 +69,3 @@ def ordered_units(source: Source, order: str, seed: int) -> list[str]:
     if order == "first":
         return list(source.units)
     return sorted(source.units, key=lambda unit: (xxhash.xxh3_64_intdigest(f"{seed}/{unit}".encode()), unit))
-
-
-def records(source: Source, units: list[str], limit: int | None) -> Iterator[tuple[str, Record]]:
-    """(unit, record) for at most `limit` records."""
-    found = ((unit, record) for unit in units for record in source.read(unit))
-    return itertools.islice(found, limit)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from abovo.console.progress import Progress
-from abovo.corpus.rows import Records, open_rows
 from abovo.corpus.shards import Split, read_documents
+from abovo.corpus.sources import Rows, open_rows
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
 from abovo.facts.draw import number
@@ -72,7 +72,7 @@ def prepare_instruction(
     return produce(Job(output, "abovo/instruction/1", inputs, settings, script), make)
 
 
-def _source(corpus: Manifest | None, settings: Mapping[str, Any]) -> Records | None:
+def _source(corpus: Manifest | None, settings: Mapping[str, Any]) -> Rows | None:
     facts = settings["format"] == "facts"
     if facts != (corpus is not None) or facts != bool(settings.get("facts")) or facts == bool(settings.get("source")):
         what = f"format {settings['format']} does not go with the other keys"
@@ -82,7 +82,7 @@ def _source(corpus: Manifest | None, settings: Mapping[str, Any]) -> Records | N
 
 
 def conversations(
-    split: Split, corpus: Manifest | None, source: Records | None, settings: Mapping[str, Any]
+    split: Split, corpus: Manifest | None, source: Rows | None, settings: Mapping[str, Any]
 ) -> Iterator[Messages]:
     """The conversations of one split in the order of the data."""
     if corpus is not None:
