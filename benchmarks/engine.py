@@ -19,7 +19,7 @@ SCRIPTS = ROOT / "workflow/scripts"
 import numpy as np  # noqa: E402
 import orjson  # noqa: E402
 
-from abovo.corpus import assemble, duplicates, keys, parts, plan, read  # noqa: E402
+from abovo.corpus import assemble, duplicates, keys, parts, read, survey  # noqa: E402
 from abovo.packing import pack  # noqa: E402
 from abovo.provenance.manifest import Manifest, read_manifest  # noqa: E402
 from abovo.settings.keys import build  # noqa: E402
@@ -40,7 +40,7 @@ def _sources(spec: Spec):
 
 def do_plan(spec: Spec) -> None:
     number, inputs = _count(spec)
-    plan.plan_corpus(spec["settings"], number, inputs, Path(spec["folder"]) / "plan.json", SCRIPTS / "plan_corpus.py")
+    survey.plan_corpus(spec["settings"], number, inputs, Path(spec["folder"]) / "plan.json", SCRIPTS / "plan_corpus.py")
 
 
 def do_read(spec: Spec) -> None:

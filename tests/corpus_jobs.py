@@ -5,8 +5,8 @@ from pathlib import Path
 from abovo.config.corpora import check_corpus
 from abovo.corpus.assemble import assemble_corpus
 from abovo.corpus.duplicates import find_duplicates
-from abovo.corpus.plan import plan_corpus
 from abovo.corpus.read import read_source
+from abovo.corpus.survey import plan_corpus
 from abovo.provenance.manifest import Manifest
 from abovo.settings.corpus import Corpus
 from abovo.settings.keys import build, decisive

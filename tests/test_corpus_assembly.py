@@ -7,9 +7,9 @@ import sys
 import pytest
 from corpus_jobs import resolved, run_jobs
 
-from abovo.corpus.budget import source_budget
 from abovo.corpus.estimate import ratio_interval
 from abovo.corpus.shards import read_documents
+from abovo.corpus.shares import source_budget
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
 

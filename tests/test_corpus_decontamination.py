@@ -17,9 +17,9 @@ from abovo.corpus.decontaminate import Decontaminator, collect, index_evaluation
 from abovo.corpus.duplicates import find_duplicates
 from abovo.corpus.keys import Part
 from abovo.corpus.ngrams import LONGEST_WORD, WORDS_AT_ONCE, PlainWords
-from abovo.corpus.plan import plan_corpus
 from abovo.corpus.read import read_source
 from abovo.corpus.shards import read_documents
+from abovo.corpus.survey import plan_corpus
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest
 from abovo.tokenizing.count import token_counter

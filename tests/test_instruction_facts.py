@@ -7,7 +7,7 @@ import small_world as world
 
 from abovo.corpus.shards import Document
 from abovo.errors import AbovoError
-from abovo.facts.draw import YES
+from abovo.facts.fact import YES
 from abovo.facts.functions import read_function, summary_of
 from abovo.facts.question import make_facts, revision
 from abovo.facts.speech import sentences

@@ -9,7 +9,7 @@ from abovo.errors import AbovoError
 from abovo.reporting import figures, pages
 from abovo.reporting.draw import composition_of_corpus, loss_of_model, page_of_results, page_of_tokenizer
 from abovo.reporting.figures import draw_composition, draw_loss, draw_sources
-from abovo.reporting.sources import losses_after_phases
+from abovo.reporting.loss_by_source import losses_after_phases
 
 ROWS = [{"step": step, "tokens": 100 * step, "loss": 8.3 / step, "lr": 1e-3} for step in range(1, 20)]
 ROWS.append({"step": 19, "tokens": 1900, "validation_loss": 0.75})

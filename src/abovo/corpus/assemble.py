@@ -9,7 +9,6 @@ from typing import Any
 
 from abovo.config.corpora import check_corpus
 from abovo.corpus.arrange import write_shards
-from abovo.corpus.budget import source_budget
 from abovo.corpus.choose import Share, SharedDocuments, choose
 from abovo.corpus.compare import compared, reading_time
 from abovo.corpus.decontaminate import collect
@@ -18,6 +17,7 @@ from abovo.corpus.examine import Decontaminates, TokenCounter
 from abovo.corpus.keys import CONTAMINATED, Part, parts_of
 from abovo.corpus.read import NOTHING_MEND, merged_counts, nothing_left, read_settings, write_part
 from abovo.corpus.refused import counts_up_to
+from abovo.corpus.shares import source_budget
 from abovo.corpus.sources import open_source
 from abovo.corpus.split import are_validation
 from abovo.errors import AbovoError

@@ -16,13 +16,13 @@ import orjson
 import xxhash
 
 from abovo.console.progress import Progress, duration
-from abovo.corpus.budget import source_budget
 from abovo.corpus.examine import BATCH_CHARACTERS, Decontaminates, Examined, Examiner, TokenCounter, batches
 from abovo.corpus.filters import chosen
 from abovo.corpus.keys import CONTAMINATED, DOCUMENTS, KEY, KeyWriter
 from abovo.corpus.parts import ROW_BITS, Division, part_records
 from abovo.corpus.refused import RefusedWriter
 from abovo.corpus.shards import FAST_LEVEL, Document, compressed
+from abovo.corpus.shares import source_budget
 from abovo.corpus.sources import Source, open_source, ordered_units
 from abovo.errors import AbovoError
 from abovo.provenance.code import Script

@@ -11,7 +11,8 @@ from typing import Any
 from abovo.corpus.shards import Document, read_documents
 from abovo.errors import AbovoError
 from abovo.evaluation.tasks import TASKS, data_file, write_tasks
-from abovo.facts.draw import YES, Fact, number, pick
+from abovo.facts.fact import YES, Fact
+from abovo.facts.lots import number, pick
 from abovo.facts.question import make_facts, revision
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest

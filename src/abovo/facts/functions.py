@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from abovo.corpus.shards import Document
-from abovo.facts.draw import NO, YES, Fact, number, pick
+from abovo.facts.fact import NO, YES, Fact
+from abovo.facts.lots import number, pick
 
 OBJECT = re.compile(r"([^/]+)/([A-Za-z_]\w*(?:\.\w+)+)")
 SUMMARY_CHARACTERS = range(15, 201)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from abovo.corpus.shards import Document
 from abovo.errors import AbovoError
-from abovo.facts.draw import Fact
+from abovo.facts.fact import Fact
 from abovo.facts.functions import function_facts
 from abovo.facts.speech import full_names, speech_facts
 from abovo.provenance.hashing import sha256_json

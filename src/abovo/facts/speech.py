@@ -13,7 +13,8 @@ from pathlib import Path
 
 from abovo.corpus.shards import Document
 from abovo.errors import AbovoError
-from abovo.facts.draw import NO, YES, Fact, number, pick
+from abovo.facts.fact import NO, YES, Fact
+from abovo.facts.lots import number, pick
 
 SECTION = re.compile(r"sotu/((\d{4})-[^/#]+)(?:#\d+)?")
 SENTENCE = re.compile(r"(?<=[a-z][.!?])\s+(?=[A-Z\"'])")

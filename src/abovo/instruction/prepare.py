@@ -13,7 +13,7 @@ from abovo.corpus.shards import Split, read_documents
 from abovo.corpus.sources import Rows, open_rows
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
-from abovo.facts.draw import number
+from abovo.facts.lots import number
 from abovo.facts.question import make_facts, revision
 from abovo.instruction.chatml import encode, problem
 from abovo.instruction.formats import FORMATS, Messages

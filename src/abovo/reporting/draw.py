@@ -9,7 +9,7 @@ import orjson
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import read_manifest
 from abovo.reporting import figures, pages
-from abovo.reporting.sources import losses_after_phases
+from abovo.reporting.loss_by_source import losses_after_phases
 
 COLUMNS = ("base model", "after fine-tuning")
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import EngFormatter
 
 from abovo.errors import AbovoError
 from abovo.provenance.files import atomic_path
-from abovo.reporting.sources import losses_by_source
+from abovo.reporting.loss_by_source import losses_by_source
 
 # Element names come from a fixed salt and no date is written, so equal figures are equal files; text stays text.
 STYLE: Any = {

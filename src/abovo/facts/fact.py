@@ -1,14 +1,9 @@
-"""Draw from lists by hash: the same parts give the same draw on every machine and in every order of work."""
+"""What a document says, as a question and its answer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
-
-import xxhash
 
 from abovo.corpus.shards import Document
 
-T = TypeVar("T")
 YES, NO = "Yes.", "No."
 
 
@@ -29,13 +24,3 @@ class Fact:
     @property
     def is_yes_no(self) -> bool:
         return self.answer in (YES, NO)
-
-
-def number(*parts: object) -> int:
-    """A 64-bit number that depends on nothing but the parts."""
-    return xxhash.xxh3_64_intdigest("\x1f".join(map(str, parts)).encode())
-
-
-def pick(items: Sequence[T], *parts: object) -> T:
-    """One of the items (at least one), drawn by the hash of the parts."""
-    return items[number(*parts) % len(items)]

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from abovo.corpus.budget import source_budget
 from abovo.corpus.estimate import Removed, Size, duplicates_expected, removed_in_sample, weighted_interval, widened
 from abovo.corpus.examine import Examiner, TokenCounter, batches
 from abovo.corpus.keys import DOCUMENTS, KEY, KEYS, Part
@@ -20,6 +19,7 @@ from abovo.corpus.parts import ROW_BITS
 from abovo.corpus.read import _Writer, read_settings
 from abovo.corpus.sample import Sampling, Sizes, Stretch, available, draw, size_of
 from abovo.corpus.shards import read_lines, write_lines
+from abovo.corpus.shares import source_budget
 from abovo.corpus.sources import Source, open_source, ordered_units
 from abovo.errors import AbovoError
 from abovo.provenance.code import Script

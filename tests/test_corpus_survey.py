@@ -6,10 +6,10 @@ import random
 import pytest
 from corpus_jobs import SCRIPTS, resolved, run_jobs
 
-from abovo.corpus.plan import plan_corpus
 from abovo.corpus.records import Record
 from abovo.corpus.sample import UNITS, Sampling, available, draw
 from abovo.corpus.sources import Source
+from abovo.corpus.survey import plan_corpus
 from abovo.provenance.manifest import read_manifest
 from abovo.tokenizing.count import token_counter
 
