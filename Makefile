@@ -18,7 +18,7 @@ setup: ## The environment .venv from envs/requirements.lock; nothing when it is 
 	@bash envs/setup.sh
 
 demo: setup ## The whole chain on the text that comes with the packages: results/sft/nano/results.json and a report
-	@python workflow/scripts/demo.py --cores $(CORES)
+	@python workflow/tools/demo.py --cores $(CORES)
 
 test: setup check ## Lint, formats, types and every test that takes seconds
 	pytest -m "not slow"

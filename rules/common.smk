@@ -64,8 +64,13 @@ def of_run(wildcards):
 
 
 def threads_of_run(wildcards):
+    """What training takes: the run's threads for each process of its engine."""
     run = of_run(wildcards)
     return run["threads"] * run["engine"]["processes"]
+
+
+def threads_of_process(wildcards):
+    return of_run(wildcards)["threads"]
 
 
 def launcher_of_run(wildcards):

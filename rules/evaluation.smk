@@ -38,7 +38,7 @@ rule evaluate:
         "results/benchmarks/{stage}/{run}.evaluation.jsonl"
     conda:
         "../envs/evaluation.yaml"
-    threads: threads_of_run
+    threads: threads_of_process
     resources:
         mem_mb=4000,
         runtime="4h",

@@ -1,13 +1,18 @@
-"""Every script answers at once, without the libraries that only its work needs."""
+"""Every script answers at once, without the libraries that only its work needs, and shows a command that can be run."""
 
+import ast
+import itertools
+import re
 import resource
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 SCRIPTS = sorted(Path("workflow/scripts").glob("*.py"))
+TOOLS = sorted(Path("workflow/tools").glob("*.py"))
 HEAVY = ("torch", "transformers", "datasets", "lm_eval", "peft", "matplotlib", "pyarrow", "pandas", "scipy", "sklearn")
 HELP = f"""
 import runpy, sys
@@ -18,7 +23,7 @@ finally:
 """
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=str)
+@pytest.mark.parametrize("script", SCRIPTS + TOOLS, ids=str)
 def test_help_is_instant(script):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-c", HELP, str(script), "--help"]
@@ -31,6 +36,35 @@ def test_help_is_instant(script):
     assert spent < 1.5, f"--help took {spent:.1f} s of processor time"
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=str)
+@pytest.mark.parametrize("script", SCRIPTS + TOOLS, ids=str)
 def test_help_shows_a_command_to_copy(script):
-    assert f"python {script.as_posix()}" in script.read_text(encoding="utf-8")
+    assert f"python {script.as_posix()}" in help_of(script)
+
+
+def test_every_script_is_a_rules_and_no_tool_is():
+    rules = "".join(path.read_text(encoding="utf-8") for path in Path("rules").glob("*.smk"))
+    assert [script.stem for script in SCRIPTS if f'code("{script.stem}")' not in rules] == []
+    assert [tool.stem for tool in TOOLS if f"{tool.stem}.py" in rules] == []
+
+
+def test_rules_can_make_every_path_of_the_examples():
+    examples = {(script, path) for script in SCRIPTS + TOOLS for path in paths_of(help_of(script))}
+    assert len(examples) > 30
+    whole = sorted({path for _, path in examples if "*" not in path})
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", *whole]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = set(re.findall(r"results/[\w./-]+", done.stdout + done.stderr))
+    for script, path in examples:
+        assert any(fnmatch(one, path) for one in made), f"the help of {script} names {path}, which no rule makes"
+
+
+def help_of(script):
+    return ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")))
+
+
+def paths_of(text):
+    """The files and folders below results/ in a command, but for the live state, which is no rule's output."""
+    words = [word.rpartition("=")[2].strip('"') for word in text.split()]
+    pairs = itertools.pairwise(words)
+    return [word for before, word in pairs if word.startswith("results/") and before != "--state"]

@@ -80,7 +80,7 @@ def test_questions_that_have_no_answer_are_refused(world):
 
 
 def test_the_script_finds_the_corpus_by_itself(world, root):
-    command = [sys.executable, str(root / "workflow/scripts/lineage.py"), "--row", "3", "--split", "train"]
+    command = [sys.executable, str(root / "workflow/tools/lineage.py"), "--row", "3", "--split", "train"]
     command += ["--packed", os.path.relpath(world.packed.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == trace(world.packed, world.corpus, "train", 3)

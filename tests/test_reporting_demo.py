@@ -30,7 +30,7 @@ def checkout(tmp_path):
 
 def demo(folder, root, **options):
     environment = os.environ | {"PYTHONPATH": str(root / "src")}
-    command = [sys.executable, str(root / "workflow/scripts/demo.py"), "--cores", "1"]
+    command = [sys.executable, str(root / "workflow/tools/demo.py"), "--cores", "1"]
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
     )

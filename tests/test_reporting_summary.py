@@ -79,7 +79,7 @@ def test_summary_of_an_unfinished_run_names_the_missing_file(results):
 
 
 def test_summary_script_is_quick_and_imports_nothing_heavy(results):
-    command = [sys.executable, "-X", "importtime", "workflow/scripts/summary.py", "--run", "nano", "--results"]
+    command = [sys.executable, "-X", "importtime", "workflow/tools/summary.py", "--run", "nano", "--results"]
     done = subprocess.run([*command, str(results)], capture_output=True, text=True, check=True)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not {"torch", "numpy", "matplotlib", "snakemake"} & imported

@@ -36,6 +36,14 @@ def test_model_of_a_phase_is_a_target_that_needs_nothing_of_the_next(tree):
     assert "small_b" not in text
 
 
+def test_evaluation_reserves_the_threads_that_it_uses_whatever_the_engine(tree):
+    two = Workflow(tree.folder, "nano.engine=ddp,nano.engine.processes=2")
+    text = two.make("-n", "--cores", "8", "results/pretrain/nano/evaluation.json")
+    jobs = {job.split(":", 1)[0]: job for job in text.split("rule ")[1:]}
+    assert "threads: 4" in jobs["pretrain"]
+    assert "threads: 2" in jobs["evaluate"]
+
+
 def test_dry_run_takes_less_than_five_seconds(tree):
     seconds = []
     for _ in range(2):

@@ -1,8 +1,8 @@
 """Evaluate a model on the validation sets of its corpora and on public tasks.
 
     python workflow/scripts/evaluate.py --settings '{"tasks": [], "batch_size": 16, ...}' \\
-        --model results/pretrain/nano/manifest.json --sets results/evaluation/nano/nano/manifest.json \\
-        --packed results/packed/nano/bpe-4k/256/manifest.json --output results/pretrain/nano/evaluation.json
+        --model results/pretrain/nano/manifest.json --sets results/evaluation/nano/facts/manifest.json \\
+        --packed results/packed/nano/nano_4k/256/manifest.json --output results/pretrain/nano/evaluation.json
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Fine-tune a base model on conversations with low-rank adapters; killed or stopped, the same command goes on.
 
-python workflow/scripts/fine_tune.py --settings settings.json --base results/pretrain/nano/manifest.json \
+python workflow/scripts/fine_tune.py --settings '{...}' --base results/pretrain/nano/manifest.json \
     --tokenizer results/tokenizers/nano_4k/tokenizer_config.json \
     --datasets results/instruction/speech_facts/nano_4k/manifest.json \
     --state results/sft/nano/state --output results/sft/nano/manifest.json

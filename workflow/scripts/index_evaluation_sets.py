@@ -1,7 +1,7 @@
 """Index the n-grams of evaluation sets, so that corpora can be cleaned of them.
 
-python workflow/scripts/index_evaluation_sets.py --settings config/decontamination/mine.yaml \
-    --output results/decontamination/mine/manifest.json
+python workflow/scripts/index_evaluation_sets.py --settings '{...}' \
+    --output results/decontamination/standard/manifest.json
 """
 
 import argparse

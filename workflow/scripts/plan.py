@@ -1,6 +1,6 @@
 """Plan a run: parameters, tokens, steps, operations, disk and hours, from its settings alone.
 
-python workflow/scripts/plan.py --settings results/settings.json --output results/plan/nano/plan.json
+python workflow/scripts/plan.py --settings '{...}' --output results/plan/nano/plan.json
 """
 
 import argparse

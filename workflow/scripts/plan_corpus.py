@@ -1,6 +1,6 @@
 """Plan a corpus: fix the revision of each source, sample it, and say what reading it all will take.
 
-python workflow/scripts/plan_corpus.py --settings results/settings/nano.json --output results/corpora/nano/plan.json
+python workflow/scripts/plan_corpus.py --settings '{...}' --output results/corpora/nano/plan.json
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Train a base model on packed bins; killed or stopped, the same command goes on from the last checkpoint.
 
-python workflow/scripts/pretrain.py --settings settings.json \
+python workflow/scripts/pretrain.py --settings '{...}' \
     --tokenizer results/tokenizers/nano_4k/tokenizer_config.json \
     --packed results/packed/nano/nano_4k/256/manifest.json \
     --state results/pretrain/nano/state --output results/pretrain/nano/manifest.json

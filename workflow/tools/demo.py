@@ -1,6 +1,6 @@
 """Run the demonstration: the whole chain of the run nano, its report, and a summary.
 
-    python workflow/scripts/demo.py --cores all
+    python workflow/tools/demo.py --cores all
 
 A kill at any moment is harmless: the same command goes on. A Snakemake lock that a killed run left behind is removed,
 but only when nothing here is at work: every Snakemake that this script starts inherits the script's own file lock,

@@ -1,6 +1,6 @@
 """Print what was made for a run, its losses and metrics, and what to type next.
 
-python workflow/scripts/summary.py --run nano
+python workflow/tools/summary.py --run nano
 """
 
 import argparse
