@@ -20,7 +20,9 @@ wildcard_constraints:
     part=r"\d+",
     job=r"\d+",
     sequence_length=r"\d+",
-    stage="pretrain|sft",
+    stage="|".join(STAGES),
+    # the model of a phase lies in a folder of its own below the run's, the run's own model in none
+    phase_folder="(/phase-[a-z0-9-]+)?",
 
 
 include: "rules/plan.smk"

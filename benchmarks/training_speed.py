@@ -175,10 +175,10 @@ def speeds(packed: Path, vocabulary: int, threads: int, steps: int, rounds: int,
 
 def first_steps(tokenizer: Path, packed: Path, times: int) -> list[float]:
     """Seconds from the start of the pretraining script to the first optimizer step of nano, sorted."""
+    from abovo.config.jobs import job_settings
     from abovo.config.runs import Configuration
-    from abovo.config.stages import stage_settings
 
-    settings = stage_settings(Configuration(CONFIG), "pretrain", {"run": "nano"})
+    settings = job_settings(Configuration(CONFIG), "pretrain", {"run": "nano"})
     settings["phases"] = [{"name": "main", "corpora": {"benchmark": 1.0}, "share": 1.0}]
     found = []
     for _ in range(times):

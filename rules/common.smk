@@ -8,8 +8,9 @@ sys.path.insert(0, str(SOURCE))
 shell.prefix(f"export PYTHONPATH='{SOURCE}'; ")
 
 from abovo.config.engines import gpus, launcher
+from abovo.config.jobs import job_settings
 from abovo.config.runs import Configuration, corpora_of, phases_up_to
-from abovo.config.stages import stage_settings
+from abovo.config.stages import STAGES, phase_of, stages_up_to
 from abovo.corpus.local import find_files
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
@@ -31,11 +32,11 @@ clear(CONFIGURATION.check)
 # --- params
 
 
-def settings_for(stage):
-    """A params function: the resolved settings of a stage as one line of JSON."""
+def settings_for(job):
+    """A params function: the resolved settings of a job as one line of JSON."""
 
     def settings(wildcards):
-        values = clear(stage_settings, CONFIGURATION, stage, dict(wildcards))
+        values = clear(job_settings, CONFIGURATION, job, dict(wildcards))
         return canonical_json(values).decode()
 
     return settings
@@ -87,18 +88,22 @@ def tokenizer_of_run(wildcards):
 
 
 def packed_of_run(wildcards):
-    """The bins of the run's phases; of those up to {phase}, where there is such a wildcard."""
+    """The bins of the run's phases; of those up to the one whose model it is, where it is that of a phase."""
     run = of_run(wildcards)
     return expand(
         "results/packed/{corpus}/{tokenizer}/{length}/manifest.json",
-        corpus=corpora_of({"phases": phases_of(wildcards)}),
+        corpus=corpora_of_model(wildcards),
         tokenizer=run["tokenizer"]["name"],
         length=run["sequence_length"],
     )
 
 
 def phases_of(wildcards):
-    return clear(phases_up_to, of_run(wildcards), wildcards.get("phase"))
+    return clear(phases_up_to, of_run(wildcards), phase_of(wildcards))
+
+
+def corpora_of_model(wildcards):
+    return corpora_of({"phases": phases_of(wildcards)})
 
 
 def phase_before(wildcards):
@@ -132,38 +137,64 @@ def evaluation_sets_of_run(wildcards):
     run = of_run(wildcards)
     return expand(
         "results/evaluation/{corpus}/{evaluation}/manifest.json",
-        corpus=corpora_of(run),
+        corpus=corpora_of_model(wildcards),
         evaluation=run["evaluation"]["name"],
     )
 
 
 def data_of_run(wildcards):
     corpora = expand(
-        "results/corpora/{corpus}/manifest.json", corpus=corpora_of(of_run(wildcards))
+        "results/corpora/{corpus}/manifest.json", corpus=corpora_of_model(wildcards)
     )
     return [*corpora, tokenizer_of_run(wildcards), *packed_of_run(wildcards)]
 
 
-# --- a stage's models: the base model, and after fine-tuning the tuned one beside it
+# --- a stage's models: its own, and before it those that it came from; of a phase its own alone
 
 
-def stages_up_to(stage):
-    return ["pretrain"] if stage == "pretrain" else ["pretrain", "sft"]
+def stages_of(wildcards):
+    return clear(stages_up_to, wildcards.stage, phase_of(wildcards))
 
 
 def models_of_stage(wildcards):
     return expand(
-        "results/{stage}/{run}/manifest.json",
-        stage=stages_up_to(wildcards.stage),
+        "results/{stage}/{run}{phase}/manifest.json",
+        stage=[stage.name for stage in stages_of(wildcards)],
         run=wildcards.run,
+        phase=wildcards.phase_folder,
     )
 
 
+def named_models(wildcards, input):
+    """NAME=PATH for each model; the name is that of its stage, with its phase where it is that of one."""
+    return [
+        f"{stage.name}{wildcards.phase_folder}={path}"
+        for stage, path in zip(stages_of(wildcards), input.models, strict=True)
+    ]
+
+
 def evaluations_of_stage(wildcards):
-    return expand(
-        "results/{stage}/{run}/evaluation.json",
-        stage=stages_up_to(wildcards.stage),
-        run=wildcards.run,
+    return [
+        path.replace("/manifest.json", "/evaluation.json")
+        for path in models_of_stage(wildcards)
+    ]
+
+
+def titles_of_stage(wildcards):
+    """What the models of `models_of_stage` are called in a page."""
+    phase = phase_of(wildcards)
+    return (
+        [f"after phase {phase}"]
+        if phase
+        else [stage.model for stage in stages_of(wildcards)]
+    )
+
+
+def title_of_training(wildcards):
+    phase = phase_of(wildcards)
+    stage = stages_of(wildcards)[-1]
+    return ", ".join(
+        [wildcards.run, stage.training, *([f"phase {phase}"] if phase else [])]
     )
 
 
@@ -171,16 +202,18 @@ def figures_of_stage(wildcards):
     run = of_run(wildcards)
     return [
         *expand(
-            "results/report/corpora/{corpus}/composition.svg", corpus=corpora_of(run)
+            "results/report/corpora/{corpus}/composition.svg",
+            corpus=corpora_of_model(wildcards),
         ),
         f"results/report/tokenizers/{run['tokenizer']['name']}/card.html",
         *expand(
-            "results/report/{run}/{stage}/{name}",
+            "results/report/{run}/{stage}{phase}/{name}",
             run=wildcards.run,
-            stage=stages_up_to(wildcards.stage),
+            stage=[stage.name for stage in stages_of(wildcards)],
+            phase=wildcards.phase_folder,
             name=["loss.svg", "loss_by_source.svg", "loss_by_source.html"],
         ),
-        f"results/report/{wildcards.run}/{wildcards.stage}/results.html",
+        f"results/report/{wildcards.run}/{wildcards.stage}{wildcards.phase_folder}/results.html",
     ]
 
 

@@ -23,19 +23,19 @@ rule prepare_evaluation:
         " --corpus {input.corpus} --output {output.manifest} --log {log}"
 
 
-# Measures the model of a stage (pretrain, sft) on the sets of all corpora that its run draws from.
+# Measures the model of a stage, or that of one of its phases, on the sets of all corpora that it was trained on.
 rule evaluate:
     input:
-        model="results/{stage}/{run}/manifest.json",
+        model="results/{stage}/{run}{phase_folder}/manifest.json",
         sets=evaluation_sets_of_run,
         packed=packed_of_run,
     output:
-        evaluation="results/{stage}/{run}/evaluation.json",
-        scores="results/{stage}/{run}/evaluation_scores.json",
+        evaluation="results/{stage}/{run}{phase_folder}/evaluation.json",
+        scores="results/{stage}/{run}{phase_folder}/evaluation_scores.json",
     log:
-        "results/logs/{stage}/{run}.evaluation.log",
+        "results/logs/{stage}/{run}{phase_folder}.evaluation.log",
     benchmark:
-        "results/benchmarks/{stage}/{run}.evaluation.jsonl"
+        "results/benchmarks/{stage}/{run}{phase_folder}.evaluation.jsonl"
     conda:
         "../envs/evaluation.yaml"
     threads: threads_of_process
@@ -60,11 +60,11 @@ rule assemble_results:
         figures=figures_of_stage,
         layout="config/schemas/results.schema.yaml",
     output:
-        "results/{stage}/{run}/results.json",
+        "results/{stage}/{run}{phase_folder}/results.json",
     log:
-        "results/logs/{stage}/{run}.results.log",
+        "results/logs/{stage}/{run}{phase_folder}.results.log",
     benchmark:
-        "results/benchmarks/{stage}/{run}.results.jsonl"
+        "results/benchmarks/{stage}/{run}{phase_folder}.results.jsonl"
     conda:
         "../envs/reporting.yaml"
     threads: 1
@@ -72,9 +72,10 @@ rule assemble_results:
         mem_mb=1000,
         runtime="10m",
     params:
+        models=named_models,
         settings=settings_for("results"),
         code=code("assemble_results", "results"),
     shell:
-        "exec python workflow/scripts/assemble_results.py --run {wildcards.run} --stage {wildcards.stage}"
-        " --settings {params.settings:q} --models {input.models} --evaluations {input.evaluations}"
+        "exec python workflow/scripts/assemble_results.py --run {wildcards.run}"
+        " --settings {params.settings:q} --models {params.models} --evaluations {input.evaluations}"
         " --data {input.data} --figures {input.figures} --output {output} --log {log}"

@@ -54,33 +54,45 @@ rule show_tokenizer:
         " --tokenizer {input.tokenizer} --output {output} --log {log}"
 
 
-# Draws the loss of pretraining or of fine-tuning, and the validation loss of each source as a figure and as a table.
+# Draws the loss of a stage or of one of its phases, and the validation loss of each source as a figure and as a table.
 rule draw_loss:
     input:
-        model="results/{stage}/{run}/manifest.json",
+        model="results/{stage}/{run}{phase_folder}/manifest.json",
     output:
         loss=report(
-            "results/report/{run}/{stage}/loss.svg",
+            "results/report/{run}/{stage}{phase_folder}/loss.svg",
             caption="../workflow/captions/loss.rst",
             category="3 Training",
-            labels={"run": "{run}", "stage": "{stage}", "figure": "loss"},
+            labels={
+                "run": "{run}",
+                "stage": "{stage}{phase_folder}",
+                "figure": "loss",
+            },
         ),
         by_source=report(
-            "results/report/{run}/{stage}/loss_by_source.svg",
+            "results/report/{run}/{stage}{phase_folder}/loss_by_source.svg",
             caption="../workflow/captions/loss_by_source.rst",
             category="3 Training",
-            labels={"run": "{run}", "stage": "{stage}", "figure": "loss by source"},
+            labels={
+                "run": "{run}",
+                "stage": "{stage}{phase_folder}",
+                "figure": "loss by source",
+            },
         ),
         table=report(
-            "results/report/{run}/{stage}/loss_by_source.html",
+            "results/report/{run}/{stage}{phase_folder}/loss_by_source.html",
             caption="../workflow/captions/loss_by_source.rst",
             category="3 Training",
-            labels={"run": "{run}", "stage": "{stage}", "figure": "table by source"},
+            labels={
+                "run": "{run}",
+                "stage": "{stage}{phase_folder}",
+                "figure": "table by source",
+            },
         ),
     log:
-        "results/logs/draw_loss/{run}/{stage}.log",
+        "results/logs/draw_loss/{run}/{stage}{phase_folder}.log",
     benchmark:
-        "results/benchmarks/draw_loss/{run}/{stage}.jsonl"
+        "results/benchmarks/draw_loss/{run}/{stage}{phase_folder}.jsonl"
     conda:
         "../envs/reporting.yaml"
     threads: 1
@@ -88,29 +100,30 @@ rule draw_loss:
         mem_mb=500,
         runtime="5m",
     params:
+        title=title_of_training,
         settings=settings_for("draw_loss"),
         code=code("draw_loss", "draw_loss"),
     shell:
         "exec python workflow/scripts/draw_loss.py --settings {params.settings:q}"
-        " --title '{wildcards.run}, {wildcards.stage}' --model {input.model} --output {output.loss}"
+        " --title {params.title:q} --model {input.model} --output {output.loss}"
         " --by-source {output.by_source} --table {output.table} --log {log}"
 
 
-# Makes a page of a stage's metrics: the base model's alone, or those before and after fine-tuning side by side.
+# Makes a page of a model's metrics, beside those of the models that it came from.
 rule show_results:
     input:
         evaluations=evaluations_of_stage,
     output:
         report(
-            "results/report/{run}/{stage}/results.html",
+            "results/report/{run}/{stage}{phase_folder}/results.html",
             caption="../workflow/captions/results.rst",
             category="4 Results",
-            labels={"run": "{run}", "page": "{stage}"},
+            labels={"run": "{run}", "page": "{stage}{phase_folder}"},
         ),
     log:
-        "results/logs/show_results/{run}/{stage}.log",
+        "results/logs/show_results/{run}/{stage}{phase_folder}.log",
     benchmark:
-        "results/benchmarks/show_results/{run}/{stage}.jsonl"
+        "results/benchmarks/show_results/{run}/{stage}{phase_folder}.jsonl"
     conda:
         "../envs/reporting.yaml"
     threads: 1
@@ -118,7 +131,8 @@ rule show_results:
         mem_mb=500,
         runtime="5m",
     params:
+        titles=titles_of_stage,
         code=code("show_results"),
     shell:
-        "exec python workflow/scripts/show_results.py"
+        "exec python workflow/scripts/show_results.py --titles {params.titles:q}"
         " --evaluations {input.evaluations} --output {output} --log {log}"

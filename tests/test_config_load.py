@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
+from abovo.config.jobs import job_settings
 from abovo.config.load import load
 from abovo.config.runs import Configuration
-from abovo.config.stages import stage_settings
 from abovo.errors import AbovoError
 
 
@@ -100,7 +100,7 @@ STAGES_OF_NANO = {
 def settings(config, stages):
     """The settings of each stage as config/ says them now."""
     configuration = Configuration(config)
-    return {stage: stage_settings(configuration, stage, STAGES_OF_NANO) for stage in stages}
+    return {stage: job_settings(configuration, stage, STAGES_OF_NANO) for stage in stages}
 
 
 DATA_STAGES = ("corpus", "tokenizer", "instruction", "evaluation_sets")

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,13 +117,13 @@ def test_equal_evaluation_gives_an_equal_digest(small, evaluated):
 def test_results_hold_both_stages_side_by_side_and_follow_the_schema(small, evaluated, root):
     figure = small["folder"] / "loss.svg"
     figure.write_text("<svg/>")
-    models, evaluations = ([source[stage] for stage in ("pretrain", "sft")] for source in (small, evaluated))
-    for stage, count in (("pretrain", 1), ("sft", 2)):
-        output = small["folder"] / stage / "small/results.json"
+    for stages in (["pretrain"], ["pretrain", "sft"]):
+        output = small["folder"] / stages[-1] / "small/results.json"
         made = assemble_results(
-            "small", stage, models[:count], evaluations[:count], [small["corpus"]], [figure], root / "config",
-            RESAMPLING, output, world.SCRIPT,
+            "small", {stage: small[stage] for stage in stages}, [evaluated[stage] for stage in stages],
+            [small["corpus"]], [figure], root / "config", RESAMPLING, output, world.SCRIPT,
         )  # fmt: skip
+        assert made["stage"] == stages[-1]
         check(read_manifest(output).data, read_schema("results", root / "config"), output)
     entry = made["metrics"]["validation.bits_per_byte"]
     assert entry["difference"]["value"] == pytest.approx(entry["sft"]["value"] - entry["pretrain"]["value"], abs=1e-7)
@@ -132,6 +134,36 @@ def test_results_hold_both_stages_side_by_side_and_follow_the_schema(small, eval
     assert len(made["figures"]) == 1
 
 
+def test_results_of_a_stage_between_compare_each_model_with_the_one_it_came_from(small, evaluated, root, tmp_path):
+    """Three stages, by the script itself: a name that no code knows, and the difference that the last stage made."""
+    middle = world.make_model(small["folder"], "cpt", small["tokenizer"], small["packed"], seed=3)
+    output = middle.path.with_name("evaluation.json")
+    scored = evaluate_model(middle, [small["sets"]], [small["packed"]], SETTINGS, output, world.SCRIPT)
+    models = {"pretrain": small["pretrain"], "cpt": middle, "sft": small["sft"]}
+    evaluations = [evaluated["pretrain"], scored, evaluated["sft"]]
+    made = {}
+    for count in (2, 3):
+        chosen = list(models.items())[:count]
+        path = tmp_path / f"{count}/results.json"
+        script = [sys.executable, str(root / "workflow/scripts/assemble_results.py"), "--run", "small"]
+        command = [
+            *script, "--settings", json.dumps(RESAMPLING), "--models", *(f"{name}={m.path}" for name, m in chosen),
+            "--evaluations", *(str(one.path) for one in evaluations[:count]), "--data", str(small["corpus"].path),
+            "--config", str(root / "config"), "--output", str(path),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        made[count] = read_manifest(path)
+        check(made[count].data, read_schema("results", root / "config"), path)
+    assert [made[2]["stage"], made[3]["stage"]] == ["cpt", "sft"]
+    for count, before, after in ((2, "pretrain", "cpt"), (3, "cpt", "sft")):
+        for entry in made[count]["metrics"].values():
+            assert entry.keys() >= {before, after, "difference"}
+            changed = entry[after]["value"] - entry[before]["value"]
+            assert entry["difference"]["value"] == pytest.approx(changed, abs=1e-7)
+    assert set(made[3]["models"]) == set(models)
+
+
 def altered(manifest: Manifest, **fields) -> Manifest:
     return Manifest(manifest.path, {**manifest.data, **fields})
 
@@ -139,15 +171,15 @@ def altered(manifest: Manifest, **fields) -> Manifest:
 def test_results_of_another_model_or_with_a_broken_chain_are_refused(small, evaluated, root, tmp_path):
     def assemble(models, evaluations, data=(), figures=()):
         assemble_results(
-            "small", "sft", models, evaluations, list(data), list(figures), root / "config", RESAMPLING,
-            tmp_path / "results.json", world.SCRIPT,
+            "small", dict(zip(("pretrain", "sft"), models, strict=False)), evaluations, list(data), list(figures),
+            root / "config", RESAMPLING, tmp_path / "results.json", world.SCRIPT,
         )  # fmt: skip
 
     models, evaluations = ([source[stage] for stage in ("pretrain", "sft")] for source in (small, evaluated))
     with pytest.raises(AbovoError, match="evaluates another model than"):
         assemble(models[::-1], evaluations)
-    with pytest.raises(AbovoError, match="stage sft needs 2 models"):
-        assemble(models[:1], evaluations[:1])
+    with pytest.raises(AbovoError, match=r"1 models \(pretrain\) and 2 evaluations"):
+        assemble(models[:1], evaluations)
     with pytest.raises(AbovoError, match="made with tokenizer"):
         assemble(models, [evaluations[0], altered(evaluations[1], tokenizer_sha256=None)])
     other = altered(small["packed"], digest="0" * 64)

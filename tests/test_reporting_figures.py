@@ -108,7 +108,7 @@ def evaluation(value, tokenizer="aa"):
 def test_results_page_puts_before_and_after_side_by_side(make_manifest, tmp_path):
     base = make_manifest("base", "abovo/evaluation/1", {}, **evaluation(2.5))
     tuned = make_manifest("tuned", "abovo/evaluation/1", {}, **evaluation(2.25))
-    page_of_results([base.path, tuned.path], tmp_path / "results.html")
+    page_of_results(["base", "tuned"], [base.path, tuned.path], tmp_path / "results.html")
     text = (tmp_path / "results.html").read_text()
     row = next(line for line in text.splitlines() if "bits_per_byte" in line)
     assert row.index("2.5<br>") < row.index("2.25<br>") < row.index("zstd 2.2")
@@ -119,7 +119,7 @@ def test_results_page_refuses_another_tokenizer(make_manifest, tmp_path):
     base = make_manifest("base", "abovo/evaluation/1", {}, **evaluation(2.5))
     tuned = make_manifest("tuned", "abovo/evaluation/1", {}, **evaluation(2.25, "bb"))
     with pytest.raises(AbovoError, match="another tokenizer"):
-        page_of_results([base.path, tuned.path], tmp_path / "results.html")
+        page_of_results(["base", "tuned"], [base.path, tuned.path], tmp_path / "results.html")
     assert not (tmp_path / "results.html").exists()
 
 

@@ -13,8 +13,8 @@ import pytest
 from small_world import make_corpus, make_packed, make_tokenizer
 from training_lives import ROOT, Kill, Run
 
+from abovo.config.jobs import job_settings
 from abovo.config.runs import Configuration
-from abovo.config.stages import stage_settings
 from abovo.corpus.shards import Document
 from abovo.corpus.sources import open_source
 
@@ -38,7 +38,7 @@ class Speeches:
 def nano():
     """The run nano as it ships, on the corpus `small`, with a row of metrics for every step."""
     configuration = Configuration(ROOT / "config")
-    settings = stage_settings(configuration, "pretrain", {"run": "nano"})
+    settings = job_settings(configuration, "pretrain", {"run": "nano"})
     phases = [{**phase, "corpora": {"small": 1.0}} for phase in settings["phases"]]
     training = {**settings["training"], "log_interval": 1, "tensorboard": False}
     return {**settings, "phases": phases, "training": training}, configuration.run("nano")["tokenizer"]

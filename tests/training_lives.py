@@ -22,8 +22,8 @@ from pathlib import Path
 
 from small_world import SHAPE, make_corpus, make_packed, make_tokenizer
 
+from abovo.config.jobs import job_settings
 from abovo.config.runs import Configuration
-from abovo.config.stages import stage_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "workflow/scripts/pretrain.py"
@@ -40,7 +40,7 @@ def nano_like(processes=1):
         "training.validation_interval": 20, "training.checkpoint_interval": 7, "training.tensorboard": "false",
     }  # fmt: skip
     configuration = Configuration(ROOT / "config", ",".join(f"nano.{key}={value}" for key, value in values.items()))
-    settings = stage_settings(configuration, "pretrain", {"run": "nano"})
+    settings = job_settings(configuration, "pretrain", {"run": "nano"})
     phases = [{**phase, "corpora": {"small": 1.0}} for phase in settings["phases"]]
     return {**settings, "phases": phases, "model": SHAPE, "parameters": None}
 

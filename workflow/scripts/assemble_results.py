@@ -1,8 +1,8 @@
 """Put together what a run reached: results.json with every metric's interval, baseline and protocol.
 
-    python workflow/scripts/assemble_results.py --run nano --stage sft \\
+    python workflow/scripts/assemble_results.py --run nano \\
         --settings '{"bootstrap_draws": 2000, "seed": 42}' \\
-        --models results/pretrain/nano/manifest.json results/sft/nano/manifest.json \\
+        --models pretrain=results/pretrain/nano/manifest.json sft=results/sft/nano/manifest.json \\
         --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \\
         --figures results/report/nano/sft/loss.svg --output results/sft/nano/results.json
 """
@@ -10,16 +10,20 @@
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import run, script_parser, settings
+from abovo.console.launch import named_path, run, script_parser, settings
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("--run", required=True, help="name of the run")
-    parser.add_argument("--stage", required=True, choices=("pretrain", "sft"), help="model that the results are about")
     parser.add_argument("--settings", required=True, type=settings, help="draws and seed of the bootstrap (JSON)")
-    parser.add_argument("--models", required=True, nargs="+", type=Path, help="manifests: the base model's first")
-    parser.add_argument("--evaluations", required=True, nargs="+", type=Path, help="evaluation.json of each model")
+    parser.add_argument(
+        "--models", required=True, nargs="+", type=named_path, metavar="STAGE=PATH",
+        help="manifest of each stage's model; the results are about the last one, the others are those it came from",
+    )  # fmt: skip
+    parser.add_argument(
+        "--evaluations", required=True, nargs="+", type=Path, help="evaluation.json of each model, in the same order"
+    )
     parser.add_argument(
         "--data", nargs="*", default=[], type=Path, help="further manifests: corpora, tokenizer, packed bins"
     )
@@ -36,8 +40,7 @@ def main(options: argparse.Namespace) -> None:
 
     assemble_results(
         options.run,
-        options.stage,
-        [read_manifest(path, "abovo/model/") for path in options.models],
+        {name: read_manifest(path, "abovo/model/") for name, path in options.models},
         [read_manifest(path, "abovo/evaluation/") for path in options.evaluations],
         [read_manifest(path) for path in options.data],
         options.figures,

@@ -1,6 +1,6 @@
-"""Turn the evaluation of a base model, and of the same after fine-tuning, into a page with both side by side.
+"""Turn the evaluations of a run's models into a page with all of them side by side.
 
-python workflow/scripts/show_results.py \
+python workflow/scripts/show_results.py --titles "base model" "after fine-tuning" \
     --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \
     --output results/report/nano/sft/results.html
 """
@@ -13,9 +13,8 @@ from abovo.console.launch import run, script_parser
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument(
-        "--evaluations", type=Path, required=True, nargs="+", help="evaluation of the base model, then of the tuned one"
-    )
+    parser.add_argument("--titles", required=True, nargs="+", help="what each model is called")
+    parser.add_argument("--evaluations", type=Path, required=True, nargs="+", help="evaluation.json of each, in order")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
     return parser
 
@@ -23,7 +22,7 @@ def arguments() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     from abovo.reporting.draw import page_of_results
 
-    page_of_results(options.evaluations, options.output)
+    page_of_results(options.titles, options.evaluations, options.output)
 
 
 if __name__ == "__main__":

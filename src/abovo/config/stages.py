@@ -1,108 +1,52 @@
-"""Turn a name into the settings of one stage: exactly the values of the configuration that can change its bytes.
+"""The stages of a run: one row says from which stage's model a stage starts and what figures and pages call it.
 
-Settings travel on a script's command line and enter its fingerprint, so what is in here decides what reruns when a
-config file changes, and what is not in here (descriptions, other stages' values) reruns nothing.
+A stage makes a model of the run, results/{stage}/{run}/, with a manifest beside it. Its rule is the only other thing
+that it needs: evaluation, results, figures and the summary go by this table.
 """
 
-import itertools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from abovo.config.budget import budget
-from abovo.config.runs import Configuration, corpora_of, phases_up_to
-
-Settings = dict[str, Any]
+from abovo.errors import AbovoError
 
 
-def stage_settings(configuration: Configuration, stage: str, names: Mapping[str, str]) -> Settings:
-    """The settings of `stage` for the wildcards `names` of its artifact."""
-    return STAGES[stage](configuration, names)
+@dataclass(frozen=True)
+class Stage:
+    """One row: `after` is the stage whose model it starts from, None where it starts from random weights."""
+
+    name: str
+    training: str
+    """What is done, as titles of figures say it."""
+    model: str
+    """What its model is called beside those of other stages."""
+    after: str | None = None
+    scored: str = "token"
+    """What its training loss is the mean over."""
+    phases: bool = False
+    """Whether it goes through the run's phases, the models of which lie in phase-{phase}/ below its own."""
 
 
-def _pick(source: Mapping[str, Any], *keys: str) -> Settings:
-    return {key: source[key] for key in keys}
-
-
-def _without_name(part: Mapping[str, Any]) -> Settings:
-    return {key: value for key, value in part.items() if key != "name"}
-
-
-def _pretrain(configuration: Configuration, names: Mapping[str, str]) -> Settings:
-    """Of a phase with an artifact of its own, nothing that comes after it."""
-    run = configuration.run(names["run"])
-    settings = _pick(run, "tokens", "sequence_length", "parameters", "seed", "threads")
-    settings["phases"] = phases_up_to(run, names.get("phase"))
-    return settings | {part: _without_name(run[part]) for part in ("model", "training", "engine")}
-
-
-def _sft(configuration: Configuration, names: Mapping[str, str]) -> Settings:
-    run = configuration.run(names["run"])
-    sft = _without_name(run["sft"]) | {"training": _without_name(run["sft"]["training"])}
-    return _pick(run, "sequence_length", "seed", "threads") | {"sft": sft, "engine": _without_name(run["engine"])}
-
-
-def _plan(configuration: Configuration, names: Mapping[str, str]) -> Settings:
-    run = configuration.run(names["run"])
-    hardware = {name: configuration.shared("hardware", name) for name in configuration.names("hardware")}
-    corpora = {name: configuration.shared("corpora", name) for name in corpora_of(run)}
-    return {**run, "corpora": corpora, "hardware": hardware, "overrides": configuration.overridden(names["run"])}
-
-
-def _shared(kind: str, wildcard: str) -> Callable[[Configuration, Mapping[str, str]], Settings]:
-    """All of a named part but its description."""
-
-    def settings(configuration: Configuration, names: Mapping[str, str]) -> Settings:
-        part = configuration.shared(kind, names[wildcard])
-        return {key: value for key, value in part.items() if key != "description"}
-
-    return settings
-
-
-def _evaluation_sets(configuration: Configuration, names: Mapping[str, str]) -> Settings:
-    evaluation = configuration.shared("evaluation", names["evaluation"])
-    return _pick(evaluation, "validation_bytes", "facts", "facts_per_document", "yesno_rows", "choice_rows")
-
-
-def _evaluation(configuration: Configuration, names: Mapping[str, str]) -> Settings:
-    run = configuration.run(names["run"])
-    measures = _pick(run["evaluation"], "tasks", "batch_size", "prompts", "new_tokens", "bootstrap_draws")
-    return measures | _pick(run, "seed", "threads")
-
-
-def _results(configuration: Configuration, names: Mapping[str, str]) -> Settings:
-    run = configuration.run(names["run"])
-    return _pick(run["evaluation"], "bootstrap_draws") | _pick(run, "seed")
-
-
-def _draw_loss(configuration: Configuration, names: Mapping[str, str]) -> Settings:
-    run = configuration.run(names["run"])
-    settings: Settings = {"vocabulary_size": run["tokenizer"]["vocabulary_size"]}
-    if names["stage"] == "pretrain":
-        ends = itertools.accumulate(budget(run).phases)
-        settings["phases"] = {phase["name"]: end for phase, end in zip(run["phases"], ends, strict=True)}
-    return settings
-
-
-def _decontamination(configuration: Configuration, names: Mapping[str, str]) -> Settings:
-    return _pick(
-        configuration.shared("decontamination", names["decontamination"]),
-        "ngram",
-        "least_ngrams",
-        "least_share",
-        "sets",
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("pretrain", "pretraining", "base model", phases=True),
+        Stage("sft", "fine-tuning", "after fine-tuning", after="pretrain", scored="answer token"),
     )
-
-
-STAGES: dict[str, Callable[[Configuration, Mapping[str, str]], Settings]] = {
-    "plan": _plan,
-    "corpus": _shared("corpora", "corpus"),
-    "decontamination": _decontamination,
-    "tokenizer": _shared("tokenizers", "tokenizer"),
-    "pretrain": _pretrain,
-    "instruction": _shared("instruction", "dataset"),
-    "sft": _sft,
-    "evaluation_sets": _evaluation_sets,
-    "evaluation": _evaluation,
-    "results": _results,
-    "draw_loss": _draw_loss,
 }
+
+
+def stages_up_to(name: str, phase: str | None = None) -> list[Stage]:
+    """The stages from the first one to `name`, each after the one whose model it starts from.
+
+    Raises AbovoError for a model of a `phase` where the stage goes through none.
+    """
+    stage = STAGES[name]
+    if phase and not stage.phases:
+        mend = f"ask for the model of a phase of {', '.join(one.name for one in STAGES.values() if one.phases)}"
+        raise AbovoError(f"has no phases, so none is called {phase!r}", f"stage {name}", mend)
+    return [*(stages_up_to(stage.after) if stage.after else []), stage]
+
+
+def phase_of(names: Mapping[str, str]) -> str | None:
+    """The phase whose model wildcards name: by `phase`, or by `phase_folder` (/phase-{phase}, or nothing)."""
+    return names.get("phase") or names.get("phase_folder", "").removeprefix("/phase-") or None

@@ -11,8 +11,6 @@ from abovo.provenance.manifest import read_manifest
 from abovo.reporting import figures, pages
 from abovo.reporting.loss_by_source import losses_after_phases
 
-COLUMNS = ("base model", "after fine-tuning")
-
 
 def loss_of_model(
     settings: Mapping[str, Any], manifest: Path, title: str, output: Path, by_source: Path, table: Path
@@ -43,11 +41,13 @@ def page_of_tokenizer(manifest: Path, output: Path) -> None:
     pages.write_page(f"Tokenizer {manifest.parent.name}", pages.card(text), output)
 
 
-def page_of_results(evaluations: Sequence[Path], output: Path) -> None:
-    """Show the metrics and generations of a base model and, where a second evaluation is given, those after
-    fine-tuning beside them."""
+def page_of_results(titles: Sequence[str], evaluations: Sequence[Path], output: Path) -> None:
+    """Show the metrics and generations of models side by side, in a column for each evaluation under its title."""
+    if len(titles) != len(evaluations):
+        what = f"{len(titles)} titles and {len(evaluations)} evaluations are given"
+        raise AbovoError(what, "page_of_results", "give each evaluation one title")
     found = [read_manifest(path, "abovo/evaluation/") for path in evaluations]
     if len({evaluation["tokenizer_sha256"] for evaluation in found}) > 1:
-        raise AbovoError("evaluated with another tokenizer than the base model", evaluations[-1], "make it again")
-    columns = dict(zip(COLUMNS, found, strict=False))
-    pages.write_page("Results", pages.results({name: item.data for name, item in columns.items()}), output)
+        raise AbovoError("evaluated with another tokenizer than the model before", evaluations[-1], "make it again")
+    columns = {title: item.data for title, item in zip(titles, found, strict=True)}
+    pages.write_page("Results", pages.results(columns), output)

@@ -14,7 +14,6 @@ from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 
-STAGES = ("pretrain", "sft")
 OF_MODEL = ("model_sha256", "sequence_length", "train_loss_first", "train_loss_last", "validation_loss")
 COUNTED = ("parameters", "steps", "tokens")
 Evaluated = Mapping[str, tuple[Manifest, Manifest]]
@@ -23,8 +22,7 @@ SCORES = "evaluation_scores.json"
 
 def assemble_results(
     run: str,
-    stage: str,
-    models: Sequence[Manifest],
+    models: Mapping[str, Manifest],
     evaluations: Sequence[Manifest],
     data: Sequence[Manifest],
     figures: Sequence[Path],
@@ -33,14 +31,15 @@ def assemble_results(
     output: Path,
     script: Script | Path,
 ) -> Manifest:
-    """Write results.json of one stage of a run.
+    """Write results.json of the last one of a run's `models`.
 
-    `models` and `evaluations` hold the base model's and, for stage sft, the fine-tuned model's, in this order; `data`
-    are further manifests that the results stand on (corpora, tokenizer, packed bins). Settings: bootstrap_draws, seed.
+    `models` maps the stages' names to their models, each after the one that it came from; `evaluations` are theirs in
+    the same order; `data` are further manifests that the results stand on (corpora, tokenizer, packed bins).
+    Settings: bootstrap_draws, seed.
     Raises AbovoError where the parts do not belong together, or the outcome breaks config/schemas/results.schema.yaml.
     """
-    evaluated = _pair(stage, models, evaluations)
-    sources = _data(models, evaluations, data)
+    evaluated, stage = _pair(models, evaluations), list(models)[-1]
+    sources = _data(list(models.values()), evaluations, data)
     drawn = {path.as_posix(): _figure(path) for path in figures}
     inputs = {f"model/{name}": model for name, (model, _) in evaluated.items()}
     inputs |= {f"evaluation/{name}": evaluation for name, (_, evaluation) in evaluated.items()}
@@ -51,7 +50,7 @@ def assemble_results(
         fields = {
             "run": run,
             "stage": stage,
-            "tokenizer_sha256": models[0]["tokenizer_sha256"],
+            "tokenizer_sha256": models[stage]["tokenizer_sha256"],
             "models": {name: _model(model) for name, (model, _) in evaluated.items()},
             "data": sources,
             "files": _files(data),
@@ -77,21 +76,19 @@ def check_results(fields: Mapping[str, Any], config: Path, where: Path) -> None:
 MANIFEST_KEYS = ("schema", "created_by", "digest", "inputs", "outputs", "parameters", "counts")
 
 
-def _pair(stage: str, models: Sequence[Manifest], evaluations: Sequence[Manifest]) -> Evaluated:
+def _pair(models: Mapping[str, Manifest], evaluations: Sequence[Manifest]) -> Evaluated:
     """Stage -> (model, evaluation), after each evaluation was found to be that of its model and tokenizer."""
-    names = STAGES[: STAGES.index(stage) + 1]
-    if not len(names) == len(models) == len(evaluations):
-        what = (
-            f"stage {stage} needs {len(names)} models and evaluations, {len(models)} and {len(evaluations)} are given"
-        )
-        raise AbovoError(what, "assemble_results", "name the base model's first, then the fine-tuned one's")
-    for model, evaluation in zip(models, evaluations, strict=True):
+    if len(models) != len(evaluations):
+        what = f"{len(models)} models ({', '.join(models)}) and {len(evaluations)} evaluations are given"
+        raise AbovoError(what, "assemble_results", "name the evaluation of each model, in the same order")
+    first = next(iter(models.values()))
+    for model, evaluation in zip(models.values(), evaluations, strict=True):
         mend = f"remove {evaluation.path} and evaluate again"
         if evaluation["model_sha256"] != model["model_sha256"]:
             raise AbovoError(f"evaluates another model than {model.path} names", evaluation.path, mend)
         for item in (model, evaluation):
-            item.require_tokenizer(models[0]["tokenizer_sha256"])
-    return dict(zip(names, zip(models, evaluations, strict=True), strict=True))
+            item.require_tokenizer(first["tokenizer_sha256"])
+    return dict(zip(models, zip(models.values(), evaluations, strict=True), strict=True))
 
 
 def _data(models: Sequence[Manifest], evaluations: Sequence[Manifest], data: Sequence[Manifest]) -> dict[str, str]:
@@ -127,28 +124,44 @@ def _figure(path: Path) -> str:
 
 
 def _metrics(evaluated: Evaluated, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """TASK.METRIC -> its value for each model and, where the last one came from another, the difference to that one."""
     found: dict[str, dict[str, Any]] = {}
     for name, (_, evaluation) in evaluated.items():
         for key, value in evaluation["metrics"].items():
             found.setdefault(key, {})[name] = value
-    if "sft" not in evaluated:
-        return found
-    scores = {name: _scores(evaluation) for name, (_, evaluation) in evaluated.items()}
+    last = evaluated[list(evaluated)[-1]][1]
     for key, values in found.items():
-        if values.keys() < set(STAGES):
+        if values.keys() != evaluated.keys():
             what = f"{key} was measured on {', '.join(values)} only"
-            raise AbovoError(what, evaluated["sft"][1].path, "evaluate both models with the same settings")
-        values["difference"] = {"value": rounded(values["sft"]["value"] - values["pretrain"]["value"])}
-        if key in scores["pretrain"] and key in scores["sft"]:
-            before, after = scores["pretrain"][key], scores["sft"][key]
-            if list(before.wholes) != list(after.wholes):
-                what = f"{key} was measured on other items than before fine-tuning"
-                raise AbovoError(what, evaluated["sft"][1].path, "evaluate both models with the same sets")
-            draws, seed = settings["bootstrap_draws"], settings["seed"]
-            ends = paired_difference(before, after, draws, seed)
-            method = f"paired bootstrap over the same {values['sft']['unit']}, {draws} draws, seed {seed}"
-            values["difference"] |= {"interval": [rounded(end) for end in ends], "interval_method": method}
+            raise AbovoError(what, last.path, "evaluate all models with the same settings")
+    if len(evaluated) > 1:
+        before, after = list(evaluated)[-2:]
+        scores = [_scores(evaluated[name][1]) for name in (before, after)]
+        for key, values in found.items():
+            values["difference"] = _difference(key, values[before], values[after], scores, settings, last.path)
     return found
+
+
+def _difference(
+    key: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    scores: Sequence[Mapping[str, Scores]],
+    settings: Mapping[str, Any],
+    where: Path,
+) -> dict[str, Any]:
+    """A metric's value after less before, with the interval of a paired bootstrap where there are scores of both."""
+    difference: dict[str, Any] = {"value": rounded(after["value"] - before["value"])}
+    pair = [found[key] for found in scores if key in found]
+    if len(pair) == 2:
+        if list(pair[0].wholes) != list(pair[1].wholes):
+            what = f"{key} was measured on other items than before"
+            raise AbovoError(what, where, "evaluate all models with the same sets")
+        draws, seed = settings["bootstrap_draws"], settings["seed"]
+        ends = paired_difference(pair[0], pair[1], draws, seed)
+        method = f"paired bootstrap over the same {after['unit']}, {draws} draws, seed {seed}"
+        difference |= {"interval": [rounded(end) for end in ends], "interval_method": method}
+    return difference
 
 
 def _scores(evaluation: Manifest) -> dict[str, Scores]:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from abovo.config.stages import STAGES
 from abovo.provenance.files import read_json
 
 # Metrics worth a line, by the end of their name, and what they are called here; those of the validation documents
@@ -77,20 +78,20 @@ def made(run: str, results: Path) -> Iterator[tuple[str, str]]:
 
 
 def measured(run: str, results: Path) -> Iterator[tuple[str, str]]:
-    """(what, before -> after) for losses and headline metrics; the second figure of a metric is after fine-tuning."""
+    """(what, before -> after) for the losses of each stage that the run went through, and for headline metrics, whose
+    figures are those of the stages' models in their order."""
     base = read_json(results / "pretrain" / run / "manifest.json")
     tokenizer = next(read_json(_place(path, results)) for path in base["inputs"] if "tokenizers" in Path(path).parts)
     size = tokenizer["vocabulary_size"]
-    yield "training loss", f"ln {size} = {math.log(size):.2f} -> {base['train_loss_last']:.2f} nats per token"
-    yield "validation loss", f"{base['validation_loss']:.2f} nats per token"
-    tuned_manifest = results / "sft" / run / "manifest.json"
-    if tuned_manifest.is_file():
-        tuned = read_json(tuned_manifest)
-        yield (
-            "fine-tuning loss",
-            f"{tuned['train_loss_first']:.2f} -> {tuned['train_loss_last']:.2f} nats per answer token",
-        )
-    evaluations = [results / stage / run / "evaluation.json" for stage in ("pretrain", "sft")]
+    for stage in STAGES.values():
+        place = results / stage.name / run / "manifest.json"
+        if place.is_file():
+            model = read_json(place)
+            first = f"{model['train_loss_first']:.2f}" if stage.after else f"ln {size} = {math.log(size):.2f}"
+            yield f"{stage.training} loss", f"{first} -> {model['train_loss_last']:.2f} nats per {stage.scored}"
+            if not stage.after:
+                yield "validation loss", f"{model['validation_loss']:.2f} nats per {stage.scored}"
+    evaluations = [results / stage / run / "evaluation.json" for stage in STAGES]
     found = [read_json(path)["metrics"] for path in evaluations if path.is_file()]
     for ending, label in HEADLINES.items():
         for name, entry in found[0].items() if found else ():

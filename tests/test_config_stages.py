@@ -1,0 +1,94 @@
+"""A stage is one row of a table and one rule: everything after its model follows by itself."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+
+from abovo.config.stages import STAGES, phase_of, stages_up_to
+from abovo.errors import AbovoError
+
+sys.path.insert(0, str(Path(__file__).parent / "integration"))
+from workflow import Workflow, copy_of_the_tree
+
+ROW = '        Stage("cpt", "continued pretraining", "after more text", after="pretrain", phases=False),\n'
+RULE = """
+rule go_on:
+    input: "results/pretrain/{run}/manifest.json"
+    output: "results/cpt/{run}/manifest.json"
+    shell: "python workflow/scripts/go_on.py {input} {output}"
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Workflow:
+    return Workflow(copy_of_the_tree(tmp_path_factory.mktemp("stages")))
+
+
+def jobs_of(text):
+    """(rule, what the dry run prints of the job), for each job."""
+    return [tuple(job.split(":\n", 1)) for job in text[: text.rindex("Job stats:")].split("\nrule ")[1:]]
+
+
+def test_stage_is_one_row_and_one_rule(tree):
+    table = tree.folder / "src/abovo/config/stages.py"
+    last = '        Stage("sft",'
+    assert last in table.read_text()
+    table.write_text(table.read_text().replace(last, ROW + last))
+    rules = tree.folder / "rules/sft.smk"
+    rules.write_text(rules.read_text() + RULE)
+    text = tree.make("-n", "-p", "results/cpt/nano/results.json")
+    jobs = jobs_of(text)
+    assert [rule for rule, _ in jobs if rule in ("pretrain", "go_on", "fine_tune")] == ["pretrain", "go_on"]
+    for rule in ("evaluate", "draw_loss"):
+        assert [job for name, job in jobs if name == rule and "stage=cpt, run=nano" in job], rule
+    assert "--title 'nano, continued pretraining'" in text
+    assert "--titles 'base model' 'after more text'" in text
+    assert "--models pretrain=results/pretrain/nano/manifest.json cpt=results/cpt/nano/manifest.json" in text
+    # and the stages that are there already stay as they are
+    assert "cpt" not in tree.make("-n", "-p", "results/sft/nano/results.json")
+
+
+def test_model_of_a_phase_is_evaluated_like_any_other(tree):
+    text = tree.make("-n", "-p", "results/pretrain/nano-phases/phase-a/results.json")
+    jobs = dict(jobs_of(text))
+    assert "results/packed/nano_speeches/" in jobs["evaluate"]
+    assert "pretrain" not in jobs
+    assert "docstrings" not in jobs["evaluate"]
+    assert "--title 'nano-phases, pretraining, phase a'" in jobs["draw_loss"]
+    assert '"phases":{"a":293}' in jobs["draw_loss"]
+    assert "--models pretrain/phase-a=results/pretrain/nano-phases/phase-a/manifest.json" in jobs["assemble_results"]
+    assert "results/report/nano-phases/pretrain/phase-a/loss.svg" in jobs["assemble_results"]
+
+
+def test_stage_without_phases_says_so(tree):
+    done = tree.run("-n", "results/sft/nano/phase-a/results.json")
+    assert done.returncode != 0
+    assert (
+        "error: stage sft: has no phases, so none is called 'a'; ask for the model of a phase of pretrain"
+        in done.stdout
+    )
+
+
+def test_chain_leads_from_random_weights_to_the_stage():
+    for name in STAGES:
+        stages = stages_up_to(name)
+        assert stages[-1].name == name
+        assert stages[0].after is None
+        assert all(later.after == before.name for before, later in itertools.pairwise(stages))
+    with pytest.raises(AbovoError, match="has no phases"):
+        stages_up_to("sft", "a")
+
+
+@pytest.mark.parametrize(
+    ("names", "phase"),
+    [
+        ({"phase": "a"}, "a"),
+        ({"phase_folder": "/phase-b-2"}, "b-2"),
+        ({"phase_folder": ""}, None),
+        ({"run": "x"}, None),
+    ],
+)
+def test_phase_is_named_by_a_wildcard_of_its_own_or_by_its_folder(names, phase):
+    assert phase_of(names) == phase
