@@ -42,16 +42,12 @@ def settings_for(job):
     return settings
 
 
-def code(script, stage=None):
-    """The hash of all code that a script can reach with the settings of its stage; a param, so that Snakemake reruns
+def code(script, job=None):
+    """The hash of all code that a script can reach with the settings of its job; a param, so that Snakemake reruns
     what other code would make."""
 
     def hashed(wildcards):
-        values = (
-            clear(stage_settings, CONFIGURATION, stage, dict(wildcards))
-            if stage
-            else {}
-        )
+        values = clear(job_settings, CONFIGURATION, job, dict(wildcards)) if job else {}
         return code_hash(Path("workflow/scripts") / f"{script}.py", values)
 
     return hashed
