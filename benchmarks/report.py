@@ -2,25 +2,17 @@
 
 from typing import Any
 
-ASKED = {
-    "stage A": 8, "stage B, bpe": 15, "stage B, unigram": 6, "end to end, bpe": 5, "end to end, unigram": 3,
-}  # fmt: skip
-
 
 def print_table(mb: float, speed: dict[str, float], result: dict[str, Any]) -> None:
     """`speed` in MB per CPU-second of `mb` MB of text; rows of memory in MB."""
     whole = speed["end to end, bpe"]
     print(f"\n{mb:.1f} MB of text. MB per CPU-second, medians; ratio: end to end (bpe) over the row.\n")
-    print(f"{'':44}{'measured':>10}{'asked':>8}{'ratio':>8}")
+    print(f"{'':44}{'measured':>10}{'ratio':>8}")
     for name, value in speed.items():
         if name.startswith(("memory", "documents")):
             continue
-        asked = f"{ASKED[name]:>8}" if name in ASKED else " " * 8
-        print(f"{name:44}{value:>10.2f}{asked}{whole / value:>8.2f}")
-    print(
-        "\nPeak memory above the imports (MB), asked: at most 100, the same for 500 MB as for 50 MB; the comparison of"
-    )
-    print("documents (duplicates) at most its memory_mb, 512")
+        print(f"{name:44}{value:>10.2f}{whole / value:>8.2f}")
+    print("\nPeak memory above the imports (MB); comparing documents (duplicates) is bounded by its memory_mb, 512")
     for name, value in speed.items():
         if name.startswith("memory"):
             print(f"{name:44}{value:>10.1f}")

@@ -60,7 +60,7 @@ def model(small):
 
 
 def test_validation_loss_is_the_trainers_on_the_same_rows(small, evaluated, model):
-    from test_training_meaning import mean_loss
+    from small_training import mean_loss
 
     from abovo.training.pretrain import held_out_sources, validation_batches
 

@@ -2,15 +2,14 @@
 
 import pytest
 import torch
-from test_training_meaning import CPU, RECIPE, SHAPE, counting_batch, fit, mean_loss, whole
+from rounding import ONE_PASS
+from small_training import RECIPE, WORLD, Killed, counting_batch, fit, mean_loss, small_model, whole
 
 from abovo.errors import AbovoError
-from abovo.modeling.families import build_model
 from abovo.training.ending import SpikeGuard, best_validation, ending, is_over
 from abovo.training.engines import TorchEngine
 from abovo.training.loop import Task, train
 from abovo.training.state import open_state
-from abovo.training.world import World
 
 STOPPING = {
     **RECIPE,
@@ -21,10 +20,6 @@ STOPPING = {
 }
 
 
-class Killed(Exception):
-    pass
-
-
 def strange(vocabulary=(60, 128)):
     """Rows of ids that training never shows, so that the loss on them soon rises."""
     return whole(torch.randint(*vocabulary, (8, 16), generator=torch.Generator().manual_seed(5)))
@@ -33,17 +28,16 @@ def strange(vocabulary=(60, 128)):
 def overfit(folder, die_before=None):
     """Train for up to 60 steps on numbers below 50, validated on larger ones."""
     torch.set_num_threads(2)
-    model = build_model(SHAPE, 128, 16, seed=1)
+    model = small_model()
 
     def batch(k):
         if k == die_before:
             raise Killed
         return counting_batch(k)
 
-    world = World(0, 1, CPU)
     task = Task("test", batch, lambda: [strange()], 60, 128, STOPPING)
     with open_state(folder, {}, 0) as state:
-        train(task, TorchEngine(model, STOPPING, world, "none"), world, state)
+        train(task, TorchEngine(model, STOPPING, WORLD, "none"), WORLD, state)
         return {name: tensor.clone() for name, tensor in model.state_dict().items()}, state.rows()
 
 
@@ -52,9 +46,9 @@ def test_validation_without_a_gain_ends_the_run_with_the_best_weights(tmp_path):
     losses = {row["step"]: row["validation_loss"] for row in rows if "validation_loss" in row}
     best = min(losses, key=losses.get)
     assert max(losses) == best + 10 < 60
-    model = build_model(SHAPE, 128, 16, seed=1)
+    model = small_model()
     model.load_state_dict(weights)
-    assert mean_loss(model, [strange()]) == pytest.approx(losses[best], abs=1e-6)
+    assert mean_loss(model, [strange()]) == pytest.approx(losses[best], rel=ONE_PASS)
     end = ending(rows, STOPPING, 60)
     assert end.step == best + 10
     assert end.fields["validation_loss"] == losses[best]
@@ -107,7 +101,7 @@ def test_a_spike_names_the_last_checkpoint_before_it(tmp_path, die_before):
 
     def run():
         with open_state(tmp_path / "state", {}, 0) as state:
-            fit(build_model(SHAPE, 128, 16, seed=1), 60, state, batch=batch, recipe=recipe)
+            fit(small_model(), 60, state, batch=batch, recipe=recipe)
 
     if die_before:
         with pytest.raises(Killed):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from rounding import ONE_PASS, TIGHT
 from safetensors.torch import load_file
+from small_training import RECIPE, WORLD, counting_batch, mean_loss
 from small_world import SHAPE, documents, make_corpus, make_packed, make_tokenizer
-from test_training_meaning import CPU, RECIPE, counting_batch, mean_loss
 from transformers import AutoModelForCausalLM
 
 from abovo.config.budget import budget
@@ -26,7 +27,6 @@ from abovo.training.loop import Task, _validate
 from abovo.training.order import DataOrder
 from abovo.training.pretrain import held_out_sources, pretrain, schedule_of, to_batch, validation_batches
 from abovo.training.schedule import learning_rate_factor
-from abovo.training.world import World
 
 SCRIPT = Path("workflow/scripts/pretrain.py").absolute()
 CONFIG = Path("config").absolute()
@@ -206,10 +206,10 @@ def test_losses_of_sources_add_up_to_the_validation_loss(chain, data):
     for name, manifest in data.packed.items():
         assert set(read_index(manifest, "val")["sources"]) == {"speeches", "docstrings"}
         rows = to_batch(open_bin(manifest, "val"), manifest["pad_id"])
-        assert found[f"{name}/{name}"] == pytest.approx(mean_loss(model, [rows]), rel=1e-5)
+        assert found[f"{name}/{name}"] == pytest.approx(mean_loss(model, [rows]), rel=ONE_PASS)
         total, targets = total + found[f"{name}/{name}"] * rows.targets, targets + rows.targets
     assert len(found) == 2
-    assert row["validation_loss"] == pytest.approx(total / targets, rel=1e-6)
+    assert row["validation_loss"] == pytest.approx(total / targets, rel=TIGHT)
 
 
 def test_both_phases_are_validated_at_the_boundary_on_their_own_sources(chain):
@@ -223,14 +223,14 @@ def test_both_phases_are_validated_at_the_boundary_on_their_own_sources(chain):
 
 
 def test_batches_of_one_source_may_be_cut_anywhere(data):
-    model = build_model(SHAPE, load_tokenizer(data.tokenizer).vocabulary_size, LENGTH, 1)
+    model = build_model(SHAPE, load_tokenizer(data.tokenizer).vocabulary_size, LENGTH, 1).double()
     manifest = data.packed["speeches"]
-    sources, world = held_out_sources("x", manifest), World(0, 1, CPU)
+    sources = held_out_sources("x", manifest)
     rows = []
     for size in (1, 7, 1000):
         task = Task("t", counting_batch, partial(validation_batches, sources, manifest["pad_id"], size), 1, 1, RECIPE)
-        rows.append(_validate(task, TorchEngine(model, RECIPE, world, "none"), world))
-    assert all(rows[0] == pytest.approx(row, rel=1e-6) for row in rows)
+        rows.append(_validate(task, TorchEngine(model, RECIPE, WORLD, "none"), WORLD))
+    assert all(rows[0] == pytest.approx(row, rel=TIGHT) for row in rows)
     assert set(rows[0]) == {"validation_loss", "validation_loss/x/speeches"}
 
 

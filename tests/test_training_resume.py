@@ -5,25 +5,19 @@ import signal
 
 import pytest
 import torch
-from test_training_meaning import RECIPE, SHAPE, counting_batch, fit
+from small_training import SHORT, Killed, counting_batch, fit, of_optimizer, small_model
 
 from abovo.errors import AbovoError
-from abovo.modeling.families import build_model
 from abovo.training.loop import Stopped
 from abovo.training.state import open_state
 
 STEPS = 24
-SHORT = {**RECIPE, "checkpoint_interval": 5, "validation_interval": 8}
-
-
-class Killed(Exception):
-    pass
 
 
 def run(folder, recipe=SHORT, die_before=None, at_death=None):
     """Train from whatever `folder` holds; optionally die when the batch of a step is asked for."""
     torch.set_num_threads(2)
-    model = build_model(SHAPE, 128, 16, seed=1)
+    model = small_model()
 
     def batch(k):
         if k == die_before:
@@ -42,7 +36,7 @@ def kill():
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 @pytest.mark.parametrize("step", [0, 3, 5, 8, 16, 17, 23])
 def test_killed_training_ends_with_the_same_weights_and_metrics(tmp_path, step, kind):
-    recipe = {**SHORT, "optimizer": {**SHORT["optimizer"], "kind": kind}}
+    recipe = of_optimizer(kind, SHORT)
     weights, metrics = run(tmp_path / "whole", recipe)
     with pytest.raises(Killed):
         run(tmp_path / "killed", recipe, die_before=step, at_death=kill)
@@ -64,7 +58,7 @@ def test_stop_signal_leaves_a_checkpoint_of_the_step_under_way(tmp_path, number)
 
 
 def test_diverged_training_names_the_last_good_checkpoint(tmp_path):
-    model = build_model(SHAPE, 128, 16, seed=1)
+    model = small_model()
 
     def batch(k):
         if k == 12:

@@ -6,11 +6,10 @@ import time
 
 import pytest
 import torch
-from test_training_meaning import CPU, RECIPE, SHAPE, counting_batch
+from small_training import CPU, RECIPE, WORLD, counting_batch, small_model
 from training_lives import Data, Kill, Run, nano_like
 
 from abovo.errors import AbovoError
-from abovo.modeling.families import build_model
 from abovo.training import watching
 from abovo.training.boards import WeightsAndBiases
 from abovo.training.engines import TorchEngine
@@ -18,7 +17,6 @@ from abovo.training.loop import Task, train
 from abovo.training.samples import continue_greedily
 from abovo.training.state import open_state
 from abovo.training.watching import Stopwatch
-from abovo.training.world import World
 
 PROMPTS = ["The navy of the nation", "Let the harvest"]
 
@@ -63,8 +61,8 @@ def test_samples_of_a_model_whose_parts_are_spread_are_those_of_a_whole_one(data
 
 
 def test_samples_are_the_greedy_continuation_of_the_model_itself():
-    model = build_model(SHAPE, 128, 16, seed=1)
-    engine = TorchEngine(model, RECIPE, World(0, 1, CPU), "none")
+    model = small_model()
+    engine = TorchEngine(model, RECIPE, WORLD, "none")
     start = [20, 21, 22]
     found = continue_greedily(engine, start, 16, 8, lambda value: value)
     ids = torch.tensor([start])
@@ -125,10 +123,9 @@ def test_weights_and_biases_keeps_an_offline_run(tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="needs the package wandb, which the lock has")
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
     recipe = {**RECIPE, "wandb": "offline"}
-    world = World(0, 1, CPU)
     task = Task("test", counting_batch, lambda: [counting_batch(100)], 10, 128, recipe)
     with open_state(tmp_path / "run/state", {}, 0) as state:
-        train(task, TorchEngine(build_model(SHAPE, 128, 16, seed=1), recipe, world, "none"), world, state)
+        train(task, TorchEngine(small_model(), recipe, WORLD, "none"), WORLD, state)
     (kept,) = (tmp_path / "run").glob("wandb/offline-run-*/*.wandb")
     deadline = time.monotonic() + 30  # a process of wandb's own writes it
     while not all(key in kept.read_bytes() for key in (b"validation_loss", b"grad_norm")):

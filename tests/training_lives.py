@@ -86,12 +86,14 @@ def random_kills(count, processes, seed):
 @dataclass(frozen=True)
 class Fate:
     """What happens in a life: a kill, a step that throws the weights out of range, a pause after a checkpoint (s), a
-    step from which on no file may grow beyond 200 KB, which is less than a checkpoint."""
+    step from which on no file may grow beyond 200 KB, which is less than a checkpoint, a seed of nudges to the first
+    weights."""
 
     kill: Kill | None = None
     poison: int = 0
     pause: float = 0.0
     full: int = 0
+    nudge: int = 0
 
 
 @dataclass
@@ -113,7 +115,7 @@ class Run:
     def product(self):
         return self.model.read_bytes(), (self.folder / "metrics.jsonl").read_bytes()
 
-    def live(self, kill=None, poison=0, pause=0.0, full=0, seconds=120):
+    def live(self, kill=None, poison=0, pause=0.0, full=0, nudge=0, seconds=120):
         self.folder.mkdir(parents=True, exist_ok=True)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([*HEAVY, "training_lives"])
@@ -121,7 +123,7 @@ class Run:
         pids.write_text("")
         life = context.Process(
             target=_launch,
-            args=(self.command(), self.settings["engine"]["processes"], Fate(kill, poison, pause, full), pids),
+            args=(self.command(), self.settings["engine"]["processes"], Fate(kill, poison, pause, full, nudge), pids),
         )
         life.start()
         life.join(seconds)
@@ -202,6 +204,17 @@ def _prepare(fate, rank):
         return ask(schedule, step, steps) * (1e38 if step == fate.poison else 1.0)
 
     loop.learning_rate_factor = factor
+    if fate.nudge:
+        from rounding import nudged_model
+
+        from abovo.training.loss import SummedLoss
+
+        make = SummedLoss.__init__
+
+        def nudged(self, model, *arguments):
+            make(self, nudged_model(model, fate.nudge), *arguments)
+
+        SummedLoss.__init__ = nudged
     if fate.pause:
         save = State.save
 

@@ -1,4 +1,4 @@
-"""A training run for torchrun: what the tests of several processes start.
+"""A training run in float64 for torchrun: what the tests of several processes start.
 
 torchrun --standalone --nproc-per-node 2 tests/two_processes.py FOLDER STRATEGY STEPS [KILL_BEFORE]
 """
@@ -10,23 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from test_training_meaning import RECIPE, SHAPE, counting_batch, task
+from small_training import SHORT, counting_batch, small_model, task
 
 from abovo.console.launch import run, script_parser
-from abovo.modeling.families import build_model
 from abovo.training.engines import TorchEngine
 from abovo.training.loop import train
 from abovo.training.state import open_state
 from abovo.training.world import open_world
-
-SHORT = {
-    **RECIPE,
-    "checkpoint_interval": 5,
-    "validation_interval": 8,
-    "micro_batch_sequences": 2,
-    "activation_checkpointing": False,
-    "compile": "auto",
-}
 
 
 def arguments():
@@ -50,7 +40,7 @@ def main(options) -> None:
 
         held_out = [replace(counting_batch(k), source=name) for name, k in (("one", 10_000), ("two", 10_001))]
         trained = replace(task(steps, batch, SHORT), validation=lambda: held_out)
-        engine = TorchEngine(build_model(SHAPE, 128, 16, seed=1), SHORT, world, strategy)
+        engine = TorchEngine(small_model().double(), SHORT, world, strategy)
         if world.leads:
             with open_state(folder / "state", {}, 0) as state:
                 train(trained, engine, world, state)

@@ -10,21 +10,15 @@ import os
 from pathlib import Path
 
 import torch
-from test_training_meaning import SHAPE, counting_batch, task
-from two_processes import SHORT
+from small_training import SHORT, Killed, counting_batch, small_model, task
 
 from abovo.console.launch import run, script_parser
 from abovo.instruction.lora import add_adapters
-from abovo.modeling.families import build_model
 from abovo.training import precision
 from abovo.training.engines import build_engine
 from abovo.training.loop import train
 from abovo.training.state import open_state
 from abovo.training.world import open_world
-
-
-class Killed(Exception):
-    pass
 
 
 def arguments():
@@ -36,7 +30,7 @@ def arguments():
 
 
 def model_of(options):
-    model = build_model(SHAPE, 128, 16, seed=1)
+    model = small_model()
     return add_adapters(model, {"rank": 3, "alpha": 6, "dropout": 0.0}, seed=1) if "lora" in options else model
 
 

@@ -138,7 +138,7 @@ def _pairs(one: Size, other: Size, equal: bool) -> float:
 
 
 def _poisson(count: int) -> tuple[float, float, float]:
-    """A count and its exact 95 % interval (quantiles of chi-squared by Wilson and Hilferty 1931)."""
+    """A count and its 95 % interval (quantiles of chi-squared by Wilson and Hilferty 1931)."""
 
     def quantile(free: int, z: float) -> float:
         return free * (1 - 2 / (9 * free) + z * math.sqrt(2 / (9 * free))) ** 3 / 2

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 
 def use_few_passes(model: nn.Module) -> None:
-    """Make the RMSNorm layers of `model` use `rms_norm` for float32 on the CPU; values differ by rounding only."""
+    """Make the RMSNorm layers of `model` use `rms_norm` on the CPU where they are not in half precision; values differ
+    by rounding only."""
     for module in model.modules():
         if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
             module.forward = MethodType(_forward, module)  # type: ignore[method-assign]
 
 
 def _forward(module: Any, hidden: Tensor) -> Tensor:
-    if hidden.device.type == "cpu" and hidden.dtype == torch.float32:
+    if hidden.device.type == "cpu" and hidden.dtype in (torch.float32, torch.float64):
         return rms_norm(hidden, module.weight, module.variance_epsilon)
     return type(module).forward(module, hidden)
 

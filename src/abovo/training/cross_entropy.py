@@ -13,10 +13,10 @@ CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
 
 
 def summed_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, z_loss: float = 0.0) -> Tensor:
-    """Sum over n of -log softmax(hidden[n] @ weight.T)[targets[n]], in float32 (nats).
+    """Sum over n of -log softmax(hidden[n] @ weight.T)[targets[n]] (nats), in float32 (float64 for such states).
 
     `hidden` is [n, D], `weight` [V, D], `targets` int64 [n]. Under autocast the products are made in its type; the
-    scores are always float32. With `z_loss` the gradient, not the value, is that of the sum plus
+    scores are never less than float32. With `z_loss` the gradient, not the value, is that of the sum plus
     `z_loss` * log(Z)^2 of each row, Z being the softmax's denominator (PaLM, arXiv:2204.02311, section 5): losses stay
     comparable.
     """
@@ -28,17 +28,18 @@ class _SummedCrossEntropy(torch.autograd.Function):
     def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor, z_loss: float) -> Tensor:
         device = hidden.device.type
         kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        exact = torch.promote_types(kind, torch.float32)
         rows = max(128, CHUNK_BYTES.get(device, 4 << 20) // (4 * len(weight)))
-        total = torch.zeros((), device=hidden.device)
+        total = torch.zeros((), dtype=exact, device=hidden.device)
         wanted = any(ctx.needs_input_grad[:2])
         hidden_grad = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        weight_grad = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        weight_grad = torch.zeros_like(weight, dtype=exact) if ctx.needs_input_grad[1] else None
         with torch.autocast(device, enabled=False):
             matrix = weight.to(kind)
             for first in range(0, len(hidden), rows):
                 part = slice(first, first + rows)
                 states, answers = hidden[part].to(kind), targets[part, None]
-                logits = (states @ matrix.T).float()
+                logits = (states @ matrix.T).to(exact)
                 norm = logits.logsumexp(1, keepdim=True)
                 total += (norm - logits.gather(1, answers)).sum()
                 if not wanted:
@@ -51,7 +52,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
                 if hidden_grad is not None:
                     hidden_grad[part] = gradient @ matrix
                 if weight_grad is not None:
-                    if kind == torch.float32:
+                    if kind == exact:
                         weight_grad.addmm_(gradient.T, states)
                     else:
                         weight_grad += gradient.T @ states

@@ -117,7 +117,7 @@ class TorchEngine:
             with autocast(self.world.device, self.recipe["precision"]):
                 loss = self.loss(*part.arguments(self.world.device))
             (loss * scale).backward()
-            total += loss.detach()
+            total = total + loss.detach()
         return total.item()
 
     def _norm(self) -> float:

@@ -1,0 +1,90 @@
+"""A tiny model, a recipe and batches that count: training runs of a second, for tests and the programs they start."""
+
+import torch
+
+from abovo.modeling.families import build_model
+from abovo.settings.keys import build, plain
+from abovo.settings.training import Training
+from abovo.training.engines import TorchEngine, build_engine
+from abovo.training.loop import Task, _validate, train
+from abovo.training.loss import Batch
+from abovo.training.world import World
+
+CPU = torch.device("cpu")
+WORLD = World(0, 1, CPU)
+ENGINE = {"kind": "torch", "strategy": "none", "processes": 1, "offload_optimizer": False}
+SHAPE = {
+    "family": "qwen3", "hidden_size": 32, "layers": 1, "heads": 2, "key_value_heads": 1, "head_dim": 16,
+    "feed_forward": 64, "tied_embeddings": True, "rope_theta": 10000, "initializer_range": 0.02,
+}  # fmt: skip
+
+
+class Killed(Exception):
+    """In the place of a kill, where the process is to live on."""
+
+
+def recipe(**changes):
+    """A training recipe of defaults, but for what short runs on a CPU need and for `changes`."""
+    values = {
+        "optimizer": {"kind": "adamw", "learning_rate": 0.01, "muon_momentum_warmup_steps": 10},
+        "schedule": {"kind": "wsd", "warmup_steps": 5},
+        "precision": "fp32",
+        "micro_batch_sequences": 4,
+        "log_interval": 5,
+        "validation_interval": 1000,
+        "checkpoint_interval": 1000,
+        "spike_guard": {"factor": None},
+        **changes,
+    }
+    return plain(build(Training, values))
+
+
+RECIPE = recipe()
+# With checkpoints and validations every few steps
+SHORT = recipe(checkpoint_interval=5, validation_interval=8, micro_batch_sequences=2)
+
+
+def of_optimizer(kind, recipe=RECIPE):
+    return {**recipe, "optimizer": {**recipe["optimizer"], "kind": kind}}
+
+
+def small_model(**shape):
+    """Of 128 ids and rows of 16, with the same first weights always."""
+    return build_model({**SHAPE, **shape}, 128, 16, seed=1)
+
+
+def whole(ids):
+    return Batch(ids, torch.ones_like(ids, dtype=torch.bool))
+
+
+def counting_batch(k, rows=8, length=16, modulus=50):
+    starts = torch.arange(k * rows, (k + 1) * rows)[:, None] * 7
+    return whole((starts + torch.arange(length)) % modulus)
+
+
+def task(steps, batch=counting_batch, recipe=RECIPE):
+    return Task("test", batch, lambda: [batch(10_000)], steps, 128, recipe)
+
+
+def fit(model, steps, state, batch=counting_batch, recipe=RECIPE):
+    """Train in one process; the rows of metrics.jsonl."""
+    train(task(steps, batch, recipe), TorchEngine(model, recipe, WORLD, "none"), WORLD, state)
+    return state.rows()
+
+
+def mean_loss(model, batches):
+    """What the trainer's validation says of these batches, in one process."""
+    held_out = Task("test", counting_batch, lambda: batches, 1, 128, RECIPE)
+    return _validate(held_out, TorchEngine(model, RECIPE, WORLD, "none"), WORLD)["validation_loss"]
+
+
+def steps_of(model, recipe, count):
+    """Loss and gradient norm of each of the first steps, without the loop around them."""
+    torch.set_num_threads(1)
+    torch.manual_seed(7)
+    engine, found = build_engine(model, recipe, WORLD, ENGINE), []
+    for step in range(1, count + 1):
+        batch = counting_batch(step)
+        found += [(engine.gradient(batch, batch.targets), engine.clip(1.0))]
+        engine.step(1.0, step)
+    return found
