@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
 CONFIG = ROOT / "config"
-SCRIPT = ROOT / "workflow/scripts/pretrain.py"
+SCRIPT = ROOT / "workflow/scripts/train.py"
 VALIDATION_TOKENS = 100_000
 Settings = dict[str, Any]
 
@@ -97,7 +97,7 @@ def run_settings(shape: Settings, recipe: Settings, tokens: int, length: int, se
         "model": shape,
         "training": recipe,
         "engine": load("engines", "torch", CONFIG, {"device": "cpu"}),
-        "phases": [{"name": "main", "corpora": {"benchmark": 1.0}, "share": 1.0}],
+        "phases": [{"name": "main", "sets": {"benchmark": 1.0}, "share": 1.0}],
         "tokens": tokens,
         "sequence_length": length,
         "parameters": None,
@@ -159,7 +159,7 @@ def main(spec: Path, place: Path) -> None:
     """Train one run by the trainer's own entry and keep what it says of itself."""
     import time
 
-    from abovo.training.pretrain import pretrain
+    from abovo.training.job import read_inputs, read_settings, run_job
     from abovo.training.world import die_with_the_launcher
 
     die_with_the_launcher()
@@ -168,7 +168,8 @@ def main(spec: Path, place: Path) -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=place.parent) as folder:
         output = Path(folder) / "model/manifest.json"
-        pretrain(values["settings"], Path(values["tokenizer"]), [Path(values["packed"])], output, state, SCRIPT)
+        inputs = read_inputs(Path(values["tokenizer"]), {"benchmark": Path(values["packed"])})
+        run_job(read_settings(values["settings"]), inputs, output, state, SCRIPT, "pretraining")
         manifest = json.loads(output.read_text())
         rows = [json.loads(line) for line in (output.parent / "metrics.jsonl").read_text().splitlines()]
     found = {key: manifest["counts"][key] for key in ("tokens", "parameters", "steps")}

@@ -44,9 +44,10 @@ class Contest:
         return torch.from_numpy(self.rows[first : first + ROWS].astype("int64"))
 
     def build(self) -> Any:
-        from abovo.modeling.families import build_model
+        from abovo.modeling.build import build_model
+        from abovo.modeling.family import shape_of
 
-        return build_model(model(SHAPE), self.vocabulary, LENGTH, seed=1)
+        return build_model(shape_of(model(SHAPE)), self.vocabulary, LENGTH, seed=1)
 
     def speed(self, stamps: list[float]) -> float:
         """Tokens per second between the starts of the second and of the last step."""
@@ -54,15 +55,18 @@ class Contest:
 
     def abovo(self) -> float:
         """The trainer as it ships: its loop, its engine, a live state on the disk."""
+        from abovo.settings.engine import Engine
+        from abovo.settings.keys import build
+        from abovo.settings.training import Training
         from abovo.training.device import prepare_device
-        from abovo.training.engines import TorchEngine
+        from abovo.training.engine_torch import TorchEngine
         from abovo.training.loop import Task, train
         from abovo.training.loss import Batch
         from abovo.training.state import open_state
         from abovo.training.world import World
 
-        device = prepare_device({"device": "cpu"}, self.threads)
-        recipe = {**recipe_of_the_contest(), "precision": "fp32"}
+        device = prepare_device(Engine(kind="torch", device="cpu"), self.threads)
+        recipe = build(Training, {**recipe_of_the_contest(), "precision": "fp32"})
         counts, stamps = torch.ones(ROWS, LENGTH, dtype=torch.bool), []
 
         def batch(number: int) -> Batch:

@@ -1,4 +1,5 @@
 # What the rules share: the configuration, and the helpers that turn wildcards into paths, settings and code hashes.
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ shell.prefix(f"export PYTHONPATH='{SOURCE}'; ")
 
 from abovo.config.engines import gpus, launcher
 from abovo.config.jobs import job_settings
-from abovo.config.runs import Configuration, corpora_of, phases_up_to
+from abovo.config.runs import Configuration, corpora_of, phases_up_to, starting_point
 from abovo.config.stages import STAGES, phase_of, stages_up_to
 from abovo.corpus.local import find_files
 from abovo.errors import AbovoError
@@ -112,8 +113,28 @@ def phase_before(wildcards):
     )
 
 
-def option_of_phase(wildcards, input):
-    return f"--before {input.before}" if input.before else ""
+def start_of_run(wildcards):
+    """The finished model of another run that a run goes on from, or the files of a folder; nothing for fresh weights."""
+    return clear(CONFIGURATION.start_of, wildcards.run)
+
+
+def option_of_start(wildcards, input):
+    """Where training starts: at the end of the phase before, at another model, or at fresh weights."""
+    if input.before:
+        return f"--before {input.before}"
+    return f"--start {shlex.quote(starting_point(input.start))}" if input.start else ""
+
+
+def sets_of_run(wildcards, input):
+    """NAME=PATH of each packed corpus, as the run's phases call them."""
+    names = corpora_of_model(wildcards)
+    return shlex.join(map("=".join, zip(names, input.packed, strict=True)))
+
+
+def datasets_of_run(wildcards, input):
+    """NAME=PATH of each instruction set, as the run's recipe calls them."""
+    names = of_run(wildcards)["sft"]["datasets"]
+    return shlex.join(map("=".join, zip(names, input.datasets, strict=True)))
 
 
 def instruction_of_run(wildcards):

@@ -5,6 +5,7 @@ rule pretrain:
         packed=packed_of_run,
         tokenizer=tokenizer_of_run,
         before=phase_before,
+        start=start_of_run,
     output:
         manifest="results/pretrain/{run}/manifest.json",
         model="results/pretrain/{run}/model/model.safetensors",
@@ -22,13 +23,14 @@ rule pretrain:
         runtime="24h",
     params:
         settings=settings_for("pretrain"),
-        code=code("pretrain", "pretrain"),
+        code=code("train", "pretrain"),
         launcher=launcher_of_run,
-        before=option_of_phase,
+        sets=sets_of_run,
+        start=option_of_start,
         state="results/pretrain/{run}/state",
     shell:
-        "exec {params.launcher} workflow/scripts/pretrain.py --settings {params.settings:q}"
-        " --tokenizer {input.tokenizer} --packed {input.packed} {params.before}"
+        "exec {params.launcher} workflow/scripts/train.py --label pretraining --settings {params.settings:q}"
+        " --tokenizer {input.tokenizer} --sets {params.sets} {params.start}"
         " --state {params.state} --output {output.manifest} --log {log}"
 
 

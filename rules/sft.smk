@@ -22,10 +22,11 @@ rule fine_tune:
         runtime="12h",
     params:
         settings=settings_for("sft"),
-        code=code("fine_tune", "sft"),
+        code=code("train", "sft"),
         launcher=launcher_of_run,
+        sets=datasets_of_run,
         state="results/sft/{run}/state",
     shell:
-        "exec {params.launcher} workflow/scripts/fine_tune.py --settings {params.settings:q}"
-        " --base {input.base} --tokenizer {input.tokenizer} --datasets {input.datasets}"
+        "exec {params.launcher} workflow/scripts/train.py --label fine-tuning --settings {params.settings:q}"
+        " --start {input.base} --tokenizer {input.tokenizer} --sets {params.sets}"
         " --state {params.state} --output {output.manifest} --log {log}"

@@ -69,13 +69,13 @@ def assert_weights_near(found, weights, others):
 
 
 def main():
-    from small_training import SHORT, small_model, steps_of
+    from small_training import SHORT, changed, small_model, steps_of
 
     def distances(one, other):
         return [abs(own[1] - norm) / norm for own, (_, norm) in zip(one, other, strict=True)]
 
     def run(change=lambda model: model, rows=2):
-        return steps_of(change(small_model(layers=3)), {**SHORT, "micro_batch_sequences": rows}, 20)
+        return steps_of(change(small_model(layers=3)), changed(SHORT, micro_batch_sequences=rows), 20)
 
     nudges = [partial(nudged_model, seed=seed) for seed in (1, 2, 3)]
     lines = {

@@ -1,26 +1,48 @@
 """A tiny model, a recipe and batches that count: training runs of a second, for tests and the programs they start."""
 
+from collections.abc import Mapping
+
 import torch
 
-from abovo.modeling.families import build_model
+from abovo.modeling.build import build_model
+from abovo.modeling.family import shape_of
+from abovo.settings.engine import Engine
 from abovo.settings.keys import build, plain
 from abovo.settings.training import Training
-from abovo.training.engines import TorchEngine, build_engine
+from abovo.training.engine_torch import TorchEngine
+from abovo.training.engines import build_engine
 from abovo.training.loop import Task, _validate, train
 from abovo.training.loss import Batch
 from abovo.training.world import World
 
 CPU = torch.device("cpu")
 WORLD = World(0, 1, CPU)
-ENGINE = {"kind": "torch", "strategy": "none", "processes": 1, "offload_optimizer": False}
-SHAPE = {
-    "family": "qwen3", "hidden_size": 32, "layers": 1, "heads": 2, "key_value_heads": 1, "head_dim": 16,
-    "feed_forward": 64, "tied_embeddings": True, "rope_theta": 10000, "initializer_range": 0.02,
-}  # fmt: skip
+ENGINE = Engine(kind="torch")
 
 
 class Killed(Exception):
     """In the place of a kill, where the process is to live on."""
+
+
+def changed(settings, **changes):
+    """Equal settings but for some values; a part of the settings takes a mapping of what changes in it."""
+    return build(type(settings), _laid_over(plain(settings), changes))
+
+
+def _laid_over(values, changes):
+    return values | {
+        name: _laid_over(values.get(name) or {}, value) if isinstance(value, Mapping) else plain(value)
+        for name, value in changes.items()
+    }
+
+
+def shape(**changes):
+    """The shape of a model of one block, for a vocabulary of any size."""
+    values = {
+        "family": "qwen3", "hidden_size": 32, "layers": 1, "heads": 2, "key_value_heads": 1, "head_dim": 16,
+        "feed_forward": 64, "tied_embeddings": True,
+    }  # fmt: skip
+    return shape_of(values | changes)
 
 
 def recipe(**changes):
@@ -34,23 +56,22 @@ def recipe(**changes):
         "validation_interval": 1000,
         "checkpoint_interval": 1000,
         "spike_guard": {"factor": None},
-        **changes,
     }
-    return plain(build(Training, values))
+    return build(Training, _laid_over(values, changes))
 
 
-RECIPE = recipe()
+SHAPE, RECIPE = shape(), recipe()
 # With checkpoints and validations every few steps
 SHORT = recipe(checkpoint_interval=5, validation_interval=8, micro_batch_sequences=2)
 
 
 def of_optimizer(kind, recipe=RECIPE):
-    return {**recipe, "optimizer": {**recipe["optimizer"], "kind": kind}}
+    return changed(recipe, optimizer={"kind": kind})
 
 
-def small_model(**shape):
+def small_model(**changes):
     """Of 128 ids and rows of 16, with the same first weights always."""
-    return build_model({**SHAPE, **shape}, 128, 16, seed=1)
+    return build_model(shape(**changes), 128, 16, seed=1)
 
 
 def whole(ids):

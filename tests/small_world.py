@@ -5,6 +5,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from small_training import shape
+
 from abovo.corpus.shards import Document, read_documents, write_lines
 from abovo.packing.pack import pack_corpus
 from abovo.provenance.hashing import sha256_file
@@ -16,10 +18,7 @@ from abovo.tokenizing.train import train_tokenizer
 
 __all__ = ["read_documents"]
 SCRIPT = Path(__file__)
-SHAPE = {
-    "family": "qwen3", "hidden_size": 64, "layers": 2, "heads": 2, "key_value_heads": 1, "head_dim": 32,
-    "feed_forward": 128, "tied_embeddings": True, "rope_theta": 10000, "initializer_range": 0.02,
-}  # fmt: skip
+SHAPE = shape(hidden_size=64, layers=2, head_dim=32, feed_forward=128)
 SPELLING = TokenizerSettings(
     corpus="small", vocabulary_size=600, character_coverage=1.0, split_digits=True, sample_mb=10, measure_mb=1
 )
@@ -86,7 +85,7 @@ def make_model(
     folder: Path, stage: str, tokenizer: Path, packed: Manifest, chat: bool = False, seed: int = 1
 ) -> Manifest:
     """An untrained model in the layout of a trained one."""
-    from abovo.modeling.families import build_model
+    from abovo.modeling.build import build_model
     from abovo.training.export import export_model
 
     opened, length = load_tokenizer(tokenizer), packed["sequence_length"]

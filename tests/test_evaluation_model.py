@@ -62,10 +62,10 @@ def model(small):
 def test_validation_loss_is_the_trainers_on_the_same_rows(small, evaluated, model):
     from small_training import mean_loss
 
-    from abovo.training.pretrain import held_out_sources, validation_batches
+    from abovo.training.sets import held_out_sources, validation_batches
 
     rows = open_bin(small["packed"], "val")
-    expected = mean_loss(model, validation_batches(held_out_sources("small", small["packed"]), PAD, 5))
+    expected = mean_loss(model, validation_batches(held_out_sources("small", small["packed"]), 5))
     entry = evaluated["pretrain"]["metrics"]["rows.validation_loss"]
     assert entry["value"] == pytest.approx(expected, abs=1e-5)
     assert entry["n"] == len(rows) and entry["targets"] == int((rows[:, 1:] != PAD).sum())

@@ -10,8 +10,8 @@ import yaml
 from abovo.errors import AbovoError
 from abovo.evaluation.sets import choose_documents, prepare_evaluation
 from abovo.evaluation.tasks import CHAT, TASKS, local_task
-from abovo.instruction.chatml import render
 from abovo.settings.evaluation import EvaluationSets
+from abovo.tokenizing.chatml import render
 
 SETTINGS = EvaluationSets(
     validation_bytes=8_000, facts=("speech", "functions"), facts_per_document=5, yesno_rows=40, choice_rows=20

@@ -1,5 +1,6 @@
 """Parameter counts: the closed formula, the real model and the published tables agree."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,11 @@ import torch
 
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
-from abovo.modeling.families import build_model
+from abovo.modeling.build import build_model
+from abovo.modeling.cost import count_parameters
+from abovo.modeling.family import shape_of
 from abovo.modeling.norms import use_few_passes
-from abovo.modeling.parameters import count_parameters, padded_vocabulary
+from abovo.modeling.parameters import padded_vocabulary
 
 CONFIG = Path("config")
 TABLE = [
@@ -23,18 +26,12 @@ TABLE = [
 
 
 def shape(width, layers, heads, kv, head, inner, family="qwen3", tied=True):
-    return {
-        "family": family,
-        "hidden_size": width,
-        "layers": layers,
-        "heads": heads,
-        "key_value_heads": kv,
-        "head_dim": head,
-        "feed_forward": inner,
-        "tied_embeddings": tied,
-        "rope_theta": 10000,
-        "initializer_range": 0.02,
-    }
+    return shape_of(
+        {
+            "family": family, "hidden_size": width, "layers": layers, "heads": heads, "key_value_heads": kv,
+            "head_dim": head, "feed_forward": inner, "tied_embeddings": tied,
+        }
+    )  # fmt: skip
 
 
 def real_count(model, vocabulary):
@@ -57,11 +54,11 @@ def test_seed_shape_has_exactly_its_document_s_parameters():
 @pytest.mark.parametrize("name", names("models", CONFIG))
 def test_shipped_model_has_the_parameters_that_it_claims(name):
     """By formula and in the real model, whatever the vocabulary."""
-    model = load("models", name, CONFIG)
-    claim = model["non_embedding_parameters"]
+    model = shape_of(load("models", name, CONFIG))
+    claim = model.non_embedding_parameters
     for vocabulary in (4096, 32768):
         count = count_parameters(model, vocabulary)
-        tables = (1 if model["tied_embeddings"] else 2) * vocabulary * model["hidden_size"]
+        tables = (1 if model.tied_embeddings else 2) * vocabulary * model.hidden_size
         assert count.non_embedding == claim
         assert real_count(model, vocabulary) == claim + tables == count.total
 
@@ -75,8 +72,8 @@ def test_ladder_is_named_after_the_parameters_outside_the_embeddings():
 
 
 def test_a_shape_that_is_not_what_it_claims_is_refused():
-    model = {**load("models", "3m", CONFIG), "layers": 9, "name": "mine"}
-    with pytest.raises(AbovoError, match=r"config/models/mine\.yaml, key non_embedding.*claims 3,002,048 .* 3,377,280"):
+    model = shape_of({**load("models", "3m", CONFIG), "layers": 9})
+    with pytest.raises(AbovoError, match=r"config/models, key non_embedding.*claims 3,002,048 .* 3,377,280"):
         count_parameters(model, 4096)
 
 
@@ -93,7 +90,7 @@ def test_equal_seeds_give_equal_weights():
 
 def test_unknown_family_is_named():
     with pytest.raises(AbovoError, match="unknown family 'gpt9'"):
-        build_model({**shape(32, 1, 2, 1, 16, 64), "family": "gpt9"}, 128, 16, seed=1)
+        build_model(replace(shape(32, 1, 2, 1, 16, 64), family="gpt9"), 128, 16, seed=1)
 
 
 @pytest.mark.parametrize("family", ["qwen3", "llama"])
@@ -114,7 +111,7 @@ def test_norms_of_few_passes_have_the_values_and_gradients_of_the_librarys(famil
 def test_residual_init_scales_what_each_block_adds(how, factor):
     """Two blocks, so 1 / sqrt(2 L) is a half; all other weights stay as they were drawn."""
     plain = dict(build_model(shape(32, 2, 2, 1, 16, 64), 128, 16, seed=1).named_parameters())
-    model = build_model({**shape(32, 2, 2, 1, 16, 64), "residual_init": how}, 128, 16, seed=1)
+    model = build_model(replace(shape(32, 2, 2, 1, 16, 64), residual_init=how), 128, 16, seed=1)
     for name, weight in model.named_parameters():
         expected = factor if name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0
         assert torch.equal(weight, plain[name] * expected)

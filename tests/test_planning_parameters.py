@@ -6,14 +6,18 @@ import pytest
 
 from abovo.config.load import load
 from abovo.errors import AbovoError
-from abovo.modeling.parameters import count_adapter_parameters, count_parameters, padded_vocabulary
+from abovo.modeling.cost import count_adapter_parameters, count_parameters
+from abovo.modeling.family import shape_of
+from abovo.modeling.parameters import padded_vocabulary
 
 
 def shape(width, layers, heads, key_value_heads, head, inner, family="qwen3", tied=True):
-    return {
-        "family": family, "hidden_size": width, "layers": layers, "heads": heads, "key_value_heads": key_value_heads,
-        "head_dim": head, "feed_forward": inner, "tied_embeddings": tied,
-    }  # fmt: skip
+    return shape_of(
+        {
+            "family": family, "hidden_size": width, "layers": layers, "heads": heads,
+            "key_value_heads": key_value_heads, "head_dim": head, "feed_forward": inner, "tied_embeddings": tied,
+        }
+    )  # fmt: skip
 
 
 TABLE = [
@@ -34,15 +38,16 @@ def test_count_equals_the_table(rows, model, expected):
 
 
 def test_shipped_tiny_seed_has_the_parameters_of_the_document():
-    count = count_parameters(load("models", "tiny-seed", Path("config")), 32768)
-    assert (count.total, count.embedding) == (23_072_000, 2 * 32768 * 256)
-    assert count.multiplied == count.total - 32768 * 256
+    count = count_parameters(shape_of(load("models", "tiny-seed", Path("config"))), 32768)
+    assert (count.total, count.tables) == (23_072_000, 2 * 32768 * 256)
+    assert count.embedding == count.output == 32768 * 256
 
 
 def test_parts_add_up_and_a_tied_table_is_multiplied():
     count = count_parameters(shape(64, 2, 4, 2, 16, 96), 256)
     assert count.embedding == 256 * 64
-    assert count.embedding + count.non_embedding == count.total == count.multiplied
+    assert count.output == 0
+    assert count.embedding + sum(count.parts.values()) == count.embedding + count.non_embedding == count.total
 
 
 @pytest.mark.parametrize(
@@ -59,5 +64,5 @@ def test_adapters_have_rank_times_inputs_plus_outputs():
 
 
 def test_unknown_family_is_named():
-    with pytest.raises(AbovoError, match=r"'inl2'.*known: qwen3, llama"):
-        count_parameters({"family": "inl2", "hidden_size": 8, "tied_embeddings": True}, 128)
+    with pytest.raises(AbovoError, match=r"'inl2'.*use one of qwen3, llama"):
+        shape_of({"family": "inl2", "hidden_size": 8, "tied_embeddings": True})

@@ -50,8 +50,8 @@ def tables(package, kind, more="", inner="1", helper="def help_b(n): return n"):
 
 
 def test_hash_reaches_imported_modules_wherever_the_import_stands(root):
-    modules = set(reached(root / "workflow" / "scripts" / "pretrain.py", {}))
-    assert {"abovo.training.pretrain", "abovo.training.loop", "abovo.training.order", "abovo.packing.bins"} <= modules
+    modules = set(reached(root / "workflow" / "scripts" / "train.py", {}))
+    assert {"abovo.training.job", "abovo.training.loop", "abovo.training.order", "abovo.packing.bins"} <= modules
     assert not any(name.startswith(("abovo.console", "abovo.evaluation", "abovo.packing.pack")) for name in modules)
 
 

@@ -150,7 +150,7 @@ def test_the_script_exports_the_same_layout_under_zero2_as_in_one_process(tmp_pa
     torch_model = data.train(tmp_path / "torch/manifest.json", values).parent / MODEL
     engine = {**load("engines", "zero2", CONFIG), "device": "cpu"}
     words = ["--settings", json.dumps({**values, "engine": engine}), "--tokenizer", data.tokenizer]
-    words += ["--packed", data.packed["speeches"].path, "--state", tmp_path / "zero2/state"]
+    words += ["--sets", f"speeches={data.packed['speeches'].path}", "--state", tmp_path / "zero2/state"]
     words += ["--output", tmp_path / "zero2/manifest.json"]
     done = subprocess.run(command(2, *words, program=SCRIPT), capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr

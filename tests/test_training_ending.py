@@ -3,21 +3,16 @@
 import pytest
 import torch
 from rounding import ONE_PASS
-from small_training import RECIPE, WORLD, Killed, counting_batch, fit, mean_loss, small_model, whole
+from small_training import RECIPE, WORLD, Killed, changed, counting_batch, fit, mean_loss, small_model, whole
 
 from abovo.errors import AbovoError
+from abovo.settings.training import SpikeGuard as Guard
 from abovo.training.ending import SpikeGuard, best_validation, ending, is_over
-from abovo.training.engines import TorchEngine
+from abovo.training.engine_torch import TorchEngine
 from abovo.training.loop import Task, train
 from abovo.training.state import open_state
 
-STOPPING = {
-    **RECIPE,
-    "validation_interval": 5,
-    "checkpoint_interval": 3,
-    "log_interval": 1,
-    "early_stopping": {"patience": 2, "least_gain": 0.0},
-}
+STOPPING = changed(RECIPE, validation_interval=5, checkpoint_interval=3, early_stopping={"patience": 2})
 
 
 def strange(vocabulary=(60, 128)):
@@ -77,20 +72,19 @@ def test_the_best_validation_is_by_more_than_the_least_gain():
 
 
 def test_a_loss_that_stays_high_ends_the_run_and_a_short_spike_does_not():
-    guard = SpikeGuard({"factor": 2.0, "window": 20, "steps": 3})
+    guard = SpikeGuard(Guard(factor=2.0, window=20, steps=3))
     assert not any(guard.add(loss) for loss in (9.0, 4.0, 3.0, 3.0, 3.0, 7.0, 7.0, 3.0, 7.0))
-    copy = SpikeGuard({"factor": 2.0, "window": 20, "steps": 3})
+    copy = SpikeGuard(Guard(factor=2.0, window=20, steps=3))
     copy.load(guard.state())
     for resumed in (guard, copy):
         assert [resumed.add(loss) for loss in (7.0, 7.0)] == [False, True]
-    off = SpikeGuard({"factor": None, "window": 20, "steps": 3})
+    off = SpikeGuard(Guard(factor=None, window=20, steps=3))
     assert not any(off.add(loss) for loss in [1.0] * 20 + [1e9] * 20)
 
 
 @pytest.mark.parametrize("die_before", [None, 24])
 def test_a_spike_names_the_last_checkpoint_before_it(tmp_path, die_before):
-    recipe = {**RECIPE, "checkpoint_interval": 6, "keep_last": 5}
-    recipe |= {"spike_guard": {"factor": 1.5, "window": 30, "steps": 4}}
+    recipe = changed(RECIPE, checkpoint_interval=6, keep_last=5, spike_guard={"factor": 1.5, "window": 30, "steps": 4})
 
     def batch(k):
         nonlocal die_before

@@ -41,7 +41,7 @@ def nano():
     """The run nano as it ships, on the corpus `small`, with a row of metrics for every step."""
     configuration = Configuration(ROOT / "config")
     settings = job_settings(configuration, "pretrain", {"run": "nano"})
-    phases = [{**phase, "corpora": {"small": 1.0}} for phase in settings["phases"]]
+    phases = [{**phase, "sets": {"small": 1.0}} for phase in settings["phases"]]
     training = {**settings["training"], "log_interval": 1, "tensorboard": False}
     return {**settings, "phases": phases, "training": training}, configuration.run("nano")["tokenizer"]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from rounding import TIGHT, farthest
-from small_training import RECIPE, counting_batch, fit, mean_loss, of_optimizer, small_model, whole
+from small_training import RECIPE, changed, counting_batch, fit, mean_loss, of_optimizer, small_model, whole
 
 from abovo.training.loss import Batch, summed_loss
 from abovo.training.state import open_state
@@ -100,7 +100,7 @@ def test_micro_batches_do_not_change_the_step(tmp_path):
     for rows in (8, 3, 1):
         model = small_model().double()
         with open_state(tmp_path / f"state{rows}", {}, 0) as state:
-            fit(model, 10, state, batch=uneven, recipe={**RECIPE, "micro_batch_sequences": rows})
+            fit(model, 10, state, batch=uneven, recipe=changed(RECIPE, micro_batch_sequences=rows))
         weights.append(model.state_dict())
     assert farthest(weights[0], weights[1]) < TIGHT
     assert farthest(weights[0], weights[2]) < TIGHT

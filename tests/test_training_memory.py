@@ -6,26 +6,27 @@ import pytest
 import torch
 import torch.nn.functional as F
 from rounding import TIGHT
-from small_training import ENGINE, SHORT, WORLD, counting_batch, small_model, steps_of
+from small_training import ENGINE, SHORT, WORLD, changed, counting_batch, small_model, steps_of
 
-from abovo.instruction.lora import add_adapters
-from abovo.training.blocks import blocks_of, prepare_model
+from abovo.modeling.qwen3 import QWEN3
+from abovo.settings.sft import Lora
+from abovo.training.adapters import add_adapters
+from abovo.training.blocks import prepare_model
 from abovo.training.engines import build_engine
 from abovo.training.memory import find_rows, remembered, rows_that_fit
-from abovo.training.together import recipe_for
 
 
 def losses(recipe, lora=False):
     """Losses and gradient norms of five steps in float64, where rounding cannot grow to what is looked for."""
     model = small_model(layers=3)
     if lora:
-        model = add_adapters(model, {"rank": 2, "alpha": 4, "dropout": 0.1}, seed=1)
+        model = add_adapters(model, Lora(rank=2, alpha=4, dropout=0.1), seed=1)
     return torch.tensor(steps_of(model.double(), recipe, 5))
 
 
 @pytest.mark.parametrize("lora", [False, True])
 def test_recomputed_blocks_change_no_result(lora):
-    recomputed = losses({**SHORT, "activation_checkpointing": True}, lora)
+    recomputed = losses(changed(SHORT, activation_checkpointing=True), lora)
     assert torch.allclose(recomputed, losses(SHORT, lora), rtol=TIGHT)
 
 
@@ -33,7 +34,7 @@ def test_recomputed_blocks_keep_less():
     """Counted in what autograd saves for the backward pass."""
 
     def saved(recomputed):
-        recipe = {**SHORT, "activation_checkpointing": recomputed}
+        recipe = changed(SHORT, activation_checkpointing=recomputed)
         model = prepare_model(small_model(layers=3), recipe, WORLD.device)
         sizes = []
         with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
@@ -45,7 +46,7 @@ def test_recomputed_blocks_keep_less():
 
 @pytest.mark.parametrize("rows", [1, 3, 8])
 def test_rows_per_micro_batch_change_no_result(rows):
-    assert torch.allclose(losses({**SHORT, "micro_batch_sequences": rows}), losses(SHORT), rtol=TIGHT)
+    assert torch.allclose(losses(changed(SHORT, micro_batch_sequences=rows)), losses(SHORT), rtol=TIGHT)
 
 
 def test_nothing_is_compiled_on_a_cpu():
@@ -57,10 +58,10 @@ def test_nothing_is_compiled_on_a_cpu():
 def test_blocks_are_compiled_on_a_gpu():
     model = small_model(layers=3)
     prepare_model(model, SHORT, torch.device("cuda"))
-    assert all(block._compiled_call_impl is not None for block in blocks_of(model))
-    assert len(blocks_of(model)) == 3
-    prepare_model(other := small_model(layers=3), {**SHORT, "compile": "never"}, torch.device("cuda"))
-    assert all(block._compiled_call_impl is None for block in blocks_of(other))
+    assert all(block._compiled_call_impl is not None for block in QWEN3.blocks(model))
+    assert len(QWEN3.blocks(model)) == 3
+    prepare_model(other := small_model(layers=3), changed(SHORT, compile="never"), torch.device("cuda"))
+    assert all(block._compiled_call_impl is None for block in QWEN3.blocks(other))
 
 
 def test_attention_is_causal_sdpa_without_a_mask(monkeypatch):
@@ -85,8 +86,8 @@ def test_rows_that_fit_are_a_power_of_two_within_memory_and_batch():
 
 
 def test_auto_is_a_fixed_number_of_rows_on_a_cpu():
-    recipe = recipe_for(WORLD, {**SHORT, "micro_batch_sequences": "auto"})
-    assert (recipe["micro_batch_sequences"], recipe["find_micro_batch"]) == (8, False)
+    engine = build_engine(small_model(), changed(SHORT, micro_batch_sequences="auto"), WORLD, ENGINE)
+    assert engine.micro_batch == 8
 
 
 def test_rows_are_found_by_measuring_and_remembered_for_the_same_gpus(tmp_path, monkeypatch):

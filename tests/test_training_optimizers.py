@@ -3,9 +3,9 @@
 import pytest
 import torch
 from rounding import BFLOAT16, FACTOR, TIGHT, nudged
-from small_training import of_optimizer, small_model
+from small_training import changed, of_optimizer, small_model
 
-from abovo.training.muon import Float32Muon, orthogonalize
+from abovo.training.muon import Float32Muon, Muon, orthogonalize
 from abovo.training.optimizers import Optimizers
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -22,7 +22,7 @@ def model():
 def shrunk(model, kind, decay):
     """By which factor a step without a gradient shrinks each parameter."""
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    Optimizers(model, of_optimizer(kind)["optimizer"]).step(0.5, 10, decay)
+    Optimizers(model, of_optimizer(kind).optimizer).step(0.5, 10, decay)
     return {
         name: (parameter.detach().norm() / before[name].norm()).item() for name, parameter in model.named_parameters()
     }
@@ -52,7 +52,7 @@ def test_orthogonalisation_moves_every_singular_value_as_its_polynomial_does():
 def muon_steps(kind, start, gradients):
     """The weights and the optimizer's state after a step on each of the gradients."""
     parameters = [torch.nn.Parameter(tensor.clone()) for tensor in start]
-    muon = kind(parameters, lr=0.02, momentum=0.9, nesterov=True, weight_decay=0.1, adjust_lr_fn="original")
+    muon = kind(parameters, changed(of_optimizer("muon").optimizer, muon_momentum=0.9, muon_momentum_warmup_steps=0))
     for step in gradients:
         for parameter, gradient in zip(parameters, step, strict=True):
             parameter.grad = gradient.clone()
@@ -67,7 +67,7 @@ def test_float32_muon_makes_the_steps_of_torch_s_to_bfloat16_s_precision():
     start = [torch.randn(shape, generator=random, dtype=torch.float64) for shape in shapes]
     gradients = [[torch.randn(shape, generator=random, dtype=torch.float64) for shape in shapes] for _ in range(5)]
     moved = [[nudged(gradient, random, BFLOAT16) for gradient in step] for step in gradients]
-    theirs, their_state = muon_steps(torch.optim.Muon, start, gradients)
+    theirs, their_state = muon_steps(Muon, start, gradients)
     ours, our_state = muon_steps(Float32Muon, start, gradients)
     for a, b, near in zip(theirs, ours, muon_steps(Float32Muon, start, moved)[0], strict=True):
         assert (a - b).norm() < FACTOR * (near - b).norm()
@@ -79,10 +79,10 @@ def test_float32_muon_makes_the_steps_of_torch_s_to_bfloat16_s_precision():
 
 @pytest.mark.parametrize(
     ("precision", "units", "kind"),
-    [("auto", True, torch.optim.Muon), ("auto", False, Float32Muon), ("fp32", True, Float32Muon)],
+    [("auto", True, Muon), ("auto", False, Float32Muon), ("fp32", True, Float32Muon)],
 )
 def test_processors_without_bfloat16_units_get_muon_in_float32(model, monkeypatch, precision, units, kind):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: units)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    muon, _ = Optimizers(model, {**of_optimizer("muon")["optimizer"], "muon_precision": precision}).parts
+    muon, _ = Optimizers(model, changed(of_optimizer("muon").optimizer, muon_precision=precision)).parts
     assert type(muon) is kind

@@ -11,41 +11,41 @@ import pytest
 import torch
 from rounding import ONE_PASS, TIGHT
 from safetensors.torch import load_file
-from small_training import RECIPE, WORLD, counting_batch, mean_loss
+from small_training import RECIPE, WORLD, changed, counting_batch, mean_loss
 from small_world import SHAPE, documents, make_corpus, make_packed, make_tokenizer
 from transformers import AutoModelForCausalLM
 
 from abovo.config.budget import budget
-from abovo.config.load import load
-from abovo.modeling.families import build_model
+from abovo.modeling.build import build_model
 from abovo.packing.bins import open_bin, read_index
 from abovo.provenance.manifest import read_manifest
+from abovo.settings.keys import plain
 from abovo.tokenizing.load import load_tokenizer
 from abovo.training.branch import read_state, write_state
-from abovo.training.engines import TorchEngine
+from abovo.training.engine_torch import TorchEngine
+from abovo.training.job import read_inputs, read_settings, run_job, schedule_of
 from abovo.training.loop import Task, _validate
 from abovo.training.order import DataOrder
-from abovo.training.pretrain import held_out_sources, pretrain, schedule_of, to_batch, validation_batches
 from abovo.training.schedule import learning_rate_factor
+from abovo.training.sets import held_out_sources, validation_batches
 
-SCRIPT = Path("workflow/scripts/pretrain.py").absolute()
+SCRIPT = Path("workflow/scripts/train.py").absolute()
 CONFIG = Path("config").absolute()
 LENGTH, STEPS = 64, 20
 MODEL = "model/model.safetensors"
 
 
 def phases(**of_b):
-    b = {"name": "b", "corpora": {"docstrings": 0.75, "speeches": 0.25}, "share": 0.6, **of_b}
-    return [{"name": "a", "corpora": {"speeches": 1.0}, "share": 0.4}, b]
+    b = {"name": "b", "sets": {"docstrings": 0.75, "speeches": 0.25}, "share": 0.6, **of_b}
+    return [{"name": "a", "sets": {"speeches": 1.0}, "share": 0.4}, b]
 
 
 def settings(**changes):
-    recipe = {**load("training", "nano", CONFIG), **RECIPE, "batch_tokens": 4 * LENGTH}
-    recipe |= {"checkpoint_interval": 3, "validation_interval": 4}
+    recipe = changed(RECIPE, batch_tokens=4 * LENGTH, checkpoint_interval=3, validation_interval=4, tensorboard=False)
     return {
-        "model": SHAPE,
-        "training": {**recipe, "tensorboard": False},
-        "engine": {**load("engines", "torch", CONFIG), "device": "cpu"},
+        "model": plain(SHAPE),
+        "training": plain(recipe),
+        "engine": {"kind": "torch", "device": "cpu"},
         "phases": phases(),
         "tokens": STEPS * 4 * LENGTH,
         "sequence_length": LENGTH,
@@ -68,9 +68,10 @@ class Data:
             self.packed[source] = make_packed(folder, corpus, self.tokenizer, LENGTH, name=source)
 
     def train(self, output, values, before=None):
-        corpora = {name for phase in values["phases"] for name in phase["corpora"]}
-        paths = [manifest.path for name, manifest in self.packed.items() if name in corpora]
-        pretrain(values, self.tokenizer, paths, output, output.parent / "state", SCRIPT, before)
+        names = {name for phase in values["phases"] for name in phase["sets"]}
+        sets = {name: manifest.path for name, manifest in self.packed.items() if name in names}
+        inputs = read_inputs(self.tokenizer, sets, before=before)
+        run_job(read_settings(values), inputs, output, output.parent / "state", SCRIPT, "pretraining")
         return output
 
     def chain(self, folder, values):
@@ -154,11 +155,11 @@ def test_changed_second_phase_puts_the_first_in_place_and_changes_the_second(
     first = read_manifest(tmp_path / "phase-a/manifest.json").digest
     schedule = {"kind": "constant", "warmup_steps": 0}
     with caplog.at_level("INFO"):
-        data.chain(Path(), settings(phases=phases(corpora={"docstrings": 1.0}, schedule=schedule)))
+        data.chain(Path(), settings(phases=phases(sets={"docstrings": 1.0}, schedule=schedule)))
     assert "phase-a/manifest.json: inputs, settings and code are known" in caplog.text
     assert read_manifest(tmp_path / "phase-a/manifest.json").digest == first
     assert (tmp_path / MODEL).read_bytes() != (chain / MODEL).read_bytes()
-    assert metrics(tmp_path)[-2]["lr"] == RECIPE["optimizer"]["learning_rate"]
+    assert metrics(tmp_path)[-2]["lr"] == RECIPE.optimizer.learning_rate
 
 
 def test_what_only_watches_a_run_is_no_reason_to_train_again(data, tmp_path, caplog):
@@ -184,7 +185,7 @@ def test_rows_drawn_are_counted_for_each_phase(chain, data):
         ("a", 8, 8 * 4 * LENGTH),
         ("b", 12, 12 * 4 * LENGTH),
     ]
-    drawn = counted[1]["corpora"]
+    drawn = counted[1]["sets"]
     assert [drawn[name]["rows"] for name in ("docstrings", "speeches")] == [36, 12]
     assert drawn["speeches"]["share"] == 0.25
     available = len(open_bin(data.packed["speeches"], "train"))
@@ -205,7 +206,7 @@ def test_losses_of_sources_add_up_to_the_validation_loss(chain, data):
     total, targets = 0.0, 0
     for name, manifest in data.packed.items():
         assert set(read_index(manifest, "val")["sources"]) == {"speeches", "docstrings"}
-        rows = to_batch(open_bin(manifest, "val"), manifest["pad_id"])
+        rows = open_rows(manifest, "val").batch()
         assert found[f"{name}/{name}"] == pytest.approx(mean_loss(model, [rows]), rel=ONE_PASS)
         total, targets = total + found[f"{name}/{name}"] * rows.targets, targets + rows.targets
     assert len(found) == 2
@@ -228,7 +229,7 @@ def test_batches_of_one_source_may_be_cut_anywhere(data):
     sources = held_out_sources("x", manifest)
     rows = []
     for size in (1, 7, 1000):
-        task = Task("t", counting_batch, partial(validation_batches, sources, manifest["pad_id"], size), 1, 1, RECIPE)
+        task = Task("t", counting_batch, partial(validation_batches, sources, size), 1, 1, RECIPE)
         rows.append(_validate(task, TorchEngine(model, RECIPE, WORLD, "none"), WORLD))
     assert all(rows[0] == pytest.approx(row, rel=TIGHT) for row in rows)
     assert set(rows[0]) == {"validation_loss", "validation_loss/x/speeches"}
@@ -236,13 +237,13 @@ def test_batches_of_one_source_may_be_cut_anywhere(data):
 
 def factors(values):
     plan = budget(values)
-    schedule = schedule_of(values, plan)
+    schedule = schedule_of(read_settings(values), plan)
     return [learning_rate_factor(schedule, step, plan.steps) for step in range(1, sum(plan.phases) + 1)]
 
 
 def test_one_schedule_spans_all_phases_unless_a_phase_has_its_own():
     values = settings()
-    whole = [learning_rate_factor(RECIPE["schedule"], step, STEPS) for step in range(1, STEPS + 1)]
+    whole = [learning_rate_factor(RECIPE.schedule, step, STEPS) for step in range(1, STEPS + 1)]
     assert factors(values) == whole
     assert factors({**values, "phases": values["phases"][:1]}) == whole[:8]
     own = {"kind": "wsd", "warmup_steps": 0, "decay_share": 0.25, "decay_shape": "linear", "final_share": 0.0}

@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 import torch
 from rounding import BFLOAT16, assert_rows_near, nudged_model
-from small_training import WORLD, Killed, counting_batch, of_optimizer, small_model, task
+from small_training import WORLD, Killed, changed, counting_batch, of_optimizer, small_model, task
 
 from abovo.training import precision
-from abovo.training.engines import TorchEngine
+from abovo.training.engine_torch import TorchEngine
 from abovo.training.loop import train
 from abovo.training.precision import LossScale
 from abovo.training.state import open_state
@@ -19,7 +19,7 @@ STEPS = 24
 def run(folder, kind, optimizer="adamw", die_before=None, change=lambda model: model):
     """(rows, weights, engine) of a run in the precision `kind`, from whatever `folder` holds."""
     torch.set_num_threads(1)
-    recipe = {**of_optimizer(optimizer), "precision": kind, "checkpoint_interval": 5}
+    recipe = changed(of_optimizer(optimizer), precision=kind, checkpoint_interval=5)
     model = change(small_model())
     engine = TorchEngine(model, recipe, WORLD, "none")
 

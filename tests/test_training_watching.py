@@ -6,13 +6,13 @@ import time
 
 import pytest
 import torch
-from small_training import CPU, RECIPE, WORLD, counting_batch, small_model
+from small_training import CPU, RECIPE, WORLD, changed, counting_batch, small_model
 from training_lives import Data, Kill, Run, nano_like
 
 from abovo.errors import AbovoError
 from abovo.training import watching
 from abovo.training.boards import WeightsAndBiases
-from abovo.training.engines import TorchEngine
+from abovo.training.engine_torch import TorchEngine
 from abovo.training.loop import Task, train
 from abovo.training.samples import continue_greedily
 from abovo.training.state import open_state
@@ -122,7 +122,7 @@ def test_peak_is_that_of_the_device_s_file_and_unknown_elsewhere(monkeypatch, ro
 def test_weights_and_biases_keeps_an_offline_run(tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="needs the package wandb, which the lock has")
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
-    recipe = {**RECIPE, "wandb": "offline"}
+    recipe = changed(RECIPE, wandb="offline")
     task = Task("test", counting_batch, lambda: [counting_batch(100)], 10, 128, recipe)
     with open_state(tmp_path / "run/state", {}, 0) as state:
         train(task, TorchEngine(small_model(), recipe, WORLD, "none"), WORLD, state)

@@ -24,10 +24,11 @@ from small_world import SHAPE, make_corpus, make_packed, make_tokenizer
 
 from abovo.config.jobs import job_settings
 from abovo.config.runs import Configuration
+from abovo.settings.keys import plain
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = ROOT / "workflow/scripts/pretrain.py"
-HEAVY = ["torch", "torch.distributed.fsdp", "transformers.models.qwen3.modeling_qwen3", "abovo.training.pretrain"]
+SCRIPT = ROOT / "workflow/scripts/train.py"
+HEAVY = ["torch", "torch.distributed.fsdp", "transformers.models.qwen3.modeling_qwen3", "abovo.training.job"]
 STEPS, BATCH, LENGTH = 60, 512, 64
 
 
@@ -41,8 +42,8 @@ def nano_like(processes=1):
     }  # fmt: skip
     configuration = Configuration(ROOT / "config", ",".join(f"nano.{key}={value}" for key, value in values.items()))
     settings = job_settings(configuration, "pretrain", {"run": "nano"})
-    phases = [{**phase, "corpora": {"small": 1.0}} for phase in settings["phases"]]
-    return {**settings, "phases": phases, "model": SHAPE, "parameters": None}
+    phases = [{**phase, "sets": {"small": 1.0}} for phase in settings["phases"]]
+    return {**settings, "phases": phases, "model": plain(SHAPE), "parameters": None}
 
 
 @dataclass
@@ -138,7 +139,8 @@ class Run:
 
     def command(self):
         words = {
-            "settings": json.dumps(self.settings), "tokenizer": self.data.tokenizer, "packed": self.data.packed,
+            "settings": json.dumps(self.settings), "tokenizer": self.data.tokenizer,
+            "sets": f"small={self.data.packed}",
             "state": self.state, "output": self.folder / "manifest.json", "log": self.folder / "log",
         }  # fmt: skip
         return [str(SCRIPT), *(str(word) for name, value in words.items() for word in (f"--{name}", value))]

@@ -13,7 +13,8 @@ import torch
 from small_training import SHORT, counting_batch, small_model, task
 
 from abovo.console.launch import run, script_parser
-from abovo.training.engines import TorchEngine
+from abovo.settings.engine import Engine
+from abovo.training.engine_torch import TorchEngine
 from abovo.training.loop import train
 from abovo.training.state import open_state
 from abovo.training.world import open_world
@@ -31,7 +32,7 @@ def arguments():
 def main(options) -> None:
     folder, strategy, steps = options.folder, options.strategy, options.steps
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    with open_world({"kind": "torch", "device": "cpu", "processes": processes}, threads=1) as world:
+    with open_world(Engine(kind="torch", device="cpu", processes=processes), threads=1) as world:
 
         def batch(k):
             if k == options.kill_before and world.rank == world.size - 1:

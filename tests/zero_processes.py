@@ -10,11 +10,13 @@ import os
 from pathlib import Path
 
 import torch
-from small_training import SHORT, Killed, counting_batch, small_model, task
+from small_training import SHORT, Killed, changed, counting_batch, small_model, task
 
 from abovo.console.launch import run, script_parser
-from abovo.instruction.lora import add_adapters
+from abovo.settings.engine import Engine
+from abovo.settings.sft import Lora
 from abovo.training import precision
+from abovo.training.adapters import add_adapters
 from abovo.training.engines import build_engine
 from abovo.training.loop import train
 from abovo.training.state import open_state
@@ -31,7 +33,7 @@ def arguments():
 
 def model_of(options):
     model = small_model()
-    return add_adapters(model, {"rank": 3, "alpha": 6, "dropout": 0.0}, seed=1) if "lora" in options else model
+    return add_adapters(model, Lora(rank=3, alpha=6, dropout=0.0), seed=1) if "lora" in options else model
 
 
 def train_once(folder, strategy, steps, world, kill_before=None):
@@ -44,8 +46,8 @@ def train_once(folder, strategy, steps, world, kill_before=None):
 
     name, *options = strategy.split("-")
     offload = "offload" in options
-    settings = {"kind": "deepspeed", "processes": world.size, "strategy": name, "offload_optimizer": offload}
-    recipe = {**SHORT, "precision": next((kind for kind in ("bf16", "fp16") if kind in options), "fp32")}
+    settings = Engine(kind="deepspeed", processes=world.size, strategy=name, offload_optimizer=offload)
+    recipe = changed(SHORT, precision=next((kind for kind in ("bf16", "fp16") if kind in options), "fp32"))
     engine = build_engine(model_of(options), recipe, world, settings)
     if not world.leads:
         train(task(steps, batch, recipe), engine, world, None)
@@ -62,7 +64,7 @@ def main(options) -> None:
     # torch computes in float16 on any processor; DeepSpeed would rather not. And a factor that overflows at once.
     CPU_Accelerator.is_fp16_supported = lambda self: True
     precision.FIRST = 2.0**30
-    with open_world({"kind": "deepspeed", "device": "cpu", "processes": processes}, threads=1) as world:
+    with open_world(Engine(kind="deepspeed", device="cpu", processes=processes), threads=1) as world:
         for strategy in options.strategies:
             folder = options.folder / strategy
             whole = train_once(folder / "whole", strategy, options.steps, world)

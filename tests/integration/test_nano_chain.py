@@ -100,7 +100,7 @@ def test_second_call_does_nothing(whole):
 
 
 def test_touched_library_file_and_changed_comment_rerun_nothing(whole):
-    for name in ("src/abovo/packing/pack.py", "src/abovo/training/loop.py", "workflow/scripts/pretrain.py"):
+    for name in ("src/abovo/packing/pack.py", "src/abovo/training/loop.py", "workflow/scripts/train.py"):
         path = whole.folder / name
         path.write_text(path.read_text() + "\n# a remark\n")
         os.utime(path)

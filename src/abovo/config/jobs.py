@@ -32,14 +32,20 @@ def _pretrain(configuration: Configuration, names: Mapping[str, str]) -> Setting
     """Of a phase with an artifact of its own, nothing that comes after it."""
     run = configuration.run(names["run"])
     settings = _pick(run, "tokens", "sequence_length", "parameters", "seed", "threads")
-    settings["phases"] = phases_up_to(run, phase_of(names))
+    settings["phases"] = [
+        {"name": phase["name"], "sets": phase["corpora"], "share": phase["share"], "schedule": phase.get("schedule")}
+        for phase in phases_up_to(run, phase_of(names))
+    ]
     return settings | {part: _without_name(run[part]) for part in ("model", "training", "engine")}
 
 
 def _sft(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+    """One phase over the recipe's sets, adapters on the base model."""
     run = configuration.run(names["run"])
-    sft = _without_name(run["sft"]) | {"training": _without_name(run["sft"]["training"])}
-    return _pick(run, "sequence_length", "seed", "threads") | {"sft": sft, "engine": _without_name(run["engine"])}
+    sft = run["sft"]
+    settings = _pick(run, "sequence_length", "seed", "threads") | {"tokens": sft["tokens"], "chat": True}
+    settings |= {"phases": [{"name": "sft", "sets": sft["datasets"], "share": 1.0}], "adapters": sft["lora"]}
+    return settings | {"training": _without_name(sft["training"]), "engine": _without_name(run["engine"])}
 
 
 def _plan(configuration: Configuration, names: Mapping[str, str]) -> Settings:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from abovo.errors import AbovoError
+from abovo.modeling.family import family_named
 from abovo.settings.check import check, complete
 from abovo.settings.corpus import Corpus
 from abovo.settings.decontamination import Decontamination
@@ -17,6 +18,7 @@ from abovo.settings.evaluation import Evaluation
 from abovo.settings.hardware import Hardware
 from abovo.settings.instruction import Instruction
 from abovo.settings.keys import schema_of
+from abovo.settings.model import Model
 from abovo.settings.run import RunFile
 from abovo.settings.sft import SftFile
 from abovo.settings.tokenizer import TokenizerSettings
@@ -25,6 +27,7 @@ from abovo.settings.training import Training
 # Folder of config/ -> what its files say.
 KINDS: dict[str, type] = {
     "runs": RunFile,
+    "models": Model,
     "corpora": Corpus,
     "tokenizers": TokenizerSettings,
     "training": Training,
@@ -54,13 +57,18 @@ def load(kind: str, name: str, root: Path, values: Mapping[str, Any] | None = No
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
         raise AbovoError(f"there is no {name!r} in {root / kind}", "config", hint)
-    schema = schema_of(KINDS[kind]) if kind in KINDS else read_schema(kind, root)
     data = _read_yaml(path)
     for key, value in (values or {}).items():
         _set(data, key, value, path)
+    schema = schema_of(class_of(kind, data, path))
     data = complete(data, schema)
     check(data, schema, path)
     return data
+
+
+def class_of(kind: str, data: Mapping[str, Any], path: Path) -> type:
+    """What a file may say; a model's family has keys of its own."""
+    return family_named(data.get("family", ""), f"{path}, key family").settings if kind == "models" else KINDS[kind]
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from those files stand under `set:` in the run file, or come for one call from `
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from typing import Any
 import yaml
 
 from abovo.config.budget import SLACK
-from abovo.config.corpora import check_corpus, check_tasks, rooted
+from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.engines import check_engine
 from abovo.config.load import load, names
+from abovo.corpus.check import check_corpus
 from abovo.errors import AbovoError
 from abovo.settings.keys import build, plain
 from abovo.settings.training import Schedule
@@ -106,6 +107,29 @@ class Configuration:
             self.shared("instruction", dataset)
         return run
 
+    def start_of(self, name: str) -> list[str]:
+        """What a run's first phase starts from: the manifest of another run's model, or the files of a folder.
+
+        Raises AbovoError where neither is there, and where runs start from each other in a circle.
+        """
+        start, seen = self.run(name)["start"], [name]
+        where = f"{self.root / 'runs' / f'{name}.yaml'}, key start"
+        if start is None:
+            return []
+        if "/" in start:
+            files = sorted(path.as_posix() for path in Path(start).glob("*") if path.is_file())
+            if f"{Path(start).as_posix()}/config.json" not in files:
+                raise AbovoError(f"{start} has no config.json", where, "name a folder in the Hugging Face layout")
+            return files
+        while start is not None and "/" not in start:
+            if start in seen:
+                raise AbovoError(
+                    f"runs start from each other: {', '.join([*seen, start])}", where, "let one start anew"
+                )
+            seen.append(start)
+            start = self.run(start)["start"]
+        return [f"results/pretrain/{seen[1]}/manifest.json"]
+
     def _phases(self, run: dict[str, Any], where: Path) -> list[dict[str, Any]]:
         """The phases with their own schedules complete; one called main for a run that names a corpus."""
         if (run["corpus"] is None) == (run["phases"] is None):
@@ -143,6 +167,11 @@ class Configuration:
         own = {key: value for key, value in values.items() if not key.startswith("training.")}
         part = {"name": name, **load(kind, name, self.root, own)}
         return {**part, "training": self._part("training", part["training"], inner)}
+
+
+def starting_point(files: Sequence[str]) -> str:
+    """What a training script is told to start from: the one manifest, or the folder that the files lie in."""
+    return files[0] if len(files) == 1 else Path(files[0]).parent.as_posix()
 
 
 def corpora_of(run: Mapping[str, Any]) -> list[str]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from abovo.config.corpora import check_corpus
 from abovo.corpus.arrange import write_shards
+from abovo.corpus.check import check_corpus
 from abovo.corpus.choose import Share, SharedDocuments, choose
 from abovo.corpus.compare import compared, reading_time
 from abovo.corpus.decontaminate import collect

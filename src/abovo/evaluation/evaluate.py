@@ -21,7 +21,6 @@ from abovo.evaluation.metrics import (
 )
 from abovo.evaluation.statistics import Scores, rounded
 from abovo.evaluation.tasks import data_file, local_task
-from abovo.packing.bins import open_bin
 from abovo.provenance.code import Script
 from abovo.provenance.files import write_json
 from abovo.provenance.hashing import sha256_file
@@ -165,14 +164,15 @@ class _Evaluation:
         """The loss on the rows of val.bin, by the very function that the trainer validates with."""
         import torch
 
-        from abovo.training.loss import summed_loss, to_batch
+        from abovo.training.loss import summed_loss
+        from abovo.training.sets import open_rows
 
         for item in self.packed:
-            rows, pad = open_bin(item, "val"), item["pad_id"]
+            rows = open_rows(item, "val")
             losses, targets = [], []
             for first in range(0, len(rows), BLOCK):
                 self.progress.update(f"validation rows {first}/{len(rows)}")
-                batch = to_batch(rows[first : first + BLOCK], pad)
+                batch = rows[first : first + BLOCK].batch()
                 if batch.targets:
                     with torch.inference_mode():
                         losses.append(summed_loss(self.lm.model, batch).item())

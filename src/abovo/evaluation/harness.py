@@ -23,12 +23,13 @@ def open_model(folder: Path, device: str, batch_size: int, context: int, progres
     with redirect_stderr(Bars(progress)):
         from lm_eval.models.huggingface import HFLM
 
+        from abovo.modeling.family import open_model as open_folder
+
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
+        model: Any = open_folder(folder)
         return HFLM(
-            pretrained=str(folder),
+            pretrained=model.to(device),
             tokenizer=str(folder),
-            device=device,
-            dtype="float32",
             batch_size=batch_size,
             max_length=context,
         )

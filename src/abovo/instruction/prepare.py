@@ -15,13 +15,13 @@ from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
 from abovo.facts.lots import number
 from abovo.facts.question import make_facts, revision
-from abovo.instruction.chatml import encode, problem
 from abovo.instruction.formats import FORMATS, Messages
 from abovo.instruction.rows import Encoded, fill_rows
 from abovo.packing.bins import RowWriter
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.tokenizing.chatml import encode, problem
 from abovo.tokenizing.load import Tokenizer, load_tokenizer
 from abovo.tokenizing.special import EOS, IM_START, PAD
 

@@ -7,18 +7,19 @@ from typing import Any
 
 from abovo.config.budget import budget
 from abovo.console.progress import duration
-from abovo.modeling.flops import training_flops_per_token
-from abovo.modeling.parameters import (
-    ParameterCount,
-    check_claim,
+from abovo.modeling.cost import (
+    adapter_flops_per_token,
     count_adapter_parameters,
     count_parameters,
-    padded_vocabulary,
+    training_flops_per_token,
 )
-from abovo.planning.compute import adapter_flops_per_token, hours
+from abovo.modeling.family import shape_of
+from abovo.modeling.parameters import check_claim, padded_vocabulary
+from abovo.planning.compute import hours
 from abovo.planning.disk import corpus_tokens, disk
 from abovo.provenance.code import Script
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.model import Model
 
 log = logging.getLogger("abovo")
 
@@ -41,12 +42,13 @@ def plan(run: Mapping[str, Any]) -> dict[str, Any]:
     Raises AbovoError where the run's claimed parameters are off by more than 1 %, or where no step fits.
     """
     rows = padded_vocabulary(run["tokenizer"]["vocabulary_size"])
-    count = count_parameters(run["model"], rows)
+    model = shape_of({key: value for key, value in run["model"].items() if key != "name"})
+    count = count_parameters(model, rows)
     check_claim(run.get("parameters"), count.total, f"config/runs/{run['name']}.yaml, key parameters")
     steps = budget(run)
-    per_token = training_flops_per_token(run["model"], count, run["sequence_length"])
+    per_token = training_flops_per_token(model, rows, run["sequence_length"])
     pretraining = per_token * steps.tokens
-    sft = _sft(run, count)
+    sft = _sft(run, model, rows)
     flops = pretraining + (sft["flops"] if sft else 0)
     return {
         "run": run["name"],
@@ -55,7 +57,7 @@ def plan(run: Mapping[str, Any]) -> dict[str, Any]:
             "family": run["model"]["family"],
             "vocabulary_rows": rows,
             "parameters": count.total,
-            "embedding_parameters": count.embedding,
+            "embedding_parameters": count.tables,
             "non_embedding_parameters": count.non_embedding,
         },
         "tokens": steps.tokens,
@@ -107,14 +109,14 @@ def _drawn(tokens: int, corpus: Mapping[str, Any]) -> dict[str, Any]:
     return {"tokens": tokens, "epochs": round(tokens / available, 3) if available else None}
 
 
-def _sft(run: Mapping[str, Any], count: ParameterCount) -> dict[str, Any] | None:
+def _sft(run: Mapping[str, Any], model: Model, rows: int) -> dict[str, Any] | None:
     recipe = run.get("sft")
     if not recipe:
         return None
-    per_token = adapter_flops_per_token(run["model"], count, run["sequence_length"])
+    per_token = adapter_flops_per_token(model, rows, run["sequence_length"])
     return {
         "tokens": recipe["tokens"],
-        "adapter_parameters": count_adapter_parameters(run["model"], recipe["lora"]["rank"]),
+        "adapter_parameters": count_adapter_parameters(model, recipe["lora"]["rank"]),
         "flops": per_token * recipe["tokens"],
     }
 

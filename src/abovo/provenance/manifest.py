@@ -46,7 +46,7 @@ class Manifest:
     def file(self, name: str) -> Path:
         """The path of one output file after its size and sha256 were found to be those of the manifest."""
         expected = self["outputs"].get(name)
-        path = self.path.parent / name
+        path = (self.path if self.path.is_dir() else self.path.parent) / name
         mend = f"remove {self.path} and make it again"
         if expected is None:
             raise AbovoError(f"does not list {name}", self.path, mend)
@@ -62,6 +62,18 @@ class Manifest:
         if not own or not sha256 or own != sha256:
             what = f"made with tokenizer {str(own)[:12]}, but the tokenizer in use is {str(sha256)[:12]}"
             raise AbovoError(what, self.path, "remove it and make it again with this tokenizer")
+
+
+def describe_folder(folder: Path) -> Manifest:
+    """What a manifest would say of a folder that came from elsewhere and has none: its files, and a digest of them."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        raise AbovoError("holds no file", folder, "name a folder that does")
+    outputs = {
+        path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+        for path in files
+    }
+    return Manifest(folder, {"outputs": outputs, "digest": sha256_json(outputs)})
 
 
 def digest_of(data: dict[str, Any]) -> str:

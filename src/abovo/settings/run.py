@@ -29,6 +29,11 @@ class _Recipe:
     description: str = key("What the run is for (one sentence)", default="", decides=False)
     tokens: int = key("Training budget (tokens)", minimum=1)
     sequence_length: int = key("Length of a row (tokens)", minimum=8)
+    start: str | None = key(
+        "What pretraining starts from: a run whose finished model goes on (name in config/runs), or a folder in the"
+        " Hugging Face layout (a path with a /); null for fresh weights",
+        default=None,
+    )
     seed: int = key("Root of every random stream of the run", default=42, minimum=0)
     threads: int = key("Processor threads of torch; part of what CPU results depend on", default=2, minimum=1)
     parameters: int | None = key("Parameter count that the run claims; checked to 1 %", default=None)

@@ -7,10 +7,12 @@ import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from abovo.errors import AbovoError
 from abovo.provenance.hashing import sha256_bytes
+from abovo.settings.keys import plain
+from abovo.settings.training import Training
 
 
 class Board(Protocol):
@@ -43,7 +45,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """A run of wandb, `online` or `offline`; `wandb sync` uploads an offline one later. A resumed run keeps its id."""
 
-    def __init__(self, folder: Path, mode: str, recipe: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, mode: str, recipe: Training) -> None:
         try:
             wandb = importlib.import_module("wandb")  # only the environment of training has it
         except ImportError:
@@ -58,7 +60,7 @@ class WeightsAndBiases:
             resume="allow" if mode == "online" else None,
             dir=str(folder),
             mode=mode,
-            config=dict(recipe),
+            config=plain(recipe),
             settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, disable_git=True),
         )
 
@@ -69,11 +71,11 @@ class WeightsAndBiases:
         self.run.finish()
 
 
-def open_boards(recipe: Mapping[str, Any], tensorboard: Path | None, folder: Path | None, first: int) -> list[Board]:
+def open_boards(recipe: Training, tensorboard: Path | None, folder: Path | None, first: int) -> list[Board]:
     """The boards that the recipe asks for; `folder` is the run's, None on all ranks but 0 and where nothing is kept."""
     boards: list[Board] = []
     if tensorboard is not None:
         boards.append(TensorBoard(tensorboard, first))
-    if folder is not None and recipe["wandb"]:
-        boards.append(WeightsAndBiases(folder, recipe["wandb"], recipe))
+    if folder is not None and recipe.wandb:
+        boards.append(WeightsAndBiases(folder, recipe.wandb, recipe))
     return boards

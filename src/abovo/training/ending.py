@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from abovo.settings.training import SpikeGuard as Guard
+from abovo.settings.training import Training
+
 
 @dataclass(frozen=True)
 class Best:
@@ -40,30 +43,32 @@ def is_over(best: Best | None, patience: int) -> bool:
 
 @dataclass(frozen=True)
 class Ending:
-    """The last step of a finished run and what its manifest says of an early end (nothing where it was not early)."""
+    """The last step of a finished run, the step whose weights it has, and what its manifest says of an early end
+    (nothing where it was not early)."""
 
     step: int
+    weights_of: int
     fields: Mapping[str, Any]
 
 
-def ending(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], steps: int) -> Ending:
+def ending(rows: Sequence[Mapping[str, Any]], recipe: Training, steps: int) -> Ending:
     """How a run of `steps` planned steps ended, told from the rows of its metrics.jsonl."""
     last = rows[-1]["step"]
     if last == steps:
-        return Ending(steps, {})
-    stopping = recipe["early_stopping"]
-    best = best_validation(rows, stopping["least_gain"])
+        return Ending(steps, steps, {})
+    stopping = recipe.early_stopping
+    best = best_validation(rows, stopping.least_gain)
     assert best is not None
-    early = {"step": last, "planned_steps": steps, "weights_of_step": best.step, "patience": stopping["patience"]}
-    return Ending(last, {"stopped_early": early, "validation_loss": best.loss})
+    early = {"step": last, "planned_steps": steps, "weights_of_step": best.step, "patience": stopping.patience}
+    return Ending(last, best.step, {"stopped_early": early, "validation_loss": best.loss})
 
 
 class SpikeGuard:
     """Tells when losses stay above `factor` times the median of the last `window` for `steps` steps in a row."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.factor, self.steps = settings["factor"], settings["steps"]
-        self.losses: deque[float] = deque(maxlen=settings["window"])
+    def __init__(self, settings: Guard) -> None:
+        self.factor, self.steps = settings.factor, settings.steps
+        self.losses: deque[float] = deque(maxlen=settings.window)
         self.above = 0
 
     def add(self, loss: float) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
+from abovo.modeling.family import family_of
 from abovo.tokenizing.huggingface import export_tokenizer
 from abovo.tokenizing.load import Tokenizer
 from abovo.tokenizing.special import EOS, IM_END, PAD
@@ -21,5 +22,5 @@ def export_model(
     ends = [EOS, IM_END] if chat else EOS
     model.config.use_cache = True
     model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=PAD, bos_token_id=None)
-    model.save_pretrained(folder, max_shard_size="1000GB")
+    family_of(model).save(model, folder)
     export_tokenizer(tokenizer, folder, sequence_length, chat)

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 
 from abovo.errors import AbovoError
+from abovo.settings.training import Training
 from abovo.training.boards import Board, open_boards
 from abovo.training.ending import Best, SpikeGuard, best_validation, is_finite, is_over
 from abovo.training.engines import Engine
 from abovo.training.loss import Batch
 from abovo.training.samples import Sampler
-from abovo.training.schedule import learning_rate_factor, weight_decay_factor
+from abovo.training.schedule import AnySchedule, learning_rate_factor, weight_decay_factor
 from abovo.training.state import State
 from abovo.training.watching import Stopwatch, peak_flops_per_second
 from abovo.training.world import World
@@ -31,9 +32,9 @@ log = logging.getLogger("abovo")
 class Task:
     """What is to be trained. `batch(k)` is global batch k (0 is the first), `validation()` the held-out batches.
 
-    A phase is trained from the step `start`, at which the one before handed over its state, to the step `steps`;
-    schedules span the `whole` run (steps, default: `steps`). `sample` continues the recipe's prompts, `flops_per_token`
-    are the operations that training on a token takes.
+    A phase is trained from the step `start`, at which the one before handed over its state, to the step `steps`. The
+    learning rate follows `schedule` (default: the recipe's) over the `whole` run (steps, default: `steps`). `sample`
+    continues the recipe's prompts, `flops_per_token` are the operations that training on a token takes.
     """
 
     label: str
@@ -41,7 +42,8 @@ class Task:
     validation: Callable[[], Iterable[Batch]]
     steps: int
     tokens_per_step: int
-    recipe: Mapping[str, Any]
+    recipe: Training
+    schedule: AnySchedule | None = None
     tensorboard: Path | None = None
     sample: Sampler | None = None
     flops_per_token: float | None = None
@@ -68,11 +70,11 @@ class _Training:
 
     @property
     def best(self) -> Best | None:
-        return best_validation(self.validations, self.task.recipe["early_stopping"]["least_gain"])
+        return best_validation(self.validations, self.task.recipe.early_stopping.least_gain)
 
     @property
     def over(self) -> bool:
-        patience = self.task.recipe["early_stopping"]["patience"]
+        patience = self.task.recipe.early_stopping.patience
         return patience is not None and is_over(self.best, patience)
 
 
@@ -86,7 +88,7 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
     """
     content = world.share(state.load() if state is not None else None)
     first = content[0] if content else 0
-    run = _Training(task, engine, world, state, SpikeGuard(task.recipe["spike_guard"]), _stopwatch(task, world, first))
+    run = _Training(task, engine, world, state, SpikeGuard(task.recipe.spike_guard), _stopwatch(task, world, first))
     folder = state.folder.parent if state is not None else None
     run.boards = open_boards(task.recipe, task.tensorboard if world.leads else None, folder, first)
     try:
@@ -126,8 +128,8 @@ def _step(run: _Training, step: int, stop: "_StopRequest") -> bool:
     """One optimizer step, checked and recorded; whether any process was asked to stop."""
     task, engine, recipe, watch = run.task, run.engine, run.task.recipe, run.watch
     whole = task.whole or task.steps
-    factor = learning_rate_factor(recipe["schedule"], step, whole)
-    decay = weight_decay_factor(recipe["optimizer"]["weight_decay_schedule"], step, whole, factor)
+    factor = learning_rate_factor(task.schedule or recipe.schedule, step, whole)
+    decay = weight_decay_factor(recipe.optimizer.weight_decay_schedule, step, whole, factor)
     with watch.part("data"):
         batch = task.batch(step - 1)
         part = batch.rows(run.world.slice(len(batch.ids)))
@@ -136,7 +138,7 @@ def _step(run: _Training, step: int, stop: "_StopRequest") -> bool:
         own = engine.gradient(part, targets)
     loss, signalled = run.world.sums([own, stop.signal])
     with watch.part("compute"):
-        norm = engine.clip(recipe["gradient_clip"])
+        norm = engine.clip(recipe.gradient_clip)
         if not is_finite(loss, norm):
             raise _diverged(run, step, f"step {step}, loss {loss}, gradient norm {norm}")
         engine.step(factor, step, decay)
@@ -145,15 +147,15 @@ def _step(run: _Training, step: int, stop: "_StopRequest") -> bool:
             run, step - run.guard.steps + 1, f"steps {step - run.guard.steps + 1} to {step}, loss {loss:.3f}"
         )
     watch.update(step, loss, engine.learning_rate, norm)
-    if step == 1 or _is_due(task, step, "log_interval"):
-        _record(run, step, {"loss": loss, "lr": engine.learning_rate, "grad_norm": norm})
-        if run.state is not None:
-            run.state.append(run.state.timings, watch.row(step))
+    shown = step == 1 or _is_due(task, step, "log_interval")
+    _record(run, step, {"loss": loss, "lr": engine.learning_rate, "grad_norm": norm}, shown)
+    if shown and run.state is not None:
+        run.state.append(run.state.timings, watch.row(step))
     return bool(signalled)
 
 
 def _is_due(task: Task, step: int, interval: str) -> bool:
-    return step % task.recipe[interval] == 0 or step == task.steps
+    return step % getattr(task.recipe, interval) == 0 or step == task.steps
 
 
 def _diverged(run: _Training, first: int, place: str) -> AbovoError:
@@ -173,7 +175,7 @@ def _observe(run: _Training, step: int) -> None:
         if step > task.start:  # the start of a phase is none of its gains
             run.validations.append({"step": step, **losses})
         _record(run, step, losses)
-    if task.sample is not None and (step % task.recipe["samples"]["interval"] == 0 or step == task.steps):
+    if task.sample is not None and (step % task.recipe.samples.interval == 0 or step == task.steps):
         with run.watch.part("samples"):
             found = task.sample(run.engine, run.world.share)
         if run.state is not None:
@@ -194,10 +196,11 @@ def _validate(task: Task, engine: Engine, world: World) -> dict[str, float]:
     return row | {f"validation_loss/{name}": sums[name] / targets[name] for name in sums if name and targets[name]}
 
 
-def _record(run: _Training, step: int, values: Mapping[str, float]) -> None:
+def _record(run: _Training, step: int, values: Mapping[str, float], shown: bool = True) -> None:
+    """Keep the values of a step in metrics.jsonl, and show them on the boards where they are to be shown."""
     if run.state is not None:
         run.state.append(run.state.metrics, {"step": step, "tokens": step * run.task.tokens_per_step, **values})
-    for board in run.boards:
+    for board in run.boards if shown else ():
         board.add(step, values)
 
 
@@ -211,10 +214,10 @@ def _save(run: _Training, step: int) -> None:
     with run.watch.part("checkpoint"):
         content = {**run.engine.state(), "random": world.gather(random), "guard": run.guard.state()}
         if run.state is not None:
-            stopping = recipe["early_stopping"]["patience"] is not None
+            stopping = recipe.early_stopping.patience is not None
             best = run.best.step if stopping and run.best else None
             try:
-                run.state.save(step, content, last=recipe["keep_last"], every=recipe["keep_every"], best=best)
+                run.state.save(step, content, last=recipe.keep_last, every=recipe.keep_every, best=best)
             except AbovoError as error:
                 failure = error
         # nobody goes on, and dies, before the checkpoint is on the disk; without one all end, and rank 0 says why

@@ -6,13 +6,11 @@ else, and no model is ever handed labels.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from abovo.modeling.norms import use_few_passes
+from abovo.modeling.family import base_of, family_of
 from abovo.training.cross_entropy import summed_cross_entropy
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -57,12 +55,6 @@ class Batch:
         return ids, self.counts.to(device, non_blocking=True)
 
 
-def to_batch(rows: np.ndarray, pad: int) -> Batch:
-    """Rows of ids as a batch in which every id counts but padding."""
-    ids = torch.from_numpy(rows.astype(np.int64))
-    return Batch(ids, ids != pad)
-
-
 class SummedLoss(nn.Module):
     """A model with its loss: (ids, counts) -> sum of the cross-entropy over the targets that count (nats, float32).
 
@@ -73,22 +65,22 @@ class SummedLoss(nn.Module):
     def __init__(self, model: nn.Module, z_loss: float) -> None:
         super().__init__()
         self.model, self.z_loss = model, z_loss
-        use_few_passes(model)
+        self.family = family_of(model)
+        self.family.prepare(base_of(model))
 
     def forward(self, ids: torch.Tensor, counts: torch.Tensor | None, predict: int | None = None) -> torch.Tensor:
         """`counts` None stands for all. With `predict`, the logits [rows, V] of what follows that column instead."""
-        # adapters wrap the model that holds the blocks and the output matrix
-        wrapped: Any = self.model
-        plain = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
-        hidden = plain.model(input_ids=ids, use_cache=False).last_hidden_state
+        base = base_of(self.model)
+        hidden = self.family.step(base, ids).hidden
+        output = self.family.output(base)
         if predict is not None:
-            return plain.lm_head(hidden[:, predict]).float()
+            return nn.functional.linear(hidden[:, predict], output).float()
         hidden = hidden[:, :-1].flatten(0, 1)
         targets = ids[:, 1:].flatten()
         if counts is not None:
             chosen = counts[:, 1:].flatten().nonzero().squeeze(1)
             hidden, targets = hidden.index_select(0, chosen), targets[chosen]
-        return summed_cross_entropy(hidden, plain.lm_head.weight, targets, self.z_loss)
+        return summed_cross_entropy(hidden, output, targets, self.z_loss)
 
 
 def summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -12,8 +12,6 @@ from abovo.training.engines import Engine
 from abovo.training.loss import Batch
 from abovo.training.world import World
 
-# Rows per micro-batch for `auto` where nothing is measured: on a CPU, where more of them gain nothing.
-ROWS = 8
 # The part of a GPU's memory that may be planned for; the rest is for what fragments and for other libraries.
 PLANNED = 0.9
 

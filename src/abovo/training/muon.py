@@ -1,4 +1,4 @@
-"""Turn gradients of matrices into orthogonalised updates in float32: torch's Muon for processors without bf16 units.
+"""Turn gradients of matrices into orthogonalised updates: torch's Muon, in float32 on processors without bf16 units.
 
 torch.optim.Muon iterates in bfloat16, which such processors emulate at a third of the speed of float32. State and
 settings are torch's, so a checkpoint fits either class.
@@ -6,15 +6,60 @@ settings are torch's, so a checkpoint fits either class.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from abovo.settings.training import Optimizer
+from abovo.training.adamw import adamw_over
+from abovo.training.groups import groups_of
+
+FIRST_MOMENTUM = 0.85
 
 
-class Float32Muon(torch.optim.Muon):
-    """torch.optim.Muon with its Newton-Schulz iteration in float32, over all matrices of one shape at a time."""
+def muon(model: nn.Module, recipe: Optimizer) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for embeddings, norms and an untied output matrix."""
+    found = groups_of(model)
+    matrices = MUON[_precision(recipe, found.matrices)](found.matrices, recipe)
+    return [matrices, adamw_over([{"params": [*found.others, *found.output], "weight_decay": 0.0}], recipe)]
+
+
+def _precision(recipe: Optimizer, matrices: Sequence[Tensor]) -> str:
+    """For `auto` bf16 where the device multiplies bfloat16 itself, fp32 on processors that would emulate it."""
+    if recipe.muon_precision != "auto":
+        return recipe.muon_precision
+    native = matrices[0].is_cuda or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if native else "fp32"
+
+
+class Muon(torch.optim.Muon):
+    """torch.optim.Muon with the values of a recipe; its momentum rises over the first steps.
+
+    `adjust_lr_fn="original"` scales an update by sqrt(max(1, rows / columns)) (Jordan et al. 2024).
+    """
+
+    def __init__(self, matrices: Iterable[nn.Parameter], recipe: Optimizer) -> None:
+        super().__init__(
+            matrices,
+            lr=recipe.muon_learning_rate,
+            momentum=recipe.muon_momentum,
+            nesterov=True,
+            weight_decay=recipe.weight_decay,
+            adjust_lr_fn="original",
+        )
+        self.momentum, self.warmup_steps = recipe.muon_momentum, recipe.muon_momentum_warmup_steps
+
+    def at_step(self, step: int) -> None:
+        """Set the momentum of a step (1 is the first)."""
+        done = min(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
+        for group in self.param_groups:
+            group["momentum"] = FIRST_MOMENTUM + (self.momentum - FIRST_MOMENTUM) * done
+
+
+class Float32Muon(Muon):
+    """Muon with its Newton-Schulz iteration in float32, over all matrices of one shape at a time."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -55,3 +100,6 @@ def orthogonalize(matrices: Tensor, coefficients: tuple[float, float, float], st
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
+
+
+MUON: dict[str, type[Muon]] = {"bf16": Muon, "fp32": Float32Muon}

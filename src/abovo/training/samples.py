@@ -1,10 +1,12 @@
 """Turn fixed prompts into what the model makes of them while it learns: greedy, so that no random stream moves."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 
+from abovo.settings.training import Samples
+from abovo.tokenizing.chatml import render
 from abovo.tokenizing.load import Tokenizer
 from abovo.tokenizing.special import EOS, IM_END
 
@@ -20,19 +22,21 @@ Share = Callable[[int], int]
 Sampler = Callable[[Predictor, Share], list[dict[str, str]]]
 
 
-def sampler(tokenizer: Tokenizer, settings: Mapping[str, Any], length: int, prompts: Sequence[str] = ()) -> Sampler:
-    """A function that continues the prompts of `settings` (a recipe's `samples`), or `prompts` in their place.
+def sampler(tokenizer: Tokenizer, settings: Samples, length: int, chat: bool = False) -> Sampler:
+    """A function that continues the prompts of `settings` (a recipe's `samples`), in a `chat` by answering them.
 
     Each continuation ends at EOS, at <|im_end|>, after `new_tokens` tokens or at `length` ids in all.
     """
-    texts = list(prompts or settings["prompts"])
+    texts = list(settings.prompts)
+    if chat:
+        texts = [render([{"role": "user", "content": prompt}], answer=True) for prompt in texts]
 
     def sample(engine: Predictor, share: Share) -> list[dict[str, str]]:
         found = []
         for text in texts:
             # training data has no BOS: a document follows the EOS of the one before
             start = (tokenizer.encode(text) or [EOS])[: length - 1]
-            ids = continue_greedily(engine, start, length, settings["new_tokens"], share)
+            ids = continue_greedily(engine, start, length, settings.new_tokens, share)
             found.append({"prompt": text, "text": tokenizer.decode(ids)})
         return found
 

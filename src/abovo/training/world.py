@@ -5,7 +5,7 @@ import datetime
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from abovo.errors import AbovoError
+from abovo.settings.engine import Engine
 from abovo.training.device import prepare_device
 
 PATIENCE = datetime.timedelta(minutes=30)
@@ -63,23 +64,23 @@ class World:
 
 
 @contextmanager
-def open_world(engine: Mapping[str, Any], threads: int) -> Iterator[World]:
+def open_world(engine: Engine, threads: int) -> Iterator[World]:
     """Join the other processes of the run, where the engine asks for several.
 
     Raises AbovoError where the processes that a launcher started are not as many as `engine.processes`.
     """
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    if size != engine["processes"]:
-        mend = f"start it with torchrun --standalone --nproc-per-node {engine['processes']}, as the rule does"
-        raise AbovoError(f"{size} processes were started, the engine wants {engine['processes']}", "engine", mend)
+    if size != engine.processes:
+        mend = f"start it with torchrun --standalone --nproc-per-node {engine.processes}, as the rule does"
+        raise AbovoError(f"{size} processes were started, the engine wants {engine.processes}", "engine", mend)
     device = prepare_device(engine, threads)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         if device.index >= torch.cuda.device_count():
-            what = f"there are {torch.cuda.device_count()} GPUs for {engine['processes']} processes"
+            what = f"there are {torch.cuda.device_count()} GPUs for {engine.processes} processes"
             raise AbovoError(what, "engine.processes", "set it to the number of GPUs")
         torch.cuda.set_device(device)
-    if size == 1 and engine["kind"] == "torch":
+    if size == 1 and engine.kind == "torch":
         yield World(0, 1, device)
         return
     backend = "nccl" if device.type == "cuda" else "gloo"

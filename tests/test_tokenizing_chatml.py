@@ -4,10 +4,10 @@ import pytest
 import small_world as world
 
 from abovo.errors import AbovoError
-from abovo.instruction.chatml import encode, problem, render
 from abovo.instruction.prepare import prepare_instruction
 from abovo.instruction.rows import OPEN_ROWS, fill_rows
 from abovo.packing.bins import open_bin, open_mask
+from abovo.tokenizing.chatml import encode, problem, render
 from abovo.tokenizing.huggingface import export_tokenizer
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import IM_END, IM_START, PAD

@@ -14,6 +14,9 @@ import torch
 from torch import nn
 
 from abovo.errors import AbovoError
+from abovo.settings.engine import Engine as EngineSettings
+from abovo.settings.training import Training
+from abovo.training.engines import micro_batch
 from abovo.training.loss import Batch, SummedLoss
 from abovo.training.optimizers import Optimizers
 from abovo.training.precision import LossScale
@@ -27,25 +30,31 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 PARTS = ("fp32_partitioned_groups_flat", "fp32_groups_flat_partition", "single_partition_of_fp32_groups")
 
 
+def deepspeed_engine(model: nn.Module, recipe: Training, world: World, engine: EngineSettings) -> "DeepSpeedEngine":
+    """The engine of kind deepspeed."""
+    stage = int(engine.strategy.removeprefix("zero"))
+    return DeepSpeedEngine(model, recipe, world, stage, offload=engine.offload_optimizer)
+
+
 class DeepSpeedEngine:
     """ZeRO at `stage`; `offload` keeps the optimizer's state on the CPU. The optimizer is torch's: nothing compiles."""
 
     whole = False
 
-    def __init__(self, model: nn.Module, recipe: Mapping[str, Any], world: World, stage: int, *, offload: bool) -> None:
+    def __init__(self, model: nn.Module, recipe: Training, world: World, stage: int, *, offload: bool) -> None:
         self.world, self.stage = world, stage
-        self.micro_batch = recipe["micro_batch_sequences"]
+        self.micro_batch = micro_batch(recipe)
         self.parameters: dict[str, Any] = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.optimizers = Optimizers(model.to(world.device).train(), recipe["optimizer"])
+        self.optimizers = Optimizers(model.to(world.device).train(), recipe.optimizer)
         (adamw,) = self.optimizers.parts
         names = {id(parameter): name for name, parameter in self.parameters.items()}
         self.groups = [[names[id(parameter)] for parameter in group["params"]] for group in adamw.param_groups]
-        self.scale = LossScale(recipe["precision"])
+        self.scale = LossScale(recipe.precision)
         self.norm = math.nan
-        exact = {name: p.detach().clone() for name, p in self.parameters.items() if recipe["precision"] != "fp32"}
+        exact = {name: p.detach().clone() for name, p in self.parameters.items() if recipe.precision != "fp32"}
         size = sum(parameter.numel() for parameter in self.parameters.values())
         self.engine = _initialize(
-            SummedLoss(model, recipe["z_loss"]), adamw, _settings(stage, offload, recipe["precision"], size), world
+            SummedLoss(model, recipe.z_loss), adamw, _settings(stage, offload, recipe.precision, size), world
         )
         self.zero = self.engine.optimizer
         self.optimizers.parts = [_Step(self.engine)]  # type: ignore[list-item]

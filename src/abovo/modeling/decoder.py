@@ -1,0 +1,131 @@
+"""What the families share that are decoders of the transformers library: attention, a gated feed-forward, RMSNorm."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from abovo.modeling.family import Family, Operations, Step
+from abovo.modeling.parameters import ParameterCount
+from abovo.settings.keys import key
+from abovo.settings.model import Model
+from abovo.tokenizing.special import EOS, PAD
+
+WRITERS = ("o_proj", "down_proj")
+READERS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderSettings(Model):
+    """The shape of a decoder. The vocabulary comes from the run's tokenizer."""
+
+    hidden_size: int = key("Width of the residual stream (D)", minimum=8)
+    layers: int = key("Number of blocks (L)", minimum=1)
+    heads: int = key("Query heads (H)", minimum=1)
+    key_value_heads: int = key("Key and value heads (K), a divisor of the query heads", minimum=1)
+    head_dim: int = key("Width of a head (h)", minimum=2, multiple_of=2)
+    feed_forward: int = key("Width of the feed-forward layer (F)", minimum=8)
+    tied_embeddings: bool = key("Whether the output matrix is the embedding matrix")
+    rope_theta: float = key("Base of the rotary position embedding", default=10000, above=0)
+
+
+class Decoder(Family):
+    """A family whose classes transformers has; `head_norms` RMSNorms over a head stand in each layer's attention.
+
+    What is trained here loads in every tool that reads the Hugging Face layout, with no code of ours.
+    """
+
+    settings = DecoderSettings
+    head_norms: int
+    # Names of the classes of its configuration and its model in transformers.
+    classes: tuple[str, str]
+
+    def count(self, model: DecoderSettings, rows: int) -> ParameterCount:
+        """V D (twice where untied), L (2 D H h + 2 D K h + norms of heads + 3 D F + 2 D) and D; no biases."""
+        width, head = model.hidden_size, model.head_dim
+        table = rows * width
+        return ParameterCount(
+            embedding=table,
+            output=0 if model.tied_embeddings else table,
+            parts={
+                "attention": model.layers * 2 * width * head * (model.heads + model.key_value_heads),
+                "feed_forward": model.layers * 3 * width * model.feed_forward,
+                "norms": model.layers * (self.head_norms * head + 2 * width) + width,
+            },
+        )
+
+    def operations(self, model: DecoderSettings, rows: int, sequence_length: int) -> Operations:
+        """2 N for the products with weights, the output matrix included (Kaplan et al. 2020, arXiv:2001.08361, section
+        2.1, counts no table at all), and 4 L H h T for the attention scores (PaLM, Chowdhery et al. 2022,
+        arXiv:2204.02311, appendix B), which counts full rows although the mask is causal.
+        """
+        return Operations(
+            weights=2 * (self.count(model, rows).non_embedding + rows * model.hidden_size),
+            other=4 * model.layers * model.heads * model.head_dim * sequence_length,
+        )
+
+    def adapter_sides(self, model: DecoderSettings) -> Sequence[tuple[int, int]]:
+        """Every linear layer of the blocks: queries, keys, values, their output, gate, up and down."""
+        width, inner = model.hidden_size, model.feed_forward
+        queries, keys = model.heads * model.head_dim, model.key_value_heads * model.head_dim
+        layer = [(width, queries), (width, keys), (width, keys), (queries, width)]
+        return model.layers * [*layer, (width, inner), (width, inner), (inner, width)]
+
+    def build(self, model: DecoderSettings, rows: int, sequence_length: int) -> Any:
+        """Weights are N(0, `initializer_range`^2), so the first loss is close to the logarithm of the vocabulary."""
+        import transformers
+
+        config, causal = (getattr(transformers, name) for name in self.classes)
+        return causal(
+            config(
+                vocab_size=rows,
+                hidden_size=model.hidden_size,
+                intermediate_size=model.feed_forward,
+                num_hidden_layers=model.layers,
+                num_attention_heads=model.heads,
+                num_key_value_heads=model.key_value_heads,
+                head_dim=model.head_dim,
+                max_position_embeddings=sequence_length,
+                rope_parameters={"rope_type": "default", "rope_theta": float(model.rope_theta)},
+                rms_norm_eps=1e-6,
+                initializer_range=model.initializer_range,
+                tie_word_embeddings=model.tied_embeddings,
+                attention_bias=False,
+                use_cache=False,
+                bos_token_id=None,
+                eos_token_id=EOS,
+                pad_token_id=PAD,
+                attn_implementation="sdpa",
+            )
+        )
+
+    def open(self, folder: Path) -> Any:
+        import torch
+        import transformers
+
+        causal = getattr(transformers, self.classes[1])
+        return causal.from_pretrained(folder, dtype=torch.float32, local_files_only=True, use_safetensors=True)
+
+    def prepare(self, model: Any) -> None:
+        from abovo.modeling.norms import use_few_passes
+
+        use_few_passes(model)
+
+    def blocks(self, model: Any) -> Sequence[Any]:
+        return model.model.layers
+
+    def residual_writers(self, model: Any) -> Sequence[Any]:
+        return [module.weight for name, module in model.named_modules() if name.endswith(WRITERS)]
+
+    def embeddings(self, model: Any) -> Sequence[Any]:
+        return [model.get_input_embeddings().weight]
+
+    def output(self, model: Any) -> Any:
+        return model.get_output_embeddings().weight
+
+    def adapter_targets(self, model: Any) -> Sequence[str]:
+        return [name for name, _ in model.named_modules() if name.endswith((*READERS, *WRITERS))]
+
+    def step(self, model: Any, ids: Any, cache: Any = None, *, keep: bool = False) -> Step:
+        found = model.model(input_ids=ids, past_key_values=cache, use_cache=keep)
+        return Step(found.last_hidden_state, found.past_key_values if keep else None)

@@ -1,0 +1,157 @@
+"""Turn the name of a family, or a model, into the object that answers for the family: the protocol and its table.
+
+A family is one file beside this one and one row of FAMILIES. Nothing outside its file knows how it is built, counted,
+trained or saved; what trains, plans, exports and evaluates asks it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from abovo.errors import AbovoError
+from abovo.modeling.parameters import ParameterCount
+from abovo.provenance.files import read_json
+from abovo.provenance.tables import Table
+from abovo.settings.keys import build
+from abovo.settings.model import Model
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+
+class Operations(NamedTuple):
+    """Operations of a forward pass on one token: of products with weights, and of all else (attention scores, say).
+
+    A backward pass takes as many for the gradients of the inputs and, of `weights`, as many again for those of the
+    weights.
+    """
+
+    weights: int
+    other: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """Hidden states [rows, length, width] as the output matrix takes them, and what decoding on from there needs."""
+
+    hidden: "Tensor"
+    cache: Any = None
+
+
+class Family(ABC):
+    """What a family of models answers for itself. The first part is arithmetic on settings: it never needs torch."""
+
+    # Keys of its files in config/models, and what config.json of the Hugging Face layout calls it.
+    settings: type[Model]
+    model_type: str
+
+    @abstractmethod
+    def count(self, model: Any, rows: int) -> ParameterCount:
+        """The parameters by what they do, with `rows` rows in the embedding table: a closed formula."""
+
+    @abstractmethod
+    def operations(self, model: Any, rows: int, sequence_length: int) -> Operations:
+        """Operations of a forward pass per token, in rows of `sequence_length` tokens."""
+
+    @abstractmethod
+    def adapter_sides(self, model: Any) -> Sequence[tuple[int, int]]:
+        """(inputs, outputs) of each matrix that low-rank adapters go on."""
+
+    @abstractmethod
+    def build(self, model: Any, rows: int, sequence_length: int) -> "PreTrainedModel":
+        """A model with fresh weights, drawn from torch's generator, in float32; works on the meta device."""
+
+    @abstractmethod
+    def open(self, folder: Path) -> "PreTrainedModel":
+        """A model in float32 from a folder in the Hugging Face layout; runs no code and reads no pickle from it."""
+
+    @abstractmethod
+    def blocks(self, model: "nn.Module") -> "Sequence[nn.Module]":
+        """The blocks in their order: what is compiled, recomputed and spread over processes one by one."""
+
+    @abstractmethod
+    def residual_writers(self, model: "nn.Module") -> "Sequence[Tensor]":
+        """The matrices whose products are added to the residual stream."""
+
+    @abstractmethod
+    def embeddings(self, model: "nn.Module") -> "Sequence[Tensor]":
+        """The tables that tokens are looked up in; a tied output matrix is one of them."""
+
+    @abstractmethod
+    def output(self, model: "nn.Module") -> "Tensor":
+        """The output matrix [rows, width]."""
+
+    @abstractmethod
+    def adapter_targets(self, model: "nn.Module") -> Sequence[str]:
+        """The names of the modules that adapters go on."""
+
+    @abstractmethod
+    def step(self, model: "nn.Module", ids: "Tensor", cache: Any = None, *, keep: bool = False) -> Step:
+        """Go through the blocks with `ids`, int64 [rows, length], which follow those that made `cache`.
+
+        With `keep` the step holds the cache for the ids after them; without, none is made.
+        """
+
+    def prepare(self, model: "nn.Module") -> None:  # noqa: B027  (nothing, unless a family has something)
+        """Make a model faster where it is to be trained; values may change by rounding."""
+
+    def recompute_blocks(self, model: "nn.Module") -> None:
+        """Let the blocks be computed again in the backward pass, so that little of them is kept in memory."""
+        model.activation_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+
+    def save(self, model: "PreTrainedModel", folder: Path) -> None:
+        """Write config.json, generation_config.json and one model.safetensors."""
+        model.save_pretrained(folder, max_shard_size="1000GB")
+
+
+FAMILIES: Table[Family] = Table(
+    {
+        "qwen3": "abovo.modeling.qwen3:QWEN3",
+        "llama": "abovo.modeling.llama:LLAMA",
+    },
+    chosen_by="model.family",
+)
+
+
+def family_named(name: str, where: object = "config/models, key family") -> Family:
+    """The family of this name. Raises AbovoError for one that is not in FAMILIES."""
+    if name not in FAMILIES:
+        raise AbovoError(f"unknown family {name!r}", where, f"use one of {', '.join(FAMILIES)}")
+    return FAMILIES[name]
+
+
+def shape_of(values: Mapping[str, Any], where: object = "config/models") -> Model:
+    """The settings of a model from a mapping, by its family's own keys.
+
+    Raises AbovoError for an unknown family or key, a wrong type or a value out of range.
+    """
+    return build(family_named(values.get("family", ""), f"{where}, key family").settings, values, where)
+
+
+def family_of_type(model_type: str, where: object) -> Family:
+    """The family that config.json calls `model_type`. Raises AbovoError where none is called so."""
+    known = {family.model_type: family for family in map(FAMILIES.__getitem__, FAMILIES)}
+    if model_type not in known:
+        raise AbovoError(f"no family has the model_type {model_type!r}", where, f"known: {', '.join(known)}")
+    return known[model_type]
+
+
+def family_of(model: Any) -> Family:
+    """The family of a model, with adapters or without."""
+    return family_of_type(base_of(model).config.model_type, "model")
+
+
+def base_of(model: Any) -> Any:
+    """The model itself: what adapters are wrapped around, where there are any."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def open_model(folder: Path) -> "PreTrainedModel":
+    """The model in a folder in the Hugging Face layout, whatever its family, in float32."""
+    config = folder / "config.json"
+    if not config.is_file():
+        raise AbovoError("there is no config.json", folder, "name a folder in the Hugging Face layout")
+    return family_of_type(read_json(config).get("model_type"), config).open(folder)

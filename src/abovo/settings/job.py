@@ -1,0 +1,39 @@
+"""What a training job is told: pretraining, a phase of it and fine-tuning differ in these values alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from abovo.settings.engine import Engine
+from abovo.settings.keys import key
+from abovo.settings.sft import Lora
+from abovo.settings.training import Schedule, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPhase:
+    """A stretch of a job, with a mix of its own."""
+
+    name: str = key("Name of the phase")
+    sets: Mapping[str, float] = key("Weight of each packed set (fractions of the rows)", above=0, min_items=1)
+    share: float = key("Share of the job's tokens (fraction)", above=0, maximum=1)
+    schedule: Schedule | None = key(
+        "Learning rate over this phase alone; null: the recipe's, over the whole job", default=None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSettings:
+    """All that a training job is told besides the files that it reads and writes."""
+
+    tokens: int = key("Training budget, padding included (tokens)", minimum=1)
+    sequence_length: int = key("Length of a row (tokens)", minimum=8)
+    phases: tuple[JobPhase, ...] = key("Phases in their order, up to the one that is to be trained", min_items=1)
+    training: Training = key("How the model is optimized, as in config/training, without `auto` for batch and rate")
+    engine: Engine = key("What carries out the steps, as in config/engines")
+    model: Any = key("Shape of the model, as in config/models; null: that of the start", default=None)
+    parameters: int | None = key("Parameters that the model is claimed to have, checked to 1 %", default=None)
+    adapters: Lora | None = key("Low-rank adapters that are trained in place of the weights; null: none", default=None)
+    chat: bool = key("Whether the exported model answers in a chat: its template and the end of a turn", default=False)
+    seed: int = key("Root of every random stream of the job", default=42, minimum=0)
+    threads: int = key("Processor threads of torch; part of what CPU results depend on", default=2, minimum=1)

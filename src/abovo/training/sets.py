@@ -1,0 +1,85 @@
+"""Turn packed sets into the batches of a training job, whether they were packed from corpora or from conversations."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+
+from abovo.errors import AbovoError
+from abovo.packing.bins import Split, open_bin, open_mask, read_index
+from abovo.provenance.manifest import Manifest
+from abovo.training.loss import Batch
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of ids [rows, L], and which of them count as targets: those of `mask` [rows, L], else all but `pad`."""
+
+    ids: np.ndarray
+    mask: np.ndarray | None
+    pad: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, part: slice) -> Self:
+        return type(self)(self.ids[part], None if self.mask is None else self.mask[part], self.pad)
+
+    def batch(self, source: str = "") -> Batch:
+        """All of them as one batch."""
+        ids = torch.from_numpy(self.ids.astype(np.int64))
+        counts = ids != self.pad if self.mask is None else torch.from_numpy(self.mask.astype(bool))
+        return Batch(ids, counts, source)
+
+
+def open_rows(packed: Manifest, split: Split, length: int | None = None, verify: bool = True) -> Rows:
+    """The rows of a split of a packed set. Raises AbovoError where they do not have `length` ids."""
+    if length is not None and packed["sequence_length"] != length:
+        what = f"rows have {packed['sequence_length']} ids, the run's sequence_length is {length}"
+        raise AbovoError(what, packed.path, "set sequence_length of the data set to the run's")
+    masked = f"{split}.mask" in packed["outputs"]
+    mask = open_mask(packed, split, verify) if masked else None
+    return Rows(open_bin(packed, split, verify), mask, packed["pad_id"])
+
+
+def held_out_sources(name: str, packed: Manifest, length: int | None = None, verify: bool = True) -> dict[str, Rows]:
+    """The validation rows of a packed set called `name`, in the order of val.bin: apart by source, as
+    {name}/{source}, where it has several, else under its own name."""
+    rows = open_rows(packed, "val", length, verify)
+    places = read_index(packed, "val").get("sources")
+    if places is None:
+        return {name: rows}
+    return {f"{name}/{source}": rows[first:end] for source, (first, end) in places.items()}
+
+
+def validation_batches(sources: Mapping[str, Rows], size: int) -> Iterator[Batch]:
+    """All validation rows in their order, `size` rows at a time; no batch holds two sources."""
+    for name, rows in sources.items():
+        for first in range(0, len(rows), size):
+            yield rows[first : first + size].batch(name)
+
+
+@dataclass(frozen=True)
+class TrainingSets:
+    """The opened sets of a job by name: what is trained on, and what is held out."""
+
+    train: Mapping[str, Rows]
+    held_out: Mapping[str, Rows]
+
+    @classmethod
+    def open(cls, sets: Mapping[str, Manifest], length: int, verify: bool) -> Self:
+        """Open packed sets; `verify` reads every byte and compares it with the manifests."""
+        train = {name: open_rows(packed, "train", length, verify) for name, packed in sets.items()}
+        held_out = {
+            source: rows
+            for name, packed in sets.items()
+            for source, rows in held_out_sources(name, packed, length, verify).items()
+        }
+        return cls(train, held_out)
+
+    def batch(self, places: Sequence[tuple[str, int]]) -> Batch:
+        """The rows at (set, row) as one batch, in that order."""
+        rows = [self.train[name][row : row + 1].batch() for name, row in places]
+        return Batch(torch.cat([one.ids for one in rows]), torch.cat([one.counts for one in rows]))

@@ -1,0 +1,78 @@
+"""Turn what a job starts from into the model that it trains: fresh weights or a finished model, adapters on either."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from abovo.errors import AbovoError
+from abovo.modeling.build import build_model
+from abovo.modeling.family import base_of, family_of, open_model
+from abovo.modeling.parameters import check_claim, padded_vocabulary
+from abovo.provenance.manifest import Manifest
+from abovo.settings.job import JobSettings
+from abovo.tokenizing.load import Tokenizer
+from abovo.training.adapters import add_adapters
+from abovo.training.seeds import derive_seed
+
+
+def start_model(settings: JobSettings, tokenizer: Tokenizer, start: Manifest | None, rank: int) -> nn.Module:
+    """The model before its first step, in float32 on the CPU; torch's generator is then that of the rank's dropout.
+
+    `start` is the manifest of a finished model or of a folder in the Hugging Face layout. Raises AbovoError where the
+    vocabulary, the shape or the size is not the job's.
+    """
+    rows = padded_vocabulary(tokenizer.vocabulary_size)
+    if start is None:
+        assert settings.model is not None, "a job without a start needs a model"
+        seed = derive_seed(settings.seed, "init")
+        model: Any = build_model(settings.model, tokenizer.vocabulary_size, settings.sequence_length, seed)
+    else:
+        model = open_model(model_folder(start))
+        _check(model, settings, rows, start)
+    check_claim(settings.parameters, size_of(model), "settings, key parameters")
+    if settings.adapters is not None:
+        model = add_adapters(model, settings.adapters, derive_seed(settings.seed, "adapters"))
+    torch.manual_seed(derive_seed(settings.seed, f"dropout {rank}"))
+    return model
+
+
+def model_folder(start: Manifest) -> Path:
+    """Where the model lies that a manifest speaks for: a folder of its own, or model/ beside the manifest of a run."""
+    return start.path if start.path.is_dir() else start.path.parent / "model"
+
+
+def verify_start(start: Manifest) -> None:
+    """Raise AbovoError where a byte of the model is not the manifest's."""
+    for name in start.names("" if start.path.is_dir() else "model/"):
+        start.file(name)
+
+
+def size_of(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def trained_size(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def _check(model: Any, settings: JobSettings, rows: int, start: Manifest) -> None:
+    """Tell a start that does not fit: other rows than the tokenizer has, or another shape than the run names."""
+    found = len(family_of(model).output(model))
+    if found != rows:
+        what = f"its output matrix has {found} rows, the run's tokenizer needs {rows}"
+        raise AbovoError(what, start.path, "name the tokenizer that the model was trained with")
+    if settings.model is None:
+        return
+    with torch.device("meta"):
+        wanted = build_model(settings.model, rows, settings.sequence_length, seed=0)
+    shapes = {name: tuple(weight.shape) for name, weight in base_of(wanted).named_parameters()}
+    for name, weight in model.named_parameters():
+        if shapes.pop(name, None) != tuple(weight.shape):
+            break
+    else:
+        if not shapes:
+            return
+    what = f"the model has another shape than the run's: {size_of(model):,} parameters in place of {size_of(wanted):,}"
+    raise AbovoError(f"{what}, or other names or sizes", start.path, "name the model's own shape in the run, key model")
