@@ -27,7 +27,7 @@ from abovo.training.job import read_inputs, read_settings, run_job, schedule_of
 from abovo.training.loop import Task, _validate
 from abovo.training.order import DataOrder
 from abovo.training.schedule import learning_rate_factor
-from abovo.training.sets import held_out_sources, validation_batches
+from abovo.training.sets import held_out_sources, open_rows, validation_batches
 
 SCRIPT = Path("workflow/scripts/train.py").absolute()
 CONFIG = Path("config").absolute()

@@ -18,7 +18,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.config.corpora import check_corpus
+    from abovo.corpus.check import check_corpus
     from abovo.corpus.survey import plan_corpus
     from abovo.provenance.code import Script
     from abovo.tokenizing.count import token_counter

@@ -23,7 +23,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.config.corpora import check_corpus
+    from abovo.corpus.check import check_corpus
     from abovo.corpus.decontaminate import open_decontaminator
     from abovo.corpus.read import read_source
     from abovo.provenance.code import Script
