@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from abovo.corpus.check import check_corpus
 from abovo.corpus.assemble import assemble_corpus
+from abovo.corpus.check import check_corpus
 from abovo.corpus.duplicates import find_duplicates
 from abovo.corpus.read import read_source
 from abovo.corpus.survey import plan_corpus
