@@ -54,6 +54,19 @@ def code(script, job=None):
     return hashed
 
 
+def named(names, paths):
+    """NAME=PATH for each, where a script cannot tell from a file which one of several it is."""
+    return [f"{name}={path}" for name, path in zip(names, paths, strict=True)]
+
+
+def named_sets(wildcards, input):
+    return named(corpora_of_model(wildcards), input.sets)
+
+
+def named_packed(wildcards, input):
+    return named(corpora_of_model(wildcards), input.packed)
+
+
 # --- a run's parts
 
 

@@ -43,11 +43,13 @@ rule evaluate:
         mem_mb=4000,
         runtime="4h",
     params:
+        sets=named_sets,
+        packed=named_packed,
         settings=settings_for("evaluation"),
         code=code("evaluate", "evaluation"),
     shell:
         "exec python workflow/scripts/evaluate.py --settings {params.settings:q} --model {input.model}"
-        " --sets {input.sets} --packed {input.packed} --output {output.evaluation} --log {log}"
+        " --sets {params.sets} --packed {params.packed} --output {output.evaluation} --log {log}"
 
 
 # Puts the evaluations of a run's models side by side, with the sha256 of all that they stand on. Figures and pages are
@@ -78,4 +80,4 @@ rule assemble_results:
     shell:
         "exec python workflow/scripts/assemble_results.py --run {wildcards.run}"
         " --settings {params.settings:q} --models {params.models} --evaluations {input.evaluations}"
-        " --data {input.data} --figures {input.figures} --output {output} --log {log}"
+        " --figures {input.figures} --output {output} --log {log}"

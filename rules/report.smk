@@ -50,7 +50,7 @@ rule show_tokenizer:
     params:
         code=code("show_tokenizer"),
     shell:
-        "exec python workflow/scripts/show_tokenizer.py"
+        "exec python workflow/scripts/show_tokenizer.py --title 'Tokenizer {wildcards.tokenizer}'"
         " --tokenizer {input.tokenizer} --output {output} --log {log}"
 
 

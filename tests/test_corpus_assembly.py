@@ -149,7 +149,7 @@ def test_split_of_a_document_stays_when_the_share_grows():
 def test_licences_travel_and_the_plan_is_an_input(make_corpus):
     manifest = make_corpus({"a": (rows("a", 20), {"licence": "CC BY 4.0"})})
     assert manifest["sources"]["a"]["licence"] == "CC BY 4.0"
-    assert [path for path in manifest["inputs"] if path.endswith("plan.json")]
+    assert manifest["inputs"]["plan"]["path"].endswith("plan.json")
 
 
 @pytest.mark.parametrize(

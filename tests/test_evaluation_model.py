@@ -46,7 +46,9 @@ def small(tmp_path_factory):
 def evaluated(small):
     def evaluate(stage):
         output = small["folder"] / stage / "small/evaluation.json"
-        return evaluate_model(small[stage], [small["sets"]], [small["packed"]], SETTINGS, output, world.SCRIPT)
+        return evaluate_model(
+            small[stage], {"small": small["sets"]}, {"small": small["packed"]}, SETTINGS, output, world.SCRIPT
+        )
 
     return {stage: evaluate(stage) for stage in ("pretrain", "sft")}
 
@@ -110,7 +112,9 @@ def test_base_model_continues_and_fine_tuned_model_answers(evaluated):
 
 def test_equal_evaluation_gives_an_equal_digest(small, evaluated):
     output = small["folder"] / "again/small/evaluation.json"
-    again = evaluate_model(small["sft"], [small["sets"]], [small["packed"]], SETTINGS, output, world.SCRIPT)
+    again = evaluate_model(
+        small["sft"], {"small": small["sets"]}, {"small": small["packed"]}, SETTINGS, output, world.SCRIPT
+    )
     assert again["outputs"] == evaluated["sft"]["outputs"] and again["metrics"] == evaluated["sft"]["metrics"]
 
 
@@ -121,7 +125,7 @@ def test_results_hold_both_stages_side_by_side_and_follow_the_schema(small, eval
         output = small["folder"] / stages[-1] / "small/results.json"
         made = assemble_results(
             "small", {stage: small[stage] for stage in stages}, [evaluated[stage] for stage in stages],
-            [small["corpus"]], [figure], root / "config", RESAMPLING, output, world.SCRIPT,
+            [figure], root / "config", RESAMPLING, output, world.SCRIPT,
         )  # fmt: skip
         assert made["stage"] == stages[-1]
         check(read_manifest(output).data, read_schema("results", root / "config"), output)
@@ -138,7 +142,9 @@ def test_results_of_a_stage_between_compare_each_model_with_the_one_it_came_from
     """Three stages, by the script itself: a name that no code knows, and the difference that the last stage made."""
     middle = world.make_model(small["folder"], "cpt", small["tokenizer"], small["packed"], seed=3)
     output = middle.path.with_name("evaluation.json")
-    scored = evaluate_model(middle, [small["sets"]], [small["packed"]], SETTINGS, output, world.SCRIPT)
+    scored = evaluate_model(
+        middle, {"small": small["sets"]}, {"small": small["packed"]}, SETTINGS, output, world.SCRIPT
+    )
     models = {"pretrain": small["pretrain"], "cpt": middle, "sft": small["sft"]}
     evaluations = [evaluated["pretrain"], scored, evaluated["sft"]]
     made = {}
@@ -148,7 +154,7 @@ def test_results_of_a_stage_between_compare_each_model_with_the_one_it_came_from
         script = [sys.executable, str(root / "workflow/scripts/assemble_results.py"), "--run", "small"]
         command = [
             *script, "--settings", json.dumps(RESAMPLING), "--models", *(f"{name}={m.path}" for name, m in chosen),
-            "--evaluations", *(str(one.path) for one in evaluations[:count]), "--data", str(small["corpus"].path),
+            "--evaluations", *(str(one.path) for one in evaluations[:count]),
             "--config", str(root / "config"), "--output", str(path),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -169,9 +175,9 @@ def altered(manifest: Manifest, **fields) -> Manifest:
 
 
 def test_results_of_another_model_or_with_a_broken_chain_are_refused(small, evaluated, root, tmp_path):
-    def assemble(models, evaluations, data=(), figures=()):
+    def assemble(models, evaluations, figures=()):
         assemble_results(
-            "small", dict(zip(("pretrain", "sft"), models, strict=False)), evaluations, list(data), list(figures),
+            "small", dict(zip(("pretrain", "sft"), models, strict=False)), evaluations, list(figures),
             root / "config", RESAMPLING, tmp_path / "results.json", world.SCRIPT,
         )  # fmt: skip
 
@@ -182,9 +188,9 @@ def test_results_of_another_model_or_with_a_broken_chain_are_refused(small, eval
         assemble(models[:1], evaluations)
     with pytest.raises(AbovoError, match="made with tokenizer"):
         assemble(models, [evaluations[0], altered(evaluations[1], tokenizer_sha256=None)])
-    other = altered(small["packed"], digest="0" * 64)
-    with pytest.raises(AbovoError, match="was made from another state of"):
-        assemble(models, evaluations, data=[other])
+    other = {"packed": {**models[0]["inputs"]["packed"], "digest": "0" * 64}}
+    with pytest.raises(AbovoError, match="was made from another state of its input packed"):
+        assemble([altered(models[0], inputs=other), models[1]], evaluations)
     with pytest.raises(AbovoError, match=r"none.svg: the figure is missing"):
         assemble(models, evaluations, figures=[Path("none.svg")])
     without = {key: value for key, value in evaluations[0]["metrics"].items() if not key.startswith("choice")}
@@ -209,7 +215,7 @@ def test_model_rows_and_sets_that_do_not_belong_together_are_refused(small, tmp_
     with pytest.raises(AbovoError, match="its model_sha256 is not that of"):
         check_inputs(altered(model, model_sha256=None), [sets], [packed])
     with pytest.raises(AbovoError, match="made from another state of its corpus"):
-        check_inputs(model, [altered(sets, inputs={"corpus": "0" * 64})], [packed])
+        check_inputs(model, [altered(sets, inputs={"corpus": {"digest": "0" * 64}})], [packed])
 
 
 def test_altered_weights_are_named(small, tmp_path):

@@ -104,17 +104,15 @@ def test_environment_holds_what_its_scripts_import(stage, script):
     import ast
     import sys
 
-    from abovo.provenance.code import _module, _path
+    from abovo.provenance.code import _path, reached
 
     distributions = importlib.metadata.packages_distributions()
     _, found = environment(stage)
-    waiting, seen = [Path(f"workflow/scripts/{script}.py")], set()
-    while waiting:
-        path = waiting.pop()
-        if path in seen:
+    main = Path(f"workflow/scripts/{script}.py")
+    for path in [main, *(_path(module) for module in reached(main, {}) if module != "__main__")]:
+        if stage == "reporting" and path.parent.name == "modeling":
+            # plans and results ask a family for arithmetic on settings alone, which needs none of its libraries
             continue
-        seen.add(path)
-        waiting += [_path(name) for name in _module(path)[1]]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []

@@ -78,7 +78,7 @@ def test_card_shows_tables_and_keeps_markers_as_text(make_manifest, tmp_path):
     table = b"| source | bytes/token |\n|---|---|\n| web | 3.1 |\n"
     markdown = b"# Tokenizer\n\n" + table + b"\nPiece <|im_start|> and <b>bold</b>, `<s>`\n"
     tokenizer = make_manifest("t", "abovo/tokenizer/1", {"TOKENIZER_CARD.md": markdown}, name="tokenizer_config.json")
-    page_of_tokenizer(tokenizer.path, tmp_path / "card.html")
+    page_of_tokenizer(tokenizer.path, "Tokenizer small", tmp_path / "card.html")
     text = (tmp_path / "card.html").read_text()
     assert "<td>3.1</td>" in text
     assert "&lt;|im_start|&gt;" in text

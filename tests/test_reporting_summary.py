@@ -10,35 +10,54 @@ import pytest
 from rich.console import Console
 
 from abovo.errors import AbovoError
+from abovo.provenance.manifest import digest_of
 from abovo.reporting.summary import measured, print_summary
 
 ENTRY = {"value": 2.5, "n": 30, "unit": "documents", "interval": [2.4, 2.6], "baseline": {"uniform": 8.0, "zstd": 2.2}}
+# In the order in which they are made: what each says besides the keys of every manifest, and its inputs by role.
 FILES = {
-    "corpora/nano/manifest.json": {
-        "counts": {"documents": 8000, "bytes": 12_000_000, "sources": {"speeches": {}, "docstrings": {}}}
-    },
-    "tokenizers/nano_4k/tokenizer_config.json": {"vocabulary_size": 4096},
-    "packed/nano/nano_4k/256/manifest.json": {"counts": {"train": {"tokens": 3_900_000}, "val": {"tokens": 120_000}}},
-    "pretrain/nano/manifest.json": {
-        "inputs": {
-            "results/packed/nano/nano_4k/256/manifest.json": "a",
-            "results/tokenizers/nano_4k/tokenizer_config.json": "b",
+    "corpora/nano/manifest.json": (
+        "abovo/corpus/1",
+        {"counts": {"documents": 8000, "bytes": 12_000_000, "sources": {"speeches": {}, "docstrings": {}}}},
+        {},
+    ),
+    "tokenizers/nano_4k/tokenizer_config.json": ("abovo/tokenizer/1", {"vocabulary_size": 4096}, {}),
+    "packed/nano/nano_4k/256/manifest.json": (
+        "abovo/packed/1",
+        {"counts": {"train": {"tokens": 3_900_000}, "val": {"tokens": 120_000}}},
+        {"corpus": "corpora/nano/manifest.json"},
+    ),
+    "pretrain/nano/manifest.json": (
+        "abovo/model/1",
+        {
+            "counts": {"parameters": 1_312_128, "steps": 782, "tokens": 1_601_536},
+            "train_loss_first": 8.34, "train_loss_last": 4.5, "validation_loss": 4.6,
         },
-        "counts": {"parameters": 1_312_128, "steps": 782, "tokens": 1_601_536},
-        "train_loss_first": 8.34, "train_loss_last": 4.5, "validation_loss": 4.6,
-    },
-    "sft/nano/manifest.json": {"train_loss_first": 4.0, "train_loss_last": 1.5},
-    "pretrain/nano/evaluation.json": {"metrics": {"validation.bits_per_byte": ENTRY, "yesno.accuracy": ENTRY}},
-    "sft/nano/evaluation.json": {"metrics": {"validation.bits_per_byte": ENTRY | {"value": 2.25}}},
+        {
+            "packed/nano": "packed/nano/nano_4k/256/manifest.json",
+            "tokenizer": "tokenizers/nano_4k/tokenizer_config.json",
+        },
+    ),
+    "sft/nano/manifest.json": ("abovo/model/1", {"train_loss_first": 4.0, "train_loss_last": 1.5}, {}),
+    "pretrain/nano/evaluation.json": (
+        "abovo/evaluation/1", {"metrics": {"validation.bits_per_byte": ENTRY, "yesno.accuracy": ENTRY}}, {},
+    ),
+    "sft/nano/evaluation.json": (
+        "abovo/evaluation/1", {"metrics": {"validation.bits_per_byte": ENTRY | {"value": 2.25}}}, {},
+    ),
 }  # fmt: skip
 
 
 def finished_run(folder):
     """Write the manifests of a finished run under `folder`/results."""
-    for name, data in FILES.items():
+    made = {}
+    for name, (schema, fields, inputs) in FILES.items():
         path = folder / "results" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(data))
+        behind = {role: {"path": f"results/{place}", "digest": made[place]} for role, place in inputs.items()}
+        data = {"schema": schema, "created_by": {"path": f"results/{name}"}, "inputs": behind, **fields}
+        made[name] = digest_of(data)
+        path.write_text(json.dumps({**data, "digest": made[name]}))
     return folder / "results"
 
 
@@ -56,7 +75,7 @@ def printed(results, report=None):
 def test_summary_shows_what_was_made_losses_metrics_and_the_next_commands(results):
     text = printed(results, Path("results/report/nano.html"))
     for part in (
-        "8,000 documents, 12 MB of text (speeches, docstrings)", "nano_4k", "4,096 pieces", "3.9 M tokens",
+        "8,000 documents, 12 MB of text (speeches, docstrings)", "4,096 pieces", "3.9 M tokens",
         "1.31 M parameters",
         "ln 4096 = 8.32 -> 4.50", "4.60 nats", "4.00 -> 1.50", "bits per byte", "2.5 -> 2.25", "zstd: 2.2",
         "accuracy on yesno", "results/report/nano.html", "snakemake --profile gpu results/sft/tiny/results.json",

@@ -24,9 +24,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--evaluations", required=True, nargs="+", type=Path, help="evaluation.json of each model, in the same order"
     )
-    parser.add_argument(
-        "--data", nargs="*", default=[], type=Path, help="further manifests: corpora, tokenizer, packed bins"
-    )
     parser.add_argument("--figures", nargs="*", default=[], type=Path, help="figures and pages of the report")
     parser.add_argument("--config", default=Path("config"), type=Path, help="folder that holds schemas/")
     parser.add_argument("--output", required=True, type=Path, help="results.json, to be made")
@@ -42,7 +39,6 @@ def main(options: argparse.Namespace) -> None:
         options.run,
         {name: read_manifest(path, "abovo/model/") for name, path in options.models},
         [read_manifest(path, "abovo/evaluation/") for path in options.evaluations],
-        [read_manifest(path) for path in options.data],
         options.figures,
         options.config,
         options.settings,

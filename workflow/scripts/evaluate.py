@@ -1,14 +1,14 @@
 """Evaluate a model on the validation sets of its corpora and on public tasks.
 
     python workflow/scripts/evaluate.py --settings '{"tasks": [], "batch_size": 16, ...}' \\
-        --model results/pretrain/nano/manifest.json --sets results/evaluation/nano/facts/manifest.json \\
-        --packed results/packed/nano/nano_4k/256/manifest.json --output results/pretrain/nano/evaluation.json
+        --model results/pretrain/nano/manifest.json --sets nano=results/evaluation/nano/facts/manifest.json \\
+        --packed nano=results/packed/nano/nano_4k/256/manifest.json --output results/pretrain/nano/evaluation.json
 """
 
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import run, script_parser, settings_as
+from abovo.console.launch import named_path, run, script_parser, settings_as
 from abovo.settings.keys import decisive
 from abovo.settings.stages import EvaluationSettings
 
@@ -19,8 +19,8 @@ def arguments() -> argparse.ArgumentParser:
         "--settings", required=True, type=settings_as(EvaluationSettings), help="what is measured: JSON or a file"
     )
     parser.add_argument("--model", required=True, type=Path, help="manifest of the model")
-    parser.add_argument("--sets", required=True, nargs="+", type=Path, help="manifests of evaluation sets")
-    parser.add_argument("--packed", required=True, nargs="+", type=Path, help="manifests of packed corpora")
+    parser.add_argument("--sets", required=True, nargs="+", type=named_path, help="CORPUS=manifest of its sets")
+    parser.add_argument("--packed", required=True, nargs="+", type=named_path, help="CORPUS=manifest of its rows")
     parser.add_argument("--output", required=True, type=Path, help="evaluation.json, to be made")
     return parser
 
@@ -31,8 +31,8 @@ def main(options: argparse.Namespace) -> None:
     from abovo.provenance.manifest import read_manifest
 
     model = read_manifest(options.model, "abovo/model/")
-    sets = [read_manifest(path, "abovo/evaluation_set/") for path in options.sets]
-    packed = [read_manifest(path, "abovo/packed/") for path in options.packed]
+    sets = {name: read_manifest(path, "abovo/evaluation_set/") for name, path in options.sets}
+    packed = {name: read_manifest(path, "abovo/packed/") for name, path in options.packed}
     evaluate_model(
         model, sets, packed, options.settings, options.output, Script(Path(__file__), decisive(options.settings))
     )

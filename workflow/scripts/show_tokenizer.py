@@ -12,6 +12,7 @@ from abovo.console.launch import run, script_parser
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
+    parser.add_argument("--title", required=True, help="title of the page")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer_config.json of the tokenizer")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
     return parser
@@ -20,7 +21,7 @@ def arguments() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     from abovo.reporting.draw import page_of_tokenizer
 
-    page_of_tokenizer(options.tokenizer, options.output)
+    page_of_tokenizer(options.tokenizer, options.title, options.output)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,12 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.packing.lineage import corpus_input, trace
+    from abovo.packing.lineage import trace
+    from abovo.provenance.chain import Chain
     from abovo.provenance.manifest import read_manifest
 
     packed = read_manifest(options.packed, "abovo/packed/")
-    corpus = read_manifest(options.corpus or Path(corpus_input(packed)), "abovo/corpus/")
+    corpus = read_manifest(options.corpus, "abovo/corpus/") if options.corpus else Chain().input(packed, "corpus")
     print(json.dumps(trace(packed, corpus, options.split, options.row, options.token), indent=1, ensure_ascii=False))
 
 

@@ -42,20 +42,21 @@ ROWS = "labels = ids, in-row shift, mean over the L-1 targets of each row that a
 
 def evaluate_model(
     model: Manifest,
-    sets: Sequence[Manifest],
-    packed: Sequence[Manifest],
+    sets: Mapping[str, Manifest],
+    packed: Mapping[str, Manifest],
     settings: EvaluationSettings,
     output: Path,
     script: Script | Path,
 ) -> Manifest:
     """Evaluate a model on its corpora's validation sets and on the public tasks that the settings name.
 
+    `sets` and `packed` map the names of corpora to what was made of them.
     Raises AbovoError where the model, the rows and the sets do not belong together.
     """
-    check_inputs(model, sets, packed)
+    check_inputs(model, list(sets.values()), list(packed.values()))
     inputs = {"model": model}
-    inputs |= {f"set/{item['corpus']}": item for item in sets}
-    inputs |= {f"packed/{index}": item for index, item in enumerate(packed)}
+    inputs |= {f"set/{name}": item for name, item in sets.items()}
+    inputs |= {f"packed/{name}": item for name, item in packed.items()}
 
     def make(folder: Path) -> Made:
         return _Evaluation(model, sets, packed, settings).run(folder)
@@ -73,9 +74,9 @@ def check_inputs(model: Manifest, sets: Sequence[Manifest], packed: Sequence[Man
     corpora: set[str] = set()
     for item in packed:
         item.require_tokenizer(model["tokenizer_sha256"])
-        corpora |= set(item["inputs"].values())
+        corpora.add(item["inputs"]["corpus"]["digest"])
     for item in sets:
-        if corpora.isdisjoint(item["inputs"].values()):
+        if item["inputs"]["corpus"]["digest"] not in corpora:
             what = "made from another state of its corpus than the packed rows, so its documents may have been trained"
             raise AbovoError(what, item.path, "make both again from the same corpus")
 
@@ -84,7 +85,11 @@ class _Evaluation:
     """One pass over everything; what the parts share is the loaded model and where metrics go."""
 
     def __init__(
-        self, model: Manifest, sets: Sequence[Manifest], packed: Sequence[Manifest], settings: EvaluationSettings
+        self,
+        model: Manifest,
+        sets: Mapping[str, Manifest],
+        packed: Mapping[str, Manifest],
+        settings: EvaluationSettings,
     ) -> None:
         self.manifest, self.sets, self.packed, self.settings = model, sets, packed, settings
         self.context = int(model["sequence_length"])
@@ -136,9 +141,9 @@ class _Evaluation:
         public = list(self.settings.tasks)
         with tempfile.TemporaryDirectory(prefix="abovo-evaluation-") as cache:
             local, origin = {}, {}
-            for item in self.sets:
+            for corpus, item in self.sets.items():
                 for task in item["tasks"]:
-                    name = self._name(item["corpus"], task)
+                    name = self._name(corpus, task)
                     origin[name] = task
                     local[name] = local_task(name, task, item.file(data_file(task)).absolute(), Path(cache))
             self.progress.update(f"scoring {', '.join([*local, *public])}", force=True)
@@ -167,7 +172,7 @@ class _Evaluation:
         from abovo.training.loss import summed_loss
         from abovo.training.sets import open_rows
 
-        for item in self.packed:
+        for corpus, item in self.packed.items():
             rows = open_rows(item, "val")
             losses, targets = [], []
             for first in range(0, len(rows), BLOCK):
@@ -179,7 +184,7 @@ class _Evaluation:
                     targets.append(batch.targets)
             if not targets:
                 raise AbovoError("holds no validation row", item.path, "raise validation_share of the corpus")
-            name = self._name(item.path.parts[-4], "rows")
+            name = self._name(corpus, "rows")
             scores = Scores(losses, targets)
             entry = loss_metric(scores, len(rows), BLOCK, self.vocabulary, self._protocol(ROWS), self.resampling)
             self._keep(name, {"validation_loss": entry}, scores)

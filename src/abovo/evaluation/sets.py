@@ -50,8 +50,8 @@ def prepare_evaluation(corpus: Manifest, settings: EvaluationSets, output: Path,
         write_tasks(tasks, folder)
         counts = {name: {"rows": len(part)} for name, part in rows.items()}
         counts["validation"]["bytes"] = sum(row["bytes"] for row in rows["validation"])
-        log.info("evaluation sets of %s: %s", corpus.path.parent.name, counts)
-        return Made(counts, {"tasks": tasks, "corpus": corpus.path.parent.name})
+        log.info("evaluation sets of %s: %s", corpus.path, counts)
+        return Made(counts, {"tasks": tasks})
 
     parameters = {**decisive(settings), "facts_revision": revision(settings.facts)}
     return produce(Job(output, "abovo/evaluation_set/1", {"corpus": corpus}, parameters, script), make)

@@ -50,7 +50,7 @@ def prepare_instruction(
 
     def make(folder: Path) -> Made:
         counts: dict[str, dict[str, Any]] = {}
-        progress = Progress(f"instruction data {output.parts[-3]}")
+        progress = Progress(f"instruction data {output.parent}")
         for split in SPLITS:
             chosen = select(conversations(split, corpus, source, settings), settings["max_conversations"])
             counts[split] = write_split(folder, split, chosen, tokenizer, settings["sequence_length"], progress)

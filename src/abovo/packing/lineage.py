@@ -123,7 +123,7 @@ def trace(packed: Manifest, corpus: Manifest, split: Split, row: int, token: int
     Source with its revision and licence, id and position, the ids that it holds, and what the filters that the corpus
     asked of its source say to its text.
     """
-    if packed["inputs"].get(corpus_input(packed)) != corpus.digest:
+    if packed["inputs"].get("corpus", {}).get("digest") != corpus.digest:
         mend = "name the corpus that the rows were packed from"
         raise AbovoError(f"is not the corpus that {packed.path} was packed from", corpus.path, mend)
     pieces = pieces_of_row(packed, split, row)
@@ -134,11 +134,6 @@ def trace(packed: Manifest, corpus: Manifest, split: Split, row: int, token: int
         pieces = [piece for piece in pieces if piece.begin <= token < piece.end]
     found = documents_at(corpus, [piece.place for piece in pieces])
     return [_describe(corpus, piece, found[piece.place]) for piece in pieces]
-
-
-def corpus_input(packed: Manifest) -> str:
-    """The path of the corpus in the manifest of its rows: the first input that is no tokenizer."""
-    return next(path for path in packed["inputs"] if not path.endswith("tokenizer_config.json"))
 
 
 def _describe(corpus: Manifest, piece: Piece, document: Document) -> dict[str, Any]:

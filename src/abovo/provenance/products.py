@@ -94,8 +94,9 @@ def reason(job: Job, store: Path) -> str:
         last = read_manifest(max(kept, key=lambda path: path.stat().st_mtime_ns) / job.output.name)
     except AbovoError:
         return "made again, because the kept product is damaged"
-    now = {_relative(manifest.path): manifest.digest for manifest in job.inputs.values()}
-    changed = [f"input {name}" for name, _, _ in differing(last["inputs"], now)]
+    before = {role: one["digest"] for role, one in last["inputs"].items()}
+    now = {role: manifest.digest for role, manifest in job.inputs.items()}
+    changed = [f"input {role}" for role in sorted(before.keys() | now.keys()) if before.get(role) != now.get(role)]
     settings = differing(last["parameters"], json.loads(canonical_json(job.settings)))
     changed += [f"setting {key} {old} -> {new}" for key, old, new in settings[:3]]
     changed += [f"{len(settings) - 3} more settings"] if len(settings) > 3 else []
@@ -141,8 +142,10 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float, worked: 
             outputs[name] = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
     data = {
         "schema": job.schema,
-        "created_by": {"version": abovo.__version__, "code": job.code},
-        "inputs": {_relative(manifest.path): manifest.digest for manifest in job.inputs.values()},
+        "created_by": {"version": abovo.__version__, "code": job.code, "path": _relative(job.output)},
+        "inputs": {
+            role: {"path": _relative(manifest.path), "digest": manifest.digest} for role, manifest in job.inputs.items()
+        },
         "outputs": outputs,
         "parameters": dict(job.settings),
         "counts": dict(made.counts),

@@ -34,11 +34,11 @@ def composition_of_corpus(manifest: Path, title: str, output: Path) -> None:
     figures.draw_composition(corpus["counts"]["sources"], title, output)
 
 
-def page_of_tokenizer(manifest: Path, output: Path) -> None:
+def page_of_tokenizer(manifest: Path, title: str, output: Path) -> None:
     """Show a tokenizer's card as a page."""
     tokenizer = read_manifest(manifest, "abovo/tokenizer/")
     text = tokenizer.file("TOKENIZER_CARD.md").read_text(encoding="utf-8")
-    pages.write_page(f"Tokenizer {manifest.parent.name}", pages.card(text), output)
+    pages.write_page(title, pages.card(text), output)
 
 
 def page_of_results(titles: Sequence[str], evaluations: Sequence[Path], output: Path) -> None:

@@ -1,13 +1,13 @@
 """Turn evaluations and model manifests of a run into results.json, checked by its schema."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from abovo.config.load import check, read_schema
 from abovo.errors import AbovoError
 from abovo.evaluation.statistics import Scores, paired_difference, rounded
+from abovo.provenance.chain import Chain
 from abovo.provenance.code import Script
 from abovo.provenance.files import read_json
 from abovo.provenance.hashing import sha256_file
@@ -18,13 +18,14 @@ OF_MODEL = ("model_sha256", "sequence_length", "train_loss_first", "train_loss_l
 COUNTED = ("parameters", "steps", "tokens")
 Evaluated = Mapping[str, tuple[Manifest, Manifest]]
 SCORES = "evaluation_scores.json"
+# Schemas of the data whose files the results name one by one.
+DATA = ("abovo/corpus/", "abovo/tokenizer/", "abovo/packed/", "abovo/instruction/", "abovo/evaluation_set/")
 
 
 def assemble_results(
     run: str,
     models: Mapping[str, Manifest],
     evaluations: Sequence[Manifest],
-    data: Sequence[Manifest],
     figures: Sequence[Path],
     config: Path,
     settings: Mapping[str, Any],
@@ -34,16 +35,15 @@ def assemble_results(
     """Write results.json of the last one of a run's `models`.
 
     `models` maps the stages' names to their models, each after the one that it came from; `evaluations` are theirs in
-    the same order; `data` are further manifests that the results stand on (corpora, tokenizer, packed bins).
+    the same order. All manifests behind them are found by the chain, and are one state of each.
     Settings: bootstrap_draws, seed.
     Raises AbovoError where the parts do not belong together, or the outcome breaks config/schemas/results.schema.yaml.
     """
     evaluated, stage = _pair(models, evaluations), list(models)[-1]
-    sources = _data(list(models.values()), evaluations, data)
+    behind = Chain().all([*models.values(), *evaluations])
     drawn = {path.as_posix(): _figure(path) for path in figures}
     inputs = {f"model/{name}": model for name, (model, _) in evaluated.items()}
     inputs |= {f"evaluation/{name}": evaluation for name, (_, evaluation) in evaluated.items()}
-    inputs |= {f"data/{item.path.as_posix()}": item for item in data}
     parameters = {**settings, "run": run, "stage": stage, "figures": drawn}
 
     def make(_: Path) -> Made:
@@ -52,8 +52,8 @@ def assemble_results(
             "stage": stage,
             "tokenizer_sha256": models[stage]["tokenizer_sha256"],
             "models": {name: _model(model) for name, (model, _) in evaluated.items()},
-            "data": sources,
-            "files": _files(data),
+            "data": {path: item.digest for path, item in behind.items()},
+            "files": _files(behind.values()),
             "metrics": _metrics(evaluated, settings),
             "generations": {name: evaluation["generations"] for name, (_, evaluation) in evaluated.items()},
             "smoke": {name: evaluation["smoke"] for name, (_, evaluation) in evaluated.items()},
@@ -91,23 +91,12 @@ def _pair(models: Mapping[str, Manifest], evaluations: Sequence[Manifest]) -> Ev
     return dict(zip(models, zip(models.values(), evaluations, strict=True), strict=True))
 
 
-def _data(models: Sequence[Manifest], evaluations: Sequence[Manifest], data: Sequence[Manifest]) -> dict[str, str]:
-    """Every manifest that stands behind the models -> its digest; one digest for each, or the chain is broken."""
-    own = {item.digest for item in (*models, *evaluations)}
-    found = {Path(os.path.relpath(item.path)).as_posix(): item.digest for item in data}
-    for item in (*data, *models, *evaluations):
-        for path, digest in item["inputs"].items():
-            if digest not in own and found.setdefault(path, digest) != digest:
-                what = f"was made from another state of {path} than the rest"
-                raise AbovoError(what, item.path, "make it again: snakemake --cores 1 " + item.path.as_posix())
-    return dict(sorted(found.items()))
-
-
-def _files(data: Sequence[Manifest]) -> dict[str, str]:
-    """Every output file of the data's manifests -> its sha256."""
+def _files(behind: Iterable[Manifest]) -> dict[str, str]:
+    """Every file of the data that the models were made from, steps on the way to a corpus left out -> its sha256."""
     return {
         (item.path.parent / name).as_posix(): entry["sha256"]
-        for item in data
+        for item in behind
+        if item["schema"].startswith(DATA)
         for name, entry in item["outputs"].items()
     }
 

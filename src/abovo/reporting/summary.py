@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from abovo.config.stages import STAGES
+from abovo.provenance.chain import Chain
 from abovo.provenance.files import read_json
+from abovo.provenance.manifest import read_manifest
 
 # Metrics worth a line, by the end of their name, and what they are called here; those of the validation documents
 # stand without the name of a task.
@@ -48,26 +50,15 @@ def print_summary(run: str, results: Path, report: Path | None, console: Console
 
 def made(run: str, results: Path) -> Iterator[tuple[str, str]]:
     """(what, in numbers) for each artifact that the run's base model came from, in the order of the work."""
-    base = read_json(results / "pretrain" / run / "manifest.json")
-    packed = [
-        read_json(_place(path, results))
-        for path in base["inputs"]
-        if Path(path).parent.parent.parent.parent.name == "packed"
-    ]
-    for path in base["inputs"]:
-        parts = Path(path).parts
-        if "packed" in parts:
-            corpus = parts[parts.index("packed") + 1]
-            counts = read_json(results / "corpora" / corpus / "manifest.json")["counts"]
-            sources = ", ".join(counts["sources"])
-            yield (
-                f"corpus {corpus}",
-                f"{counts['documents']:,} documents, {_short(counts['bytes'])}B of text ({sources})",
-            )
-        if "tokenizers" in parts:
-            tokenizer = read_json(_place(path, results))
-            yield f"tokenizer {Path(path).parent.name}", f"{tokenizer['vocabulary_size']:,} pieces"
-    rows = [item["counts"] for item in packed]
+    base, chain = read_manifest(results / "pretrain" / run / "manifest.json"), Chain()
+    behind = chain.behind(base)
+    packed = {role.partition("/")[2]: one for role, one in behind.items() if one["schema"].startswith("abovo/packed/")}
+    for name, item in packed.items():
+        counts = chain.input(item, "corpus")["counts"]
+        text = f"{_short(counts['bytes'])}B of text ({', '.join(counts['sources'])})"
+        yield f"corpus {name}", f"{counts['documents']:,} documents, {text}"
+    yield "tokenizer", f"{behind['tokenizer']['vocabulary_size']:,} pieces"
+    rows = [item["counts"] for item in packed.values()]
     tokens = {split: sum(count[split]["tokens"] for count in rows) for split in ("train", "val")}
     yield "packed", f"{_short(tokens['train'])} tokens to train on, {_short(tokens['val'])} to validate on"
     trained = base["counts"]
@@ -80,9 +71,8 @@ def made(run: str, results: Path) -> Iterator[tuple[str, str]]:
 def measured(run: str, results: Path) -> Iterator[tuple[str, str]]:
     """(what, before -> after) for the losses of each stage that the run went through, and for headline metrics, whose
     figures are those of the stages' models in their order."""
-    base = read_json(results / "pretrain" / run / "manifest.json")
-    tokenizer = next(read_json(_place(path, results)) for path in base["inputs"] if "tokenizers" in Path(path).parts)
-    size = tokenizer["vocabulary_size"]
+    base = read_manifest(results / "pretrain" / run / "manifest.json")
+    size = Chain().input(base, "tokenizer")["vocabulary_size"]
     for stage in STAGES.values():
         place = results / stage.name / run / "manifest.json"
         if place.is_file():
@@ -111,12 +101,6 @@ def _context(kind: str, entry: Mapping[str, Any]) -> str:
         name = strongest(trivial, key=trivial.__getitem__)
         text += f"; {name}: {trivial[name]:.3g}"
     return text
-
-
-def _place(path: str, results: Path) -> Path:
-    """Where a manifest's input lies: its path from results/ on, under the folder that is asked about."""
-    parts = Path(path).parts
-    return results.joinpath(*parts[parts.index("results") + 1 :]) if "results" in parts else Path(path)
 
 
 def _short(number: float) -> str:

@@ -52,10 +52,9 @@ class WeightsAndBiases:
             mend = "install it with: pip install wandb, or set wandb: null"
             raise AbovoError("the package wandb is not installed", "training recipe, key wandb", mend) from None
         folder.mkdir(parents=True, exist_ok=True)
-        name = "-".join(folder.parts[-2:])
         self.run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "abovo"),
-            name=name,
+            name=folder.as_posix(),
             id=sha256_bytes(str(folder.resolve()).encode())[:16],
             resume="allow" if mode == "online" else None,
             dir=str(folder),
