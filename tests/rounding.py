@@ -17,6 +17,8 @@ import torch
 TIGHT = 1e-9
 # Of one pass in float32, which has no steps to grow in: some ten units in the last place (relative).
 ONE_PASS = 1e-6
+# Of the same rows scored by the trainer and by the evaluation, in float32 (relative).
+PROMISED = 1e-5
 # Units in the last place (fraction of the value)
 FLOAT32, BFLOAT16 = 2.0**-23, 2.0**-8
 # Times what one unit in the last place of the first weights comes to.
@@ -37,6 +39,11 @@ def nudged_model(model, seed, unit=FLOAT32):
     for parameter in model.parameters():
         parameter.copy_(nudged(parameter, generator, unit))
     return model
+
+
+def near(found, expected, bound):
+    """Whether a tensor misses another by at most `bound` (fraction of its norm)."""
+    return bool((found.double() - expected.double()).norm() <= bound * expected.double().norm())
 
 
 def growth(rows, others):

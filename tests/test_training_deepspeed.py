@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rounding import BFLOAT16, FLOAT32, assert_rows_near, assert_weights_near, nudged_model
+from rounding import BFLOAT16, FLOAT32, assert_rows_near, assert_weights_near, near, nudged_model
 from safetensors.torch import load_file
 from small_training import SHORT, fit
 from test_training_engines import command, dies_with_its_workers
@@ -158,4 +158,5 @@ def test_the_script_exports_the_same_layout_under_zero2_as_in_one_process(tmp_pa
     assert list(found) == list(expected)
     for name, weight in expected.items():
         assert found[name].dtype == weight.dtype == torch.float32
-        torch.testing.assert_close(found[name], weight, atol=2e-4, rtol=1e-3)
+        # six steps move a matrix by its own size; rounding takes it 1e-7 of that apart
+        assert near(found[name], weight, 1e-3)
