@@ -10,12 +10,13 @@ shell.prefix(f"export PYTHONPATH='{SOURCE}'; ")
 
 from abovo.config.engines import gpus, launcher
 from abovo.config.jobs import job_settings
-from abovo.config.runs import Configuration, corpora_of, phases_up_to, starting_point
+from abovo.config.runs import Configuration, phases_up_to, starting_point
 from abovo.config.stages import STAGES, phase_of, stages_up_to
 from abovo.corpus.local import find_files
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
 from abovo.provenance.hashing import canonical_json
+from abovo.settings.run import corpora_of
 
 
 def clear(function, *arguments):
@@ -77,24 +78,26 @@ def of_run(wildcards):
 def threads_of_run(wildcards):
     """What training takes: the run's threads for each process of its engine."""
     run = of_run(wildcards)
-    return run["threads"] * run["engine"]["processes"]
+    return run.threads * run.engine.processes
 
 
 def threads_of_process(wildcards):
-    return of_run(wildcards)["threads"]
+    return of_run(wildcards).threads
 
 
 def launcher_of_run(wildcards):
-    return launcher(of_run(wildcards)["engine"])
+    return launcher(of_run(wildcards).engine)
 
 
 def gpus_of_run(wildcards):
     """A request: counted where a profile says how many GPUs there are, or where it hands jobs to SLURM."""
-    return gpus(of_run(wildcards)["engine"])
+    return gpus(of_run(wildcards).engine)
 
 
 def tokenizer_of_run(wildcards):
-    return f"results/tokenizers/{of_run(wildcards)['tokenizer']['name']}/tokenizer_config.json"
+    return (
+        f"results/tokenizers/{of_run(wildcards).parts.tokenizer}/tokenizer_config.json"
+    )
 
 
 def packed_of_run(wildcards):
@@ -103,8 +106,8 @@ def packed_of_run(wildcards):
     return expand(
         "results/packed/{corpus}/{tokenizer}/{length}/manifest.json",
         corpus=corpora_of_model(wildcards),
-        tokenizer=run["tokenizer"]["name"],
-        length=run["sequence_length"],
+        tokenizer=run.parts.tokenizer,
+        length=run.sequence_length,
     )
 
 
@@ -113,12 +116,12 @@ def phases_of(wildcards):
 
 
 def corpora_of_model(wildcards):
-    return corpora_of({"phases": phases_of(wildcards)})
+    return corpora_of(phases_of(wildcards))
 
 
 def phase_before(wildcards):
     """The manifest of the phase before the last of those that are trained; nothing for the first phase."""
-    names = [phase["name"] for phase in phases_of(wildcards)]
+    names = [phase.name for phase in phases_of(wildcards)]
     return expand(
         "results/pretrain/{run}/phase-{phase}/manifest.json",
         run=wildcards.run,
@@ -146,20 +149,20 @@ def sets_of_run(wildcards, input):
 
 def datasets_of_run(wildcards, input):
     """NAME=PATH of each instruction set, as the run's recipe calls them."""
-    names = of_run(wildcards)["sft"]["datasets"]
+    names = of_run(wildcards).sft.datasets
     return shlex.join(map("=".join, zip(names, input.datasets, strict=True)))
 
 
 def instruction_of_run(wildcards):
     run = of_run(wildcards)
-    if run["sft"] is None:
+    if run.sft is None:
         sys.exit(
-            f"error: config/runs/{run['name']}.yaml, key sft: is null; name a recipe of config/sft"
+            f"error: config/runs/{run.name}.yaml, key sft: is null; name a recipe of config/sft"
         )
     return expand(
         "results/instruction/{dataset}/{tokenizer}/manifest.json",
-        dataset=run["sft"]["datasets"],
-        tokenizer=run["tokenizer"]["name"],
+        dataset=run.sft.datasets,
+        tokenizer=run.parts.tokenizer,
     )
 
 
@@ -168,7 +171,7 @@ def evaluation_sets_of_run(wildcards):
     return expand(
         "results/evaluation/{corpus}/{evaluation}/manifest.json",
         corpus=corpora_of_model(wildcards),
-        evaluation=run["evaluation"]["name"],
+        evaluation=run.parts.evaluation,
     )
 
 
@@ -235,7 +238,7 @@ def figures_of_stage(wildcards):
             "results/report/corpora/{corpus}/composition.svg",
             corpus=corpora_of_model(wildcards),
         ),
-        f"results/report/tokenizers/{run['tokenizer']['name']}/card.html",
+        f"results/report/tokenizers/{run.parts.tokenizer}/card.html",
         *expand(
             "results/report/{run}/{stage}{phase}/{name}",
             run=wildcards.run,
@@ -255,27 +258,27 @@ def corpus(wildcards):
 
 
 def counting_tokenizer_of_corpus(wildcards):
-    name = corpus(wildcards)["count_with"]
+    name = corpus(wildcards).count_with
     return f"results/tokenizers/{name}/tokenizer_config.json" if name else []
 
 
 def files_of(source):
     """The files of a local source, so that an edited one is read again."""
-    if source["type"] != "local":
+    if source.type != "local":
         return []
-    return [str(path) for path in clear(find_files, source["paths"]).values()]
+    return [str(path) for path in clear(find_files, source.paths).values()]
 
 
 def files_of_corpus(wildcards):
     return [
         path
-        for source in corpus(wildcards)["sources"].values()
+        for source in corpus(wildcards).sources.values()
         for path in files_of(source)
     ]
 
 
 def files_of_source(wildcards):
-    sources = corpus(wildcards)["sources"]
+    sources = corpus(wildcards).sources
     if wildcards.source not in sources:
         known = ", ".join(sources)
         sys.exit(
@@ -288,8 +291,8 @@ def sources_of_corpus(wildcards):
     """The manifests of all parts of all sources, in the configuration's order."""
     return [
         f"results/corpora/{wildcards.corpus}/sources/{name}/{part}/manifest.json"
-        for name, source in corpus(wildcards)["sources"].items()
-        for part in range(source["parts"])
+        for name, source in corpus(wildcards).sources.items()
+        for part in range(source.parts)
     ]
 
 
@@ -297,38 +300,38 @@ def duplicates_of_corpus(wildcards):
     return expand(
         "results/corpora/{corpus}/duplicates/{job}/manifest.json",
         corpus=wildcards.corpus,
-        job=range(corpus(wildcards)["deduplication"]["jobs"]),
+        job=range(corpus(wildcards).deduplication.jobs),
     )
 
 
 def memory_of_deduplication(wildcards):
     """What comparing documents may take, and the libraries and shards of the job (MB)."""
-    return int(corpus(wildcards)["deduplication"]["memory_mb"]) + 500
+    return int(corpus(wildcards).deduplication.memory_mb) + 500
 
 
 def decontamination_of_corpus(wildcards):
-    name = corpus(wildcards)["decontaminate"]["against"]
+    name = corpus(wildcards).decontaminate.against
     return f"results/decontamination/{name}/manifest.json" if name else []
 
 
 def files_of_decontamination(wildcards):
     name = wildcards.decontamination
-    sets = clear(CONFIGURATION.shared, "decontamination", name)["sets"]
+    sets = clear(CONFIGURATION.shared, "decontamination", name).sets
     return [path for one in sets.values() for path in files_of(one)]
 
 
 def corpus_of_tokenizer(wildcards):
-    name = clear(CONFIGURATION.shared, "tokenizers", wildcards.tokenizer)["corpus"]
+    name = clear(CONFIGURATION.shared, "tokenizers", wildcards.tokenizer).corpus
     return f"results/corpora/{name}/manifest.json"
 
 
 def corpus_of_dataset(wildcards):
-    name = clear(CONFIGURATION.shared, "instruction", wildcards.dataset)["corpus"]
+    name = clear(CONFIGURATION.shared, "instruction", wildcards.dataset).corpus
     return f"results/corpora/{name}/manifest.json" if name else []
 
 
 def files_of_dataset(wildcards):
-    source = clear(CONFIGURATION.shared, "instruction", wildcards.dataset)["source"]
+    source = clear(CONFIGURATION.shared, "instruction", wildcards.dataset).source
     return files_of(source) if source else []
 
 

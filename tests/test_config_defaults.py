@@ -1,5 +1,6 @@
 """A recipe that leaves batch and learning rate to `auto` gets those of its model's size and its budget."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,13 @@ def test_auto_is_resolved_before_steps_are_reckoned():
     plain = Configuration(CONFIG).run("nano")
     values = "nano.training.batch_tokens=auto,nano.training.optimizer.learning_rate=auto"
     run = Configuration(CONFIG, values).run("nano")
-    size = run["model"]["non_embedding_parameters"]
-    assert run["training"]["batch_tokens"] == batch_tokens(run["tokens"], 256) == 1792
-    assert run["training"]["optimizer"]["learning_rate"] == learning_rate(size, run["tokens"])
-    assert budget(run).steps == -(-run["tokens"] // 1792)
-    rest = {key: value for key, value in run["training"].items() if key not in ("batch_tokens", "optimizer")}
-    assert rest == {key: plain["training"][key] for key in rest}
+    size = run.model.non_embedding_parameters
+    assert run.training.batch_tokens == batch_tokens(run.tokens, 256) == 1792
+    assert run.training.optimizer.learning_rate == learning_rate(size, run.tokens)
+    assert budget(run).steps == -(-run.tokens // 1792)
+    assert replace(run.training, batch_tokens=2048, optimizer=plain.training.optimizer) == replace(
+        plain.training, batch_tokens=2048
+    )
 
 
 def test_auto_without_a_size_or_for_fine_tuning_is_refused():

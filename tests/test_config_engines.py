@@ -1,5 +1,6 @@
 """A run's engine says how many processes and GPUs its training takes, and is refused where it cannot train."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,15 +8,21 @@ import pytest
 from abovo.config.engines import check_engine, gpus, launcher
 from abovo.config.runs import Configuration
 from abovo.errors import AbovoError
+from abovo.settings.engine import Engine
+from abovo.settings.training import Optimizer, Schedule, Training
+
+
+def recipe(optimizer, precision="auto"):
+    return Training(optimizer=Optimizer(kind=optimizer), schedule=Schedule(kind="constant"), precision=precision)
 
 
 def test_processes_of_an_engine_reach_the_launcher_and_the_request_for_gpus():
     overrides = "small.engine=zero2,small.engine.processes=8,small.training.optimizer.kind=adamw"
-    engine = Configuration(Path("config"), overrides).run("small")["engine"]
+    engine = Configuration(Path("config"), overrides).run("small").engine
     assert gpus(engine) == 8
     assert launcher(engine).startswith("torchrun --standalone ") and "--nproc-per-node 8" in launcher(engine)
-    assert gpus({**engine, "device": "cpu"}) == 0
-    assert launcher({**engine, "processes": 1}) == "python"
+    assert gpus(replace(engine, device="cpu")) == 0
+    assert launcher(replace(engine, processes=1)) == "python"
 
 
 def test_an_engine_that_cannot_train_a_run_is_told_with_the_run_s_file():
@@ -27,25 +34,25 @@ def test_an_engine_that_cannot_train_a_run_is_told_with_the_run_s_file():
 @pytest.mark.parametrize("strategy", ["fsdp", "zero1", "zero2", "zero3"])
 def test_muon_is_refused_where_matrices_are_cut(strategy):
     kind = "torch" if strategy == "fsdp" else "deepspeed"
-    engine = {"kind": kind, "strategy": strategy, "processes": 2, "offload_optimizer": False}
+    engine = Engine(kind=kind, strategy=strategy, processes=2)
     with pytest.raises(AbovoError, match=f"muon needs whole matrices, {strategy} cuts them; use the engine ddp"):
-        check_engine(engine, {"optimizer": {"kind": "muon"}, "precision": "auto"})
+        check_engine(engine, recipe("muon"))
 
 
 @pytest.mark.parametrize(
-    ("values", "recipe", "words"),
+    ("values", "precision", "words"),
     [
-        ({"strategy": "zero2"}, {}, "torch has no strategy zero2; use one of none, ddp, fsdp"),
-        ({"processes": 2}, {}, "2 processes need a strategy"),
-        ({"offload_optimizer": True}, {}, "torch cannot offload the optimizer"),
+        ({"strategy": "zero2"}, "auto", "torch has no strategy zero2; use one of none, ddp, fsdp"),
+        ({"processes": 2}, "auto", "2 processes need a strategy"),
+        ({"offload_optimizer": True}, "auto", "torch cannot offload the optimizer"),
         (
             {"kind": "deepspeed", "strategy": "zero2", "offload_optimizer": True},
-            {"precision": "fp16"},
+            "fp16",
             "an offloaded optimizer cannot have fp16; set training.precision to bf16",
         ),
     ],
 )
-def test_values_that_do_not_fit_together_are_refused(values, recipe, words):
-    engine = {"kind": "torch", "strategy": "none", "processes": 1, "offload_optimizer": False} | values
+def test_values_that_do_not_fit_together_are_refused(values, precision, words):
+    engine = Engine(**{"kind": "torch"} | values)
     with pytest.raises(AbovoError, match=words):
-        check_engine(engine, {"optimizer": {"kind": "adamw"}, "precision": "auto"} | recipe)
+        check_engine(engine, recipe("adamw", precision))

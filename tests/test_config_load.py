@@ -62,12 +62,12 @@ def test_overrides_are_typed_by_the_schema_and_reach_their_part(config):
     text += ", nano.corpus.max_samples=100, nano.sft.training.batch_tokens=512"
     configuration = Configuration(config, text)
     run = configuration.run("nano")
-    assert run["tokens"] == 1_000_000
-    assert isinstance(run["tokens"], int)
-    assert run["training"]["optimizer"]["learning_rate"] == 0.001
-    assert run["sft"]["training"]["batch_tokens"] == 512
-    assert configuration.shared("corpora", "nano")["max_samples"] == 100
-    assert Configuration(config).run("nano")["tokens"] != 1_000_000
+    assert run.tokens == 1_000_000
+    assert isinstance(run.tokens, int)
+    assert run.training.optimizer.learning_rate == 0.001
+    assert run.sft.training.batch_tokens == 512
+    assert configuration.shared("corpora", "nano").max_samples == 100
+    assert Configuration(config).run("nano").tokens != 1_000_000
 
 
 def test_override_of_an_unknown_key_is_refused(config):
@@ -83,7 +83,7 @@ def test_shared_parts_cannot_be_set_in_a_run_file(config):
 
 def test_defaults_are_filled_in(config):
     assert load("engines", "torch", config)["device"] == "auto"
-    assert Configuration(config).run("nano")["training"]["gradient_clip"] == 1.0
+    assert Configuration(config).run("nano").training.gradient_clip == 1.0
 
 
 STAGES_OF_NANO = {

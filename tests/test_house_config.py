@@ -23,7 +23,7 @@ def test_config_file_is_valid(kind, name):
 
 @pytest.mark.parametrize("name", names("runs", CONFIG))
 def test_run_resolves_with_all_its_parts(name):
-    assert Configuration(CONFIG).run(name)["name"] == name
+    assert Configuration(CONFIG).run(name).name == name
 
 
 @pytest.mark.parametrize(("kind", "name"), FILES)

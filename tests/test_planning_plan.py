@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,36 +14,55 @@ from abovo.errors import AbovoError
 from abovo.modeling.cost import adapter_flops_per_token, count_parameters, training_flops_per_token
 from abovo.modeling.family import shape_of
 from abovo.planning.compute import hours
-from abovo.planning.plan import describe, plan
+from abovo.planning.plan import describe, plan, plan_settings
+from abovo.settings.hardware import Hardware
+from abovo.settings.keys import plain
+from abovo.settings.run import Phase
+
+CONFIG = Path("config")
 
 
 @pytest.fixture
 def settings():
-    config = Path("config")
-    return {
+    corpus = {"bytes_per_token": 3.0, "sources": {"a": {"type": "package", "licence": "MIT", "language": "en"}}}
+    parts = {"model": "nano", "tokenizer": "t", "training": "nano", "sft": "nano", "evaluation": "text"}
+    run = {
         "name": "small-run",
-        "model": {"name": "nano", **load("models", "nano", config)},
-        "tokenizer": {"name": "t", "vocabulary_size": 4000},
+        "parts": parts,
+        "model": load("models", "nano", CONFIG),
+        "tokenizer": {"corpus": "web", "vocabulary_size": 4000},
         "tokens": 1_000_000,
         "sequence_length": 256,
-        "parameters": None,
-        "training": {"name": "nano", **load("training", "nano", config)},
+        "training": load("training", "nano", CONFIG),
+        "engine": load("engines", "torch", CONFIG),
+        "evaluation": load("evaluation", "text", CONFIG),
         "phases": [
             {"name": "a", "corpora": {"web": 3.0, "books": 1.0}, "share": 0.7},
             {"name": "b", "corpora": {"books": 1.0}, "share": 0.3},
         ],
-        "sft": {"tokens": 50_000, "lora": {"rank": 8}},
-        "corpora": {"web": {"tokens": 1_000_000, "bytes_per_token": 3.0}, "books": {"tokens": 100_000}},
-        "hardware": {name: load("hardware", name, config) for name in names("hardware", config)},
-        "overrides": {"tokens": 1_000_000},
+        "sft": load("sft", "nano", CONFIG)
+        | {"tokens": 50_000, "lora": {"rank": 8, "alpha": 16}, "training": load("training", "lora-nano", CONFIG)},
     }
+    return plan_settings(
+        {
+            "run": run,
+            "corpora": {"web": corpus | {"tokens": 1_000_000}, "books": corpus | {"tokens": 100_000}},
+            "hardware": {name: load("hardware", name, CONFIG) for name in names("hardware", CONFIG)},
+            "overrides": {"tokens": 1_000_000},
+        }
+    )
+
+
+def changed(settings, **values):
+    """The same with other values of the run."""
+    return replace(settings, run=replace(settings.run, **values))
 
 
 def test_steps_derive_from_tokens(settings):
     made = plan(settings)
     assert made["steps"] == 489  # 1,000,000 / 2,048, rounded up
-    assert made["tokens"] == made["steps"] * made["tokens_per_step"] >= settings["tokens"]
-    assert made["tokens"] - settings["tokens"] < made["tokens_per_step"]
+    assert made["tokens"] == made["steps"] * made["tokens_per_step"] >= settings.run.tokens
+    assert made["tokens"] - settings.run.tokens < made["tokens_per_step"]
 
 
 def test_phases_cover_all_steps_without_a_gap(settings):
@@ -60,15 +80,15 @@ def test_phases_cover_all_steps_without_a_gap(settings):
 
 
 def test_many_phases_do_not_add_up_rounding(settings):
-    settings["phases"] = [{"name": f"p{number}", "corpora": {"web": 1.0}, "share": 1 / 7} for number in range(7)]
-    steps = budget(settings)
+    phases = tuple(Phase(name=f"p{number}", corpora={"web": 1.0}, share=1 / 7) for number in range(7))
+    steps = budget(replace(settings.run, phases=phases))
     assert sum(steps.phases) == steps.steps
     assert max(steps.phases) - min(steps.phases) <= 1
 
 
 def test_steps_of_a_phase_do_not_depend_on_the_phases_after_it(settings):
-    whole = budget(settings)
-    first = budget({**settings, "phases": settings["phases"][:1]})
+    whole = budget(settings.run)
+    first = budget(replace(settings.run, phases=settings.run.phases[:1]))
     assert first.steps == whole.steps
     assert first.phases == whole.phases[:1]
 
@@ -94,7 +114,7 @@ def test_operations_are_6n_and_attention(settings):
 
 
 def test_hours_are_an_interval_short_to_long():
-    machine = {"peak_flops_per_second": 1e12, "utilization": [0.1, 0.5]}
+    machine = Hardware(peak_flops_per_second=1e12, utilization=(0.1, 0.5), memory_bytes=1)
     assert hours(3600e12, machine) == [2.0, 10.0]
 
 
@@ -104,15 +124,14 @@ def test_disk_counts_kept_checkpoints_and_bins(settings):
     # two kept, one being written, and the end of phase a
     assert made["disk_bytes"]["checkpoints"] == 4 * 12 * made["model"]["parameters"]
     assert made["disk_bytes"]["models"] == 3 * 4 * made["model"]["parameters"]
-    settings["training"] |= {"keep_last": 4, "keep_every": 100}  # of 489 steps
-    assert plan(settings)["disk_bytes"]["checkpoints"] == (4 + 4 + 1 + 1) * 12 * made["model"]["parameters"]
-    settings["tokenizer"]["vocabulary_size"] = 70_000
-    assert plan(settings)["disk_bytes"]["bins"] == 4 * 1_100_000
+    more = changed(settings, training=replace(settings.run.training, keep_last=4, keep_every=100))  # of 489 steps
+    assert plan(more)["disk_bytes"]["checkpoints"] == (4 + 4 + 1 + 1) * 12 * made["model"]["parameters"]
+    larger = changed(settings, tokenizer=replace(settings.run.tokenizer, vocabulary_size=70_000))
+    assert plan(larger)["disk_bytes"]["bins"] == 4 * 1_100_000
 
 
 def test_base_model_alone_has_no_sft(settings):
-    settings["sft"] = None
-    assert plan(settings)["sft"] is None
+    assert plan(changed(settings, sft=None))["sft"] is None
 
 
 def test_plan_in_words_names_overrides(settings):
@@ -121,28 +140,27 @@ def test_plan_in_words_names_overrides(settings):
 
 def test_claimed_parameters_off_by_more_than_one_percent_are_refused(settings):
     total = plan(settings)["model"]["parameters"]
-    settings["parameters"] = round(total / 1.009)
-    plan(settings)
-    settings["parameters"] = round(total / 1.011)
+    plan(changed(settings, parameters=round(total / 1.009)))
     with pytest.raises(AbovoError, match=r"config/runs/small-run.yaml, key parameters: claims .* but the model has"):
-        plan(settings)
+        plan(changed(settings, parameters=round(total / 1.011)))
 
 
 def test_batch_that_cuts_a_row_is_refused(settings):
-    settings["training"]["batch_tokens"] = 2000
-    with pytest.raises(AbovoError, match=r"config/training/nano.yaml, key batch_tokens: .* use 2048"):
-        plan(settings)
+    odd = changed(settings, training=replace(settings.run.training, batch_tokens=2000))
+    with pytest.raises(AbovoError, match=r"config/runs/small-run.yaml, key training.batch_tokens: .* use 2048"):
+        plan(odd)
 
 
 def test_phase_without_a_step_is_refused(settings):
-    settings["phases"][1]["share"], settings["phases"][0]["share"] = 1e-5, 1 - 1e-5
+    first, second = settings.run.phases
+    phases = (replace(first, share=1 - 1e-5), replace(second, share=1e-5))
     with pytest.raises(AbovoError, match="phase b has no step"):
-        plan(settings)
+        plan(changed(settings, phases=phases))
 
 
 def test_script_writes_the_same_plan_without_heavy_imports(settings, tmp_path):
     file = tmp_path / "settings.json"
-    file.write_text(json.dumps(settings))
+    file.write_text(json.dumps(plain(settings)))
     command = [sys.executable, "-X", "importtime", "workflow/scripts/plan.py", "--settings", str(file), "--output"]
     done = subprocess.run([*command, str(tmp_path / "plan.json")], capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "numpy"} & {
@@ -153,8 +171,8 @@ def test_script_writes_the_same_plan_without_heavy_imports(settings, tmp_path):
 
 
 def test_script_leaves_no_plan_behind_when_it_fails(settings, tmp_path):
-    settings["parameters"] = 1
-    command = [sys.executable, "workflow/scripts/plan.py", "--settings", json.dumps(settings), "--output"]
+    settings = changed(settings, parameters=1)
+    command = [sys.executable, "workflow/scripts/plan.py", "--settings", json.dumps(plain(settings)), "--output"]
     done = subprocess.run([*command, str(tmp_path / "plan.json")], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: config/runs/small-run.yaml, key parameters")

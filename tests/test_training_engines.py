@@ -14,6 +14,7 @@ import torch
 from rounding import TIGHT, farthest
 
 from abovo.config.engines import launcher
+from abovo.settings.engine import Engine
 
 PROGRAM = Path(__file__).parent / "two_processes.py"
 STEPS = 12
@@ -21,7 +22,7 @@ STEPS = 12
 
 def command(processes, *words, program=PROGRAM):
     """Started as a rule starts it."""
-    return [*launcher({"processes": processes}).split(), str(program), *map(str, words)]
+    return [*launcher(Engine(kind="torch", processes=processes)).split(), str(program), *map(str, words)]
 
 
 def run(processes, folder, *words):

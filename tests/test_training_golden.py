@@ -43,7 +43,7 @@ def nano():
     settings = job_settings(configuration, "pretrain", {"run": "nano"})
     phases = [{**phase, "sets": {"small": 1.0}} for phase in settings["phases"]]
     training = {**settings["training"], "log_interval": 1, "tensorboard": False}
-    return {**settings, "phases": phases, "training": training}, configuration.run("nano")["tokenizer"]
+    return {**settings, "phases": phases, "training": training}, configuration.run("nano").tokenizer
 
 
 def first_losses(folder, data, settings, nudge=0):
@@ -60,7 +60,7 @@ def first_losses(folder, data, settings, nudge=0):
 @pytest.mark.slow
 def test_first_steps_of_nano_have_their_golden_losses_and_two_runs_the_same_bits(tmp_path):
     settings, tokenizer = nano()
-    data = Speeches(tmp_path / "data", tokenizer["vocabulary_size"], settings["sequence_length"])
+    data = Speeches(tmp_path / "data", tokenizer.vocabulary_size, settings["sequence_length"])
     first = first_losses(tmp_path / "first", data, settings)
     golden = json.loads(GOLDEN.read_text())
     assert_rows_near(first, golden["rows"], golden["nudged"])
@@ -70,7 +70,7 @@ def test_first_steps_of_nano_have_their_golden_losses_and_two_runs_the_same_bits
 def write():
     settings, tokenizer = nano()
     with tempfile.TemporaryDirectory() as folder:
-        data = Speeches(Path(folder) / "data", tokenizer["vocabulary_size"], settings["sequence_length"])
+        data = Speeches(Path(folder) / "data", tokenizer.vocabulary_size, settings["sequence_length"])
         rows, *nudged = (first_losses(Path(folder) / f"run{seed}", data, settings, seed) for seed in range(4))
     GOLDEN.write_text(json.dumps({"rows": rows, "nudged": nudged}, indent=1) + "\n")
     print(f"wrote {GOLDEN}")

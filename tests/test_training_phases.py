@@ -236,8 +236,9 @@ def test_batches_of_one_source_may_be_cut_anywhere(data):
 
 
 def factors(values):
-    plan = budget(values)
-    schedule = schedule_of(read_settings(values), plan)
+    job = read_settings(values)
+    plan = budget(job)
+    schedule = schedule_of(job, plan)
     return [learning_rate_factor(schedule, step, plan.steps) for step in range(1, sum(plan.phases) + 1)]
 
 

@@ -19,10 +19,10 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.planning.plan import plan_run
+    from abovo.planning.plan import plan_run, plan_settings
     from abovo.provenance.code import Script
 
-    plan_run(options.settings, options.output, Script(Path(__file__), options.settings))
+    plan_run(plan_settings(options.settings), options.output, Script(Path(__file__), options.settings))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,37 @@
 """Turn a token budget into optimizer steps: steps always derive from tokens, never the other way round."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 from abovo.errors import AbovoError
+from abovo.settings.training import Training
 
 # By how much the shares of a run's phases may miss 1 in all.
 SLACK = 1e-6
+
+
+class Stretch(Protocol):
+    """A phase: its name, and its share of the whole budget."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def share(self) -> float: ...
+
+
+class Budgeted(Protocol):
+    """A run, or a training job: a budget that its phases share."""
+
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def sequence_length(self) -> int: ...
+    @property
+    def training(self) -> Training: ...
+    @property
+    def phases(self) -> Sequence[Stretch]: ...
 
 
 @dataclass(frozen=True)
@@ -25,29 +48,31 @@ class Budget:
         return self.steps * self.tokens_per_step
 
 
-def budget(run: Mapping[str, Any]) -> Budget:
-    """Steps for `run["tokens"]` at `run["training"]["batch_tokens"]` tokens per step.
+def budget(run: Budgeted, where: str = "settings") -> Budget:
+    """Steps for the `tokens` of a run at its recipe's `batch_tokens` per step.
 
     A phase ends at the step nearest to its cumulated share of the run, so rounding never adds up, and the phases after
     it, which need not be given, do not matter.
     Raises AbovoError where a batch is no multiple of the rows' length, or a phase would have no step.
     """
-    batch, length = run["training"]["batch_tokens"], run["sequence_length"]
-    where = f"config/training/{run['training'].get('name', '?')}.yaml, key batch_tokens"
+    batch, length = run.training.batch_tokens, run.sequence_length
+    key = f"{where}, key training.batch_tokens"
+    if not isinstance(batch, int):
+        raise AbovoError(f"is {batch} where steps are reckoned", key, "give it a number")
     if batch % length:
         nearest = max(length, round(batch / length) * length)
-        raise AbovoError(f"{batch} is no multiple of the sequence length {length}", where, f"use {nearest}")
-    steps = -(-run["tokens"] // batch)
+        raise AbovoError(f"{batch} is no multiple of the sequence length {length}", key, f"use {nearest}")
+    steps = -(-run.tokens // batch)
     ends, share = [0], 0.0
-    for phase in run["phases"]:
-        share += phase["share"]
+    for phase in run.phases:
+        share += phase.share
         ends.append(steps if share > 1 - SLACK else round(share * steps))
     lengths = tuple(end - start for start, end in itertools.pairwise(ends))
-    for phase, count in zip(run["phases"], lengths, strict=True):
+    for phase, count in zip(run.phases, lengths, strict=True):
         if count < 1:
             raise AbovoError(
-                f"phase {phase['name']} has no step of {batch} tokens",
-                f"config/runs/{run.get('name', '?')}.yaml, key phases",
+                f"phase {phase.name} has no step of {batch} tokens",
+                f"{where}, key phases",
                 "give it a larger share or the run more tokens",
             )
     return Budget(steps, batch, lengths)

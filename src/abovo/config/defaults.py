@@ -1,9 +1,9 @@
 """Turn the size of a model and its token budget into the batch and learning rate that a recipe leaves to `auto`."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from abovo.errors import AbovoError
+from abovo.settings.training import Training
 
 
 def batch_tokens(tokens: int, sequence_length: int) -> int:
@@ -19,22 +19,22 @@ def learning_rate(non_embedding_parameters: int, tokens: int) -> float:
     return float(f"{1.79 * non_embedding_parameters**-0.713 * tokens**0.307:.1e}")
 
 
-def fill_in(training: Mapping[str, Any], run: Mapping[str, Any], where: object) -> dict[str, Any]:
-    """A run's training recipe with numbers in place of `auto`. Raises AbovoError where the model claims no size."""
-    filled = {**training, "optimizer": {**training["optimizer"]}}
-    if filled["batch_tokens"] == "auto":
-        filled["batch_tokens"] = batch_tokens(run["tokens"], run["sequence_length"])
-    if filled["optimizer"]["learning_rate"] == "auto":
-        size = run["model"]["non_embedding_parameters"]
+def fill_in(recipe: Training, tokens: int, sequence_length: int, size: int | None, where: object) -> Training:
+    """A recipe with numbers in place of `auto`, for a budget of `tokens` and a model of `size` parameters outside its
+    embedding tables. Raises AbovoError where the rate needs the size and it is None.
+    """
+    if recipe.batch_tokens == "auto":
+        recipe = replace(recipe, batch_tokens=batch_tokens(tokens, sequence_length))
+    if recipe.optimizer.learning_rate == "auto":
         if not size:
             mend = "add non_embedding_parameters to the model, or give learning_rate a number"
             raise AbovoError("learning_rate: auto needs the size of the model", where, mend)
-        filled["optimizer"]["learning_rate"] = learning_rate(size, run["tokens"])
-    return filled
+        recipe = replace(recipe, optimizer=replace(recipe.optimizer, learning_rate=learning_rate(size, tokens)))
+    return recipe
 
 
-def refuse_auto(training: Mapping[str, Any], where: object) -> None:
+def refuse_auto(recipe: Training, where: object) -> None:
     """Raise AbovoError where a recipe of fine-tuning has `auto`: the law is of pretraining."""
-    if "auto" in (training["batch_tokens"], training["optimizer"]["learning_rate"]):
+    if "auto" in (recipe.batch_tokens, recipe.optimizer.learning_rate):
         mend = "give batch_tokens and learning_rate numbers in the recipe that it names"
         raise AbovoError("auto values are for pretraining only", f"{where}, key sft", mend)

@@ -1,9 +1,8 @@
 """Turn a run's engine into what starts its processes and what they ask of the machine, or refuse what cannot train."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from abovo.errors import AbovoError
+from abovo.settings.engine import Engine
+from abovo.settings.training import Training
 
 # Ways over several processes that each kind of engine knows, and those that cut matrices into parts.
 STRATEGIES = {"torch": ("none", "ddp", "fsdp"), "deepspeed": ("zero1", "zero2", "zero3")}
@@ -12,30 +11,30 @@ CUTTING = ("fsdp", "zero1", "zero2", "zero3")
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
 
 
-def check_engine(engine: Mapping[str, Any], recipe: Mapping[str, Any], where: str = "engine") -> None:
+def check_engine(engine: Engine, recipe: Training, where: str = "engine") -> None:
     """Raise AbovoError where an engine's values do not fit together, or it cannot carry out a training recipe."""
-    kind, strategy = engine["kind"], engine["strategy"]
+    kind, strategy = engine.kind, engine.strategy
     if strategy not in STRATEGIES[kind]:
         raise AbovoError(f"{kind} has no strategy {strategy}", where, f"use one of {', '.join(STRATEGIES[kind])}")
-    if strategy == "none" and engine["processes"] > 1:
-        raise AbovoError(f"{engine['processes']} processes need a strategy", where, "use strategy ddp or fsdp")
-    if engine["offload_optimizer"] and kind != "deepspeed":
+    if strategy == "none" and engine.processes > 1:
+        raise AbovoError(f"{engine.processes} processes need a strategy", where, "use strategy ddp or fsdp")
+    if engine.offload_optimizer and kind != "deepspeed":
         raise AbovoError(f"{kind} cannot offload the optimizer", where, "use the engine zero2-offload")
-    if engine["offload_optimizer"] and recipe["precision"] == "fp16":
+    if engine.offload_optimizer and recipe.precision == "fp16":
         # DeepSpeed 0.19.8 does not forget gradients on the CPU that overflowed
         raise AbovoError("an offloaded optimizer cannot have fp16", where, "set training.precision to bf16")
-    if recipe["optimizer"]["kind"] == "muon" and strategy in CUTTING:
+    if recipe.optimizer.kind == "muon" and strategy in CUTTING:
         mend = "use the engine ddp, or set training.optimizer.kind to adamw"
         raise AbovoError(f"muon needs whole matrices, {strategy} cuts them", where, mend)
 
 
-def launcher(engine: Mapping[str, Any]) -> str:
+def launcher(engine: Engine) -> str:
     """What starts a training script: python, or torchrun with one worker per process of the engine."""
-    if engine["processes"] == 1:
+    if engine.processes == 1:
         return "python"
-    return f"torchrun --standalone --signals-to-handle {SIGNALS} --nproc-per-node {engine['processes']} --"
+    return f"torchrun --standalone --signals-to-handle {SIGNALS} --nproc-per-node {engine.processes} --"
 
 
-def gpus(engine: Mapping[str, Any]) -> int:
+def gpus(engine: Engine) -> int:
     """GPUs that an engine uses where there are any: one for each process."""
-    return 0 if engine["device"] == "cpu" else engine["processes"]
+    return 0 if engine.device == "cpu" else engine.processes

@@ -1,4 +1,4 @@
-"""Turn one file of config/ into a dictionary that its settings class has checked and filled with defaults."""
+"""Turn one file of config/ into the settings of its kind, checked and filled with defaults."""
 
 import difflib
 import functools
@@ -10,14 +10,13 @@ import yaml
 
 from abovo.errors import AbovoError
 from abovo.modeling.family import family_named
-from abovo.settings.check import check, complete
 from abovo.settings.corpus import Corpus
 from abovo.settings.decontamination import Decontamination
 from abovo.settings.engine import Engine
 from abovo.settings.evaluation import Evaluation
 from abovo.settings.hardware import Hardware
 from abovo.settings.instruction import Instruction
-from abovo.settings.keys import schema_of
+from abovo.settings.keys import build, plain
 from abovo.settings.model import Model
 from abovo.settings.run import RunFile
 from abovo.settings.sft import SftFile
@@ -47,7 +46,12 @@ def names(kind: str, root: Path) -> list[str]:
 
 
 def load(kind: str, name: str, root: Path, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Read config/{kind}/{name}.yaml, lay `values` (dotted keys) over it, check it and fill in defaults.
+    """config/{kind}/{name}.yaml as `load_settings` reads it, complete, as JSON knows it."""
+    return plain(load_settings(kind, name, root, values))
+
+
+def load_settings(kind: str, name: str, root: Path, values: Mapping[str, Any] | None = None) -> Any:
+    """Read config/{kind}/{name}.yaml, lay `values` (dotted keys) over it, and build the settings of its kind.
 
     Raises AbovoError naming file and key for an unknown name, an unknown key, a wrong type or a value out of range.
     """
@@ -60,10 +64,7 @@ def load(kind: str, name: str, root: Path, values: Mapping[str, Any] | None = No
     data = _read_yaml(path)
     for key, value in (values or {}).items():
         _set(data, key, value, path)
-    schema = schema_of(class_of(kind, data, path))
-    data = complete(data, schema)
-    check(data, schema, path)
-    return data
+    return build(class_of(kind, data, path), data, path)
 
 
 def class_of(kind: str, data: Mapping[str, Any], path: Path) -> type:

@@ -6,7 +6,7 @@ from those files stand under `set:` in the run file, or come for one call from `
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from abovo.config.budget import SLACK
 from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.engines import check_engine
-from abovo.config.load import load, names
+from abovo.config.load import load_settings, names
 from abovo.corpus.check import check_corpus
 from abovo.errors import AbovoError
-from abovo.settings.keys import build, plain
+from abovo.settings.corpus import Corpus
+from abovo.settings.keys import build, narrow, plain
+from abovo.settings.run import Parts, Phase, PhaseFile, Recipe, Run, RunFile
+from abovo.settings.sft import Sft, SftFile
 from abovo.settings.training import Schedule
 
 # Parts that belong to one run alone.
@@ -29,6 +32,8 @@ SHARED_PARTS = {"tokenizer": "tokenizers", "corpus": "corpora", "evaluation": "e
 SHARED_GROUPS = ("corpora", "instruction", "decontamination")
 # Kinds whose files may lie in a folder that the machine decides.
 ROOTED = {"corpora": "sources", "decontamination": "sets"}
+# Part of a run -> dotted keys of its file -> values.
+Changes = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -64,55 +69,64 @@ class Configuration:
         return {**self.overrides.runs.get(run, {}), **shared}
 
     @functools.cache  # noqa: B019  (one configuration lives as long as its process)
-    def shared(self, kind: str, name: str) -> dict[str, Any]:
-        """A part that makes an artifact under its own name: corpora, tokenizers, instruction, evaluation."""
-        part = load(kind, name, self.root, self.overrides.shared.get((kind, name)))
+    def shared(self, kind: str, name: str) -> Any:
+        """The settings of a part that makes an artifact under its own name: corpora, tokenizers, evaluation and others.
+
+        Paths of corpora and evaluation sets are those of their files, whatever folder they are relative to.
+        """
+        part = load_settings(kind, name, self.root, self.overrides.shared.get((kind, name)))
         if kind == "corpora":
-            check_corpus(part, str(self.root / kind / f"{name}.yaml"))
+            check_corpus(plain(part), str(self.root / kind / f"{name}.yaml"))
         return rooted(part, ROOTED[kind]) if kind in ROOTED else part
 
     @functools.cache  # noqa: B019
-    def run(self, name: str) -> dict[str, Any]:
-        """A run with its parts in place of their names, and `phases` in place of the shorthand `corpus`.
-
-        Each part carries the name of its file as `name`.
-        """
+    def run(self, name: str) -> Run:
+        """A run with its parts in place of their names, and `phases` in place of the shorthand `corpus`."""
         values = dict(self.overrides.runs.get(name, {}))
         own = {key: value for key, value in values.items() if key.split(".")[0] not in OWN_PARTS or "." not in key}
-        run = load("runs", name, self.root, own)
+        file: RunFile = load_settings("runs", name, self.root, own)
         where = self.root / "runs" / f"{name}.yaml"
-        parts: dict[str, dict[str, Any]] = {part: {} for part in OWN_PARTS}
-        for key, value in {**run.pop("set"), **{k: v for k, v in values.items() if k not in own}}.items():
-            part, _, rest = key.partition(".")
-            if part not in OWN_PARTS or not rest:
-                mend = f"start it with one of {', '.join(OWN_PARTS)}; all else is set in its own file"
-                raise AbovoError(f"cannot be set for one run: {key}", f"{where}, key set", mend)
-            parts[part][rest] = value
-        for part, kind in OWN_PARTS.items():
-            if run.get(part) is not None:
-                run[part] = self._part(kind, run[part], parts[part])
-        run["training"] = fill_in(run["training"], run, where)
-        if run["sft"]:
-            refuse_auto(run["sft"]["training"], where)
-        for part in ("tokenizer", "evaluation"):
-            run[part] = {"name": run[part], **self.shared(SHARED_PARTS[part], run[part])}
-        run["phases"] = self._phases(run, where)
-        run.pop("corpus", None)
-        run["name"] = name
-        for recipe in (run["training"], *([run["sft"]["training"]] if run["sft"] else [])):
-            check_engine(run["engine"], recipe, f"{where}, key engine")
-        for corpus in corpora_of(run):
-            self._check_tasks(corpus, run["evaluation"]["tasks"])
-        for dataset in run["sft"]["datasets"] if run["sft"] else ():
-            self.shared("instruction", dataset)
+        changes = _changes({**file.set, **{key: value for key, value in values.items() if key not in own}}, where)
+        model = self._part("model", file.model, changes)
+        training = self._part("training", file.training, changes)
+        size = model.non_embedding_parameters
+        run = Run(
+            **{one.name: getattr(file, one.name) for one in fields(Recipe)},
+            name=name,
+            parts=narrow(Parts, file),
+            model=model,
+            tokenizer=self.shared("tokenizers", file.tokenizer),
+            training=fill_in(training, file.tokens, file.sequence_length, size, where),
+            engine=self._part("engine", file.engine, changes),
+            sft=self._sft(file.sft, changes) if file.sft else None,
+            evaluation=self.shared("evaluation", file.evaluation),
+            phases=_phases(file, where),
+        )
+        self._check(run, where)
         return run
+
+    def _check(self, run: Run, where: Path) -> None:
+        """Raise AbovoError where parts that are right by themselves do not fit each other."""
+        recipes = [run.training]
+        if run.sft:
+            refuse_auto(run.sft.training, where)
+            recipes.append(run.sft.training)
+            for dataset in run.sft.datasets:
+                self.shared("instruction", dataset)
+        for recipe in recipes:
+            check_engine(run.engine, recipe, f"{where}, key engine")
+        for name in run.corpora:
+            corpus: Corpus = self.shared("corpora", name)
+            against = corpus.decontaminate.against
+            sets = self.shared("decontamination", against).sets if against else {}
+            check_tasks(corpus, sets, run.evaluation.tasks, str(self.root / "corpora" / f"{name}.yaml"))
 
     def start_of(self, name: str) -> list[str]:
         """What a run's first phase starts from: the manifest of another run's model, or the files of a folder.
 
         Raises AbovoError where neither is there, and where runs start from each other in a circle.
         """
-        start, seen = self.run(name)["start"], [name]
+        start, seen = self.run(name).start, [name]
         where = f"{self.root / 'runs' / f'{name}.yaml'}, key start"
         if start is None:
             return []
@@ -127,46 +141,56 @@ class Configuration:
                     f"runs start from each other: {', '.join([*seen, start])}", where, "let one start anew"
                 )
             seen.append(start)
-            start = self.run(start)["start"]
+            start = self.run(start).start
         return [f"results/pretrain/{seen[1]}/manifest.json"]
 
-    def _phases(self, run: dict[str, Any], where: Path) -> list[dict[str, Any]]:
-        """The phases with their own schedules complete; one called main for a run that names a corpus."""
-        if (run["corpus"] is None) == (run["phases"] is None):
-            raise AbovoError("needs either `corpus` or `phases`", where, "name one corpus, or list the phases")
-        phases = run["phases"] or [{"name": "main", "corpora": {run["corpus"]: 1.0}, "share": 1.0}]
-        place = f"{where}, key phases"
-        total = sum(phase["share"] for phase in phases)
-        if abs(total - 1) > SLACK:
-            raise AbovoError(f"the shares of the phases add up to {total:g}", place, "make them add up to 1")
-        names = [phase["name"] for phase in phases]
-        if len(set(names)) < len(names):
-            raise AbovoError("two phases have one name", place, "name each phase differently")
-        return [self._with_schedule(phase, number, place) for number, phase in enumerate(phases)]
+    def _part(self, part: str, name: str, changes: Changes) -> Any:
+        return load_settings(OWN_PARTS[part], name, self.root, changes[part])
 
-    def _with_schedule(self, phase: dict[str, Any], number: int, place: str) -> dict[str, Any]:
-        """A phase's own schedule, where it has one, as the training recipes' schema wants and completes it."""
-        if phase.get("schedule") is None:
-            return {key: value for key, value in phase.items() if key != "schedule"}
-        # a later phase goes on with a model that is warm
-        given = {**({"warmup_steps": 0} if number else {}), **phase["schedule"]}
-        return {**phase, "schedule": plain(build(Schedule, given, f"{place}, phase {phase['name']}, key schedule"))}
+    def _sft(self, name: str, changes: Changes) -> Sft:
+        """An SFT recipe with the training recipe that it names in its place."""
+        inner = {key: value for key, value in changes["sft"].items() if key.startswith("training.")}
+        own = {key: value for key, value in changes["sft"].items() if key not in inner}
+        file: SftFile = load_settings("sft", name, self.root, own)
+        values = {key.removeprefix("training."): value for key, value in inner.items()}
+        return narrow(Sft, file, training=load_settings("training", file.training, self.root, values))
 
-    def _check_tasks(self, name: str, tasks: list[str]) -> None:
-        """Tell a run whose corpus may hold the answers to the public tasks that it is scored on."""
-        corpus = self.shared("corpora", name)
-        against = corpus["decontaminate"]["against"]
-        sets = self.shared("decontamination", against)["sets"] if against else {}
-        check_tasks(corpus, sets, tasks, str(self.root / "corpora" / f"{name}.yaml"))
 
-    def _part(self, kind: str, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A part with `values` laid over it; the training recipe that an SFT recipe names stands in its place."""
-        if kind != "sft":
-            return {"name": name, **load(kind, name, self.root, values)}
-        inner = {key.removeprefix("training."): value for key, value in values.items() if key.startswith("training.")}
-        own = {key: value for key, value in values.items() if not key.startswith("training.")}
-        part = {"name": name, **load(kind, name, self.root, own)}
-        return {**part, "training": self._part("training", part["training"], inner)}
+def _changes(values: Mapping[str, Any], where: Path) -> Changes:
+    """Values by the part of the run that they are of. Raises AbovoError for one of no part that is the run's own."""
+    parts: Changes = {part: {} for part in OWN_PARTS}
+    for key, value in values.items():
+        part, _, rest = key.partition(".")
+        if part not in OWN_PARTS or not rest:
+            mend = f"start it with one of {', '.join(OWN_PARTS)}; all else is set in its own file"
+            raise AbovoError(f"cannot be set for one run: {key}", f"{where}, key set", mend)
+        parts[part][rest] = value
+    return parts
+
+
+def _phases(file: RunFile, where: Path) -> tuple[Phase, ...]:
+    """The phases with their own schedules complete; one called main for a run that names a corpus."""
+    if (file.corpus is None) == (file.phases is None):
+        raise AbovoError("needs either `corpus` or `phases`", where, "name one corpus, or list the phases")
+    if file.corpus is not None:
+        return (Phase(name="main", corpora={file.corpus: 1.0}, share=1.0),)
+    phases, place = file.phases or (), f"{where}, key phases"
+    total = sum(phase.share for phase in phases)
+    if abs(total - 1) > SLACK:
+        raise AbovoError(f"the shares of the phases add up to {total:g}", place, "make them add up to 1")
+    names = [phase.name for phase in phases]
+    if len(set(names)) < len(names):
+        raise AbovoError("two phases have one name", place, "name each phase differently")
+    return tuple(_phase(phase, number, place) for number, phase in enumerate(phases))
+
+
+def _phase(phase: PhaseFile, number: int, place: str) -> Phase:
+    """A phase with its own schedule, where it has one, complete as those of training recipes are."""
+    if phase.schedule is None:
+        return narrow(Phase, phase)
+    # a later phase goes on with a model that is warm
+    given = {**({"warmup_steps": 0} if number else {}), **phase.schedule}
+    return narrow(Phase, phase, schedule=build(Schedule, given, f"{place}, phase {phase.name}, key schedule"))
 
 
 def starting_point(files: Sequence[str]) -> str:
@@ -174,26 +198,21 @@ def starting_point(files: Sequence[str]) -> str:
     return files[0] if len(files) == 1 else Path(files[0]).parent.as_posix()
 
 
-def corpora_of(run: Mapping[str, Any]) -> list[str]:
-    """The names of the corpora that a run's phases draw from, each once, in order of first use."""
-    return list(dict.fromkeys(corpus for phase in run["phases"] for corpus in phase["corpora"]))
-
-
-def phases_up_to(run: Mapping[str, Any], name: str | None) -> list[dict[str, Any]]:
+def phases_up_to(run: Run, name: str | None) -> tuple[Phase, ...]:
     """The phases of a run up to the one called `name`, which has an artifact of its own; all of them for None.
 
     Raises AbovoError for a name that no phase has, and for the last phase: its model is the run's.
     """
-    names = [phase["name"] for phase in run["phases"]]
+    names = [phase.name for phase in run.phases]
     if name is None:
-        return run["phases"]
-    where = f"config/runs/{run['name']}.yaml, key phases"
+        return run.phases
+    where = f"config/runs/{run.name}.yaml, key phases"
     if name not in names:
         raise AbovoError(f"the run has no phase {name!r}", where, f"its phases are {', '.join(names)}")
     if name == names[-1]:
-        mend = f"ask for results/pretrain/{run['name']}/manifest.json"
+        mend = f"ask for results/pretrain/{run.name}/manifest.json"
         raise AbovoError(f"phase {name} is the last, its model is that of the run", where, mend)
-    return run["phases"][: names.index(name) + 1]
+    return run.phases[: names.index(name) + 1]
 
 
 def _parse_overrides(text: str, root: Path) -> Overrides:
@@ -205,15 +224,15 @@ def _parse_overrides(text: str, root: Path) -> Overrides:
         if not equals or not dot or not rest:
             raise AbovoError(f"cannot read {item!r}", "--config set", 'write set="RUN.KEY=VALUE,RUN.KEY=VALUE"')
         parsed = yaml.safe_load(value)
-        data = load("runs", run, root)
+        data = load_settings("runs", run, root)
         part, _, inner = rest.partition(".")
         if part in SHARED_GROUPS and "." in inner:
             name, _, inner = inner.partition(".")
             shared.setdefault((part, name), {})[inner] = parsed
         elif part in SHARED_PARTS and inner:
-            if data.get(part) is None:
+            if getattr(data, part) is None:
                 raise AbovoError(f"run {run} has no {part}", "--config set", f"write {run}.corpora.NAME.KEY=VALUE")
-            shared.setdefault((SHARED_PARTS[part], data[part]), {})[inner] = parsed
+            shared.setdefault((SHARED_PARTS[part], getattr(data, part)), {})[inner] = parsed
         else:
             runs.setdefault(run, {})[rest] = parsed
     return Overrides(runs, shared)

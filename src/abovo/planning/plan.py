@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from abovo.config.budget import budget
+from abovo.config.budget import Budget, budget
 from abovo.console.progress import duration
 from abovo.modeling.cost import (
     adapter_flops_per_token,
@@ -19,83 +20,89 @@ from abovo.planning.compute import hours
 from abovo.planning.disk import corpus_tokens, disk
 from abovo.provenance.code import Script
 from abovo.provenance.products import Job, Made, produce
-from abovo.settings.model import Model
+from abovo.settings.corpus import Corpus
+from abovo.settings.keys import build, plain
+from abovo.settings.run import Run
+from abovo.settings.stages import PlanSettings
 
 log = logging.getLogger("abovo")
 
 
-def plan_run(settings: Mapping[str, Any], output: Path, script: Script | Path) -> None:
-    """Write plan.json for `settings`: a resolved run with its `corpora`, the known `hardware` and the `overrides`."""
+def plan_settings(values: Mapping[str, Any]) -> PlanSettings:
+    """The settings of a plan from JSON; those of the model are its family's. Raises AbovoError naming a bad key."""
+    settings = build(PlanSettings, values)
+    return replace(settings, run=replace(settings.run, model=shape_of(settings.run.model, "settings, model")))
+
+
+def plan_run(settings: PlanSettings, output: Path, script: Script | Path) -> None:
+    """Write plan.json."""
     fields = plan(settings)
 
     def make(folder: Path) -> Made:
         return Made(counts={}, fields=fields)
 
-    produce(Job(output, "abovo/plan/1", {}, settings, script), make)
+    produce(Job(output, "abovo/plan/1", {}, plain(settings), script), make)
     for line in describe(fields):
         log.info("%s", line)
 
 
-def plan(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The plan as a dictionary; a pure function of the run's settings.
+def plan(settings: PlanSettings) -> dict[str, Any]:
+    """The plan as a dictionary; a pure function of the settings.
 
     Raises AbovoError where the run's claimed parameters are off by more than 1 %, or where no step fits.
     """
-    rows = padded_vocabulary(run["tokenizer"]["vocabulary_size"])
-    model = shape_of({key: value for key, value in run["model"].items() if key != "name"})
-    count = count_parameters(model, rows)
-    check_claim(run.get("parameters"), count.total, f"config/runs/{run['name']}.yaml, key parameters")
-    steps = budget(run)
-    per_token = training_flops_per_token(model, rows, run["sequence_length"])
-    pretraining = per_token * steps.tokens
-    sft = _sft(run, model, rows)
-    flops = pretraining + (sft["flops"] if sft else 0)
+    run, rows = settings.run, padded_vocabulary(settings.run.tokenizer.vocabulary_size)
+    where = f"config/runs/{run.name}.yaml"
+    count = count_parameters(run.model, rows)
+    check_claim(run.parameters, count.total, f"{where}, key parameters")
+    steps = budget(run, where)
+    per_token = training_flops_per_token(run.model, rows, run.sequence_length)
+    sft = _sft(run, rows)
+    flops = per_token * steps.tokens + (sft["flops"] if sft else 0)
     return {
-        "run": run["name"],
+        "run": run.name,
         "model": {
-            "name": run["model"].get("name"),
-            "family": run["model"]["family"],
+            "name": run.parts.model,
+            "family": run.model.family,
             "vocabulary_rows": rows,
             "parameters": count.total,
             "embedding_parameters": count.tables,
             "non_embedding_parameters": count.non_embedding,
         },
         "tokens": steps.tokens,
-        "tokens_requested": run["tokens"],
+        "tokens_requested": run.tokens,
         "tokens_per_parameter": round(steps.tokens / count.total, 3),
         "steps": steps.steps,
         "tokens_per_step": steps.tokens_per_step,
-        "sequence_length": run["sequence_length"],
-        "phases": _phases(run, steps.phases, steps.tokens_per_step, per_token),
+        "sequence_length": run.sequence_length,
+        "phases": _phases(settings, steps, per_token),
         "sft": sft,
         "flops": flops,
         "flops_per_token": per_token,
-        "disk_bytes": disk(run, run["corpora"], count, steps.steps),
-        "hours": {name: hours(flops, machine) for name, machine in run.get("hardware", {}).items()},
-        "overrides": run.get("overrides", {}),
+        "disk_bytes": disk(settings, count, steps.steps),
+        "hours": {name: hours(flops, machine) for name, machine in settings.hardware.items()},
+        "overrides": dict(settings.overrides),
     }
 
 
-def _phases(
-    run: Mapping[str, Any], lengths: tuple[int, ...], tokens_per_step: int, flops_per_token: int
-) -> list[dict[str, Any]]:
+def _phases(settings: PlanSettings, plan: Budget, flops_per_token: int) -> list[dict[str, Any]]:
     """Per phase: its model, first and last step, tokens, operations, and the tokens and epochs of each corpus."""
-    phases, first = [], 1
-    models = [f"phase-{phase['name']}/model" for phase in run["phases"][:-1]] + ["model"]
-    for phase, steps, model in zip(run["phases"], lengths, models, strict=True):
-        tokens, weights = steps * tokens_per_step, phase["corpora"]
-        shares = {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    run, phases, first = settings.run, [], 1
+    models = [f"phase-{phase.name}/model" for phase in run.phases[:-1]] + ["model"]
+    for phase, steps, model in zip(run.phases, plan.phases, models, strict=True):
+        tokens, whole = steps * plan.tokens_per_step, sum(phase.corpora.values())
+        shares = {name: weight / whole for name, weight in phase.corpora.items()}
         phases.append(
             {
-                "name": phase["name"],
-                "model": f"results/pretrain/{run['name']}/{model}",
-                "schedule": phase.get("schedule"),
+                "name": phase.name,
+                "model": f"results/pretrain/{run.name}/{model}",
+                "schedule": plain(phase.schedule),
                 "first_step": first,
                 "last_step": first + steps - 1,
                 "tokens": tokens,
                 "flops": tokens * flops_per_token,
                 "corpora": {
-                    name: _drawn(round(share * tokens), run["corpora"][name]) for name, share in shares.items()
+                    name: _drawn(round(share * tokens), settings.corpora[name]) for name, share in shares.items()
                 },
             }
         )
@@ -103,21 +110,19 @@ def _phases(
     return phases
 
 
-def _drawn(tokens: int, corpus: Mapping[str, Any]) -> dict[str, Any]:
+def _drawn(tokens: int, corpus: Corpus) -> dict[str, Any]:
     """Tokens that a phase draws from a corpus, and how often it then goes through it (null: no token budget)."""
     available = corpus_tokens(corpus)
     return {"tokens": tokens, "epochs": round(tokens / available, 3) if available else None}
 
 
-def _sft(run: Mapping[str, Any], model: Model, rows: int) -> dict[str, Any] | None:
-    recipe = run.get("sft")
-    if not recipe:
+def _sft(run: Run, rows: int) -> dict[str, Any] | None:
+    if run.sft is None:
         return None
-    per_token = adapter_flops_per_token(model, rows, run["sequence_length"])
     return {
-        "tokens": recipe["tokens"],
-        "adapter_parameters": count_adapter_parameters(model, recipe["lora"]["rank"]),
-        "flops": per_token * recipe["tokens"],
+        "tokens": run.sft.tokens,
+        "adapter_parameters": count_adapter_parameters(run.model, run.sft.lora.rank),
+        "flops": adapter_flops_per_token(run.model, rows, run.sequence_length) * run.sft.tokens,
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from abovo.config.load import check, read_schema
+from abovo.config.load import read_schema
 from abovo.errors import AbovoError
 from abovo.evaluation.statistics import Scores, paired_difference, rounded
 from abovo.provenance.chain import Chain
@@ -13,6 +13,7 @@ from abovo.provenance.files import read_json
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.check import check
 
 OF_MODEL = ("model_sha256", "sequence_length", "train_loss_first", "train_loss_last", "validation_loss")
 COUNTED = ("parameters", "steps", "tokens")

@@ -181,7 +181,7 @@ class Corpus:
     decontaminate: Decontaminate = key(
         "What becomes of documents that share n-grams with evaluation sets", default=Decontaminate()
     )
-    folder: str | None = key("Folder that `paths` of local sources are relative to", default=None)
+    folder: str | None = key("Folder that `paths` of local sources are relative to", default=None, decides=False)
     sources: Mapping[str, Source] = key(
         "Sources by name; of equal documents the one of the source named first stays",
         min_items=1, names="^[a-z0-9][a-z0-9_]*$",

@@ -49,5 +49,5 @@ class Decontamination:
         "Share of a short row's n-grams that is enough where it is less than least_ngrams (fraction)",
         default=0.1, minimum=0, maximum=1,
     )  # fmt: skip
-    folder: str | None = key("Folder that `paths` of local sets are relative to", default=None)
+    folder: str | None = key("Folder that `paths` of local sets are relative to", default=None, decides=False)
     sets: Mapping[str, EvaluationSet] = key("Evaluation sets by name", min_items=1, names="^[a-z0-9][a-z0-9_]*$")

@@ -68,7 +68,7 @@ def key(
 @functools.cache
 def schema_of(settings: type) -> dict[str, Any]:
     """The JSON schema (2020-12) of a settings class; its description is the first line of the docstring."""
-    hints = get_type_hints(settings)
+    hints = _hints(settings)
     fields = dataclasses.fields(settings)
     schema: dict[str, Any] = {
         "description": (settings.__doc__ or "").partition("\n")[0],
@@ -93,6 +93,15 @@ def build(settings: type[Settings], mapping: Mapping[str, Any], where: object = 
     return _value(settings, data)
 
 
+def narrow(settings: type[Settings], wide: Any, **more: Any) -> Settings:
+    """Settings of a class from wider ones, which have keys of the same names; `more` are those that have other values.
+
+    Only what `wide` holds is taken over, so a key that neither has keeps its default.
+    """
+    names = [one.name for one in dataclasses.fields(settings) if hasattr(wide, one.name)]  # type: ignore[arg-type]
+    return settings(**{name: getattr(wide, name) for name in names} | more)
+
+
 def plain(settings: Any) -> Any:
     """Settings as JSON knows them, of which `build` makes equal settings again."""
     return _plain(settings, lambda _: True)
@@ -113,6 +122,11 @@ def _plain(settings: Any, wanted: Callable[["dataclasses.Field[Any]"], bool]) ->
     if isinstance(settings, list | tuple):
         return [_plain(value, wanted) for value in settings]
     return settings
+
+
+@functools.cache
+def _hints(settings: Any) -> dict[str, Any]:
+    return get_type_hints(settings)
 
 
 def _has_default(field: "dataclasses.Field[Any]") -> bool:
@@ -181,7 +195,7 @@ def _value(kind: Any, data: Any) -> Any:
         kind = next((member for member in arguments if _takes(member, data)), Any)
         origin, arguments = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
+        hints = _hints(kind)  # type: ignore[arg-type]
         return kind(**{name: _value(hints[name], value) for name, value in data.items()})  # type: ignore[operator]
     if origin is tuple:
         kinds = arguments[:1] * len(data) if arguments[-1] is ... else arguments

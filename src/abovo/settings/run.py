@@ -1,6 +1,6 @@
 """One recipe: config/runs/. The file's name is the {run} in every path that it makes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,9 @@ class Parts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Recipe:
+class Recipe:
+    """What a run says itself, whatever its parts are."""
+
     description: str = key("What the run is for (one sentence)", default="", decides=False)
     tokens: int = key("Training budget (tokens)", minimum=1)
     sequence_length: int = key("Length of a row (tokens)", minimum=8)
@@ -69,7 +71,7 @@ class Phase(_Stretch):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunFile(Parts, _Recipe):
+class RunFile(Parts, Recipe):
     """One recipe. The file's name is the {run} in every path that it makes."""
 
     corpus: str | None = key("Name in config/corpora; shorthand for a single phase", default=None)
@@ -80,7 +82,7 @@ class RunFile(Parts, _Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run(_Recipe):
+class Run(Recipe):
     """One recipe with its parts in place of their names, and phases in place of the shorthand `corpus`."""
 
     name: str = key("Name of its file")
@@ -96,4 +98,9 @@ class Run(_Recipe):
     @property
     def corpora(self) -> list[str]:
         """The names of the corpora that the phases draw from, each once, in order of first use."""
-        return list(dict.fromkeys(corpus for phase in self.phases for corpus in phase.corpora))
+        return corpora_of(self.phases)
+
+
+def corpora_of(phases: Iterable[Phase]) -> list[str]:
+    """The names of the corpora that phases draw from, each once, in order of first use."""
+    return list(dict.fromkeys(corpus for phase in phases for corpus in phase.corpora))

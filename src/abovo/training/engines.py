@@ -13,7 +13,6 @@ from torch import nn
 from abovo.config.engines import check_engine
 from abovo.provenance.tables import Table
 from abovo.settings.engine import Engine as EngineSettings
-from abovo.settings.keys import plain
 from abovo.settings.training import Training
 from abovo.training.blocks import prepare_model
 from abovo.training.loss import Batch
@@ -70,7 +69,7 @@ def micro_batch(recipe: Training) -> int:
 
 def build_engine(model: nn.Module, recipe: Training, world: World, engine: EngineSettings) -> Engine:
     """The engine of the kind and strategy that `engine`, a file of config/engines, names."""
-    check_engine(plain(engine), plain(recipe))
+    check_engine(engine, recipe)
     return ENGINES[engine.kind](prepare_model(model, recipe, world.device), recipe, world, engine)
 
 

@@ -18,7 +18,7 @@ from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, describe_folder, read_manifest
 from abovo.provenance.products import Job, Made
 from abovo.settings.job import JobSettings
-from abovo.settings.keys import build, decisive, plain
+from abovo.settings.keys import build, decisive
 from abovo.tokenizing.load import Tokenizer, load_tokenizer
 from abovo.training.adapters import merge_adapters, save_adapter
 from abovo.training.device import resolve_precision
@@ -114,7 +114,7 @@ class _Work:
     def train(self, folder: Path | None) -> Made | None:
         """Train, and on rank 0 export into `folder` and say what the manifest says; the others get None for both."""
         settings, world = self.settings, self.world
-        self.tokenizer, self.plan = load_tokenizer(self.inputs.tokenizer.path), budget(plain(settings))
+        self.tokenizer, self.plan = load_tokenizer(self.inputs.tokenizer.path), budget(settings)
         if world.leads and self.inputs.start is not None:
             verify_start(self.inputs.start)
         sets = TrainingSets.open(self.inputs.sets, settings.sequence_length, verify=world.leads)
