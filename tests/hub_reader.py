@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
+NAMED = {"licence": "CC0", "language": "en"}
 
 
 def memory(key: str) -> int:
@@ -39,6 +40,9 @@ def read(order: dict) -> dict:
     from abovo.corpus import retry
     from abovo.corpus.sources import open_rows, open_source
     from abovo.errors import AbovoError
+    from abovo.settings.corpus import Source
+    from abovo.settings.instruction import Records
+    from abovo.settings.keys import build
 
     # Waiting for a server that recovers at once would only make the tests slow.
     retry.FIRST_PAUSE = 0.02
@@ -48,9 +52,10 @@ def read(order: dict) -> dict:
     digest, number, faults = hashlib.sha256(), 0, {}
     try:
         if order.get("rows"):
-            rows = list(open_rows(order["settings"]).read())
+            place = {key: value for key, value in order["settings"].items() if key not in ("column", "documents")}
+            rows = list(open_rows(build(Records, place)).read())
             return {"rows": [row.values["text"] for row in rows], "keys": sorted(rows[0].values)}
-        source = open_source(order["settings"], order.get("planned"))
+        source = open_source(build(Source, {**NAMED, **order["settings"]}), order.get("planned"))
         for unit in source.units[: order.get("units")]:
             found = source.read(unit, order.get("start", 0))
             for record in found:

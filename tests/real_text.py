@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from corpus_jobs import opened
 from small_world import make_corpus
 
 from abovo.corpus.clean import clean
 from abovo.corpus.shards import Document
-from abovo.corpus.sources import open_source
 from abovo.provenance.manifest import Manifest
 from abovo.settings.tokenizer import TokenizerSettings
 from abovo.tokenizing.load import Tokenizer, load_tokenizer
@@ -20,8 +20,8 @@ SETTINGS = TokenizerSettings(corpus="text", vocabulary_size=600, sample_mb=1, me
 
 
 def _documents(source: str, reader: str, package: str, kind: str, number: int) -> Iterator[Document]:
-    opened = open_source({"type": "package", "reader": reader, "packages": [package]})
-    found = (item for unit in opened.units[::7] for item in opened.read(unit))
+    whole = opened({"type": "package", "reader": reader, "packages": [package]})
+    found = (item for unit in whole.units[::7] for item in whole.read(unit))
     for name, text, _ in itertools.islice(found, number):
         if text and len(text) > 300:
             yield Document(name, clean(text, kind)[0], source, len(text) // 3)

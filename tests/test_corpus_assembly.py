@@ -5,13 +5,15 @@ import subprocess
 import sys
 
 import pytest
-from corpus_jobs import resolved, run_jobs
+from corpus_jobs import resolved, run_jobs, source_of
 
 from abovo.corpus.estimate import ratio_interval
 from abovo.corpus.shards import read_documents
 from abovo.corpus.shares import source_budget
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
+from abovo.settings.corpus import Corpus
+from abovo.settings.keys import plain
 
 SOURCE = {"type": "local", "licence": "CC0", "language": "en"}
 CORPUS = {
@@ -207,12 +209,12 @@ def test_interval_of_the_mean_holds_the_mean_and_shrinks_with_more_groups():
 
 
 def test_budget_without_tokens_has_no_limit():
-    assert source_budget({"tokens": None, "weights": {}, "sources": {"a": {"tokens": None}}}, "a") is None
+    assert source_budget(Corpus(sources={"a": source_of(type="package")}), "a") is None
 
 
 def test_a_script_ends_a_bad_corpus_with_one_line_and_status_1(tmp_path, root):
     settings = resolved(CORPUS | {"sources": {"a": SOURCE | {"paths": str(tmp_path / "nowhere.jsonl")}}})
-    command = [sys.executable, root / "workflow/scripts/plan_corpus.py", "--settings", json.dumps(settings)]
+    command = [sys.executable, root / "workflow/scripts/plan_corpus.py", "--settings", json.dumps(plain(settings))]
     done = subprocess.run([*command, "--output", tmp_path / "plan.json"], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and not (tmp_path / "plan.json").exists()
     assert done.stderr.strip().splitlines() == [

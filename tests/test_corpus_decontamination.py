@@ -9,20 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from corpus_jobs import SCRIPTS, resolved
+from corpus_jobs import run_jobs, source_of
 
 from abovo.config.corpora import check_tasks
-from abovo.corpus.assemble import assemble_corpus
 from abovo.corpus.decontaminate import Decontaminator, collect, index_evaluation_sets, open_decontaminator, overlap
-from abovo.corpus.duplicates import find_duplicates
 from abovo.corpus.keys import Part
 from abovo.corpus.ngrams import LONGEST_WORD, WORDS_AT_ONCE, PlainWords
-from abovo.corpus.read import read_source
 from abovo.corpus.shards import read_documents
-from abovo.corpus.survey import plan_corpus
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest
-from abovo.tokenizing.count import token_counter
+from abovo.settings.corpus import Corpus, Decontaminate
+from abovo.settings.decontamination import Decontamination, EvaluationSet
+from abovo.settings.keys import build
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklm" for b in "aeiou" for c in ("n", "rt", "st", "mble", "")]
 
@@ -50,7 +48,7 @@ def index(tmp_path, root):
                 "type": "local", "paths": str(path), "columns": list(columns), "tasks": [name],
             }  # fmt: skip
         script = root / "workflow/scripts/index_evaluation_sets.py"
-        return index_evaluation_sets(settings, tmp_path / "index/manifest.json", script)
+        return index_evaluation_sets(build(Decontamination, settings), tmp_path / "index/manifest.json", script)
 
     return make
 
@@ -168,11 +166,11 @@ def test_mistakes_in_a_set_are_named(index):
 
 
 def corpus(kind="huggingface", unchecked="block"):
-    return {"sources": {"a": {"type": kind}}, "decontaminate": {"unchecked": unchecked}}
+    return Corpus(sources={"a": source_of(type=kind)}, decontaminate=Decontaminate(unchecked=unchecked))
 
 
 def test_a_run_scored_on_a_task_that_its_corpus_was_not_cleaned_of_is_told_so():
-    sets = {"boolq": {"tasks": ["boolq"]}}
+    sets = {"boolq": EvaluationSet(type="local", tasks=("boolq",), columns=("question",))}
     with pytest.raises(AbovoError, match=r"x\.yaml, key decontaminate: not decontaminated against piqa, which"):
         check_tasks(corpus(), sets, ["boolq", "piqa"], "x.yaml")
     check_tasks(corpus(), sets, ["boolq"], "x.yaml")
@@ -183,8 +181,10 @@ def test_a_run_scored_on_a_task_that_its_corpus_was_not_cleaned_of_is_told_so():
 def test_a_corpus_opens_its_own_judge_and_collects_what_all_parts_found(index, tmp_path):
     rows = passages(5)
     manifest = index(boolq=rows)
-    wanted = {"decontaminate": {"against": "x", "action": "remove"}}
-    assert open_decontaminator({"decontaminate": {"against": None, "action": "cut"}}, None) == (None, {})
+    wanted, other = (
+        Corpus(sources={}, decontaminate=Decontaminate(against=against, action="remove")) for against in ("x", None)
+    )
+    assert open_decontaminator(other, None) == (None, {})
     with pytest.raises(AbovoError, match="give its --decontamination"):
         open_decontaminator(wanted, None)
     judge, inputs = open_decontaminator(wanted, manifest.path)
@@ -212,21 +212,13 @@ def test_a_corpus_is_without_the_passages_and_its_manifest_says_which_were_there
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     source = {"type": "local", "licence": "CC0", "language": "en", "paths": str(path)}
-    corpus = resolved({
+    corpus = {
         "description": "", "bytes_per_token": 3.0, "sources": {"web": source},
         "decontaminate": {"against": "x", "action": action},
-    })  # fmt: skip
-    judge, inputs = open_decontaminator(corpus, index(boolq=rows).path)
-    (count, _), folder = token_counter(corpus, None), tmp_path / "corpus"
-    plan = plan_corpus(corpus, count, {}, folder / "plan.json", SCRIPTS / "plan_corpus.py")
-    part = read_source(
-        corpus, "web", 0, plan, count, inputs, folder / "web/manifest.json", SCRIPTS / "read_source.py", judge
-    )
-    read = {"web": [part]}
-    found = find_duplicates(corpus, read, 0, folder / "duplicates/manifest.json", SCRIPTS / "find_duplicates.py")
-    manifest = assemble_corpus(
-        corpus, plan, read, [found], count, inputs, folder / "manifest.json", SCRIPTS / "assemble_corpus.py", judge
-    )
+    }  # fmt: skip
+    evaluation_sets = index(boolq=rows)
+    judge = Decontaminator(evaluation_sets, action)
+    manifest = run_jobs(corpus, tmp_path / "corpus", decontamination=evaluation_sets.path)
     assert manifest["contamination"]["boolq"] == {"documents": 5, "rows_touched": 5, "rows": 20, "share": 0.25}
     listed = [json.loads(line) for line in manifest.file("contaminated.jsonl").read_text().splitlines()]
     assert [(one["source"], one["id"], one["action"]) for one in listed] == [

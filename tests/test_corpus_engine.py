@@ -12,15 +12,16 @@ from abovo.corpus.duplicates import shared_documents
 from abovo.corpus.examine import Examiner, Found
 from abovo.corpus.keys import DOCUMENTS, KEY, KeyWriter, Part, parts_of
 from abovo.corpus.minhash import bands_of, probability
-from abovo.corpus.read import read_settings
+from abovo.corpus.reading import Reading
 from abovo.corpus.records import Record
 from abovo.corpus.shards import read_documents
 from abovo.corpus.split import is_validation
 from abovo.corpus.words import words_of
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest
+from abovo.settings.corpus import Near
 
-NEAR = {"permutations": 112, "bands": 14, "shingle": 5}
+NEAR = Near()
 DRAW = random.Random(3)
 VOCABULARY = ["".join(DRAW.choices("abcdefghijklmnopqrstuvwxyz", k=DRAW.randint(2, 9))) for _ in range(3000)]
 
@@ -291,7 +292,7 @@ def test_documents_that_share_text_with_evaluation_sets_are_refused_by_that_name
         "description": "", "bytes_per_token": 3.0, "min_characters": 5,
         "sources": {"a": {"type": "local", "licence": "CC0", "language": "en", "paths": "x"}},
     })  # fmt: skip
-    examiner = Examiner(read_settings(corpus, "a", {}), Judge())
+    examiner = Examiner(Reading.of(corpus, "a", {}), Judge())
     rows = ["a secret passage", "an open passage", None]
     verdicts = examiner.examine([Found(n, Record(str(n), row)) for n, row in enumerate(rows)]).verdicts
     assert [verdict.reason for verdict in verdicts] == ["contaminated", "", "null"]

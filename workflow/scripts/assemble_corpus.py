@@ -8,12 +8,14 @@ python workflow/scripts/assemble_corpus.py --settings '{...}' --plan results/cor
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import run, script_parser, settings
+from abovo.console.launch import run, script_parser, settings_as
+from abovo.settings.corpus import Corpus
+from abovo.settings.keys import decisive
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--settings", required=True, type=settings, help="JSON text or file: the resolved corpus")
+    parser.add_argument("--settings", required=True, type=settings_as(Corpus), help="JSON text or a file: the corpus")
     parser.add_argument("--plan", required=True, type=Path, help="plan.json of the corpus")
     parser.add_argument("--tokenizer", type=Path, nargs="?", help="tokenizer_config.json of the corpus' count_with")
     parser.add_argument("--decontamination", type=Path, nargs="?", help="manifest.json of the indexed evaluation sets")
@@ -25,21 +27,19 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     from abovo.corpus.assemble import assemble_corpus
-    from abovo.corpus.decontaminate import open_decontaminator
     from abovo.corpus.parts import in_order
     from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
-    from abovo.tokenizing.count import token_counter
+    from abovo.tokenizing.count import measures_of
 
+    corpus = options.settings
     plan = read_manifest(options.plan, "abovo/corpus_plan/")
-    sources = in_order(options.settings, [read_manifest(path, "abovo/source/") for path in options.sources])
+    sources = in_order(corpus, [read_manifest(path, "abovo/source/") for path in options.sources])
     duplicates = [read_manifest(path, "abovo/duplicates/") for path in options.duplicates]
-    count, inputs = token_counter(options.settings, options.tokenizer)
-    decontaminator, more = open_decontaminator(options.settings, options.decontamination)
-    assemble_corpus(
-        options.settings, plan, sources, sorted(duplicates, key=lambda one: one["parameters"]["job"]), count,
-        {**inputs, **more}, options.output, Script(Path(__file__), options.settings), decontaminator,
-    )  # fmt: skip
+    measures = measures_of(corpus, options.tokenizer, options.decontamination)
+    script = Script(Path(__file__), decisive(corpus))
+    ordered = sorted(duplicates, key=lambda one: one["parameters"]["job"])
+    assemble_corpus(corpus, plan, sources, ordered, measures, options.output, script)
 
 
 if __name__ == "__main__":

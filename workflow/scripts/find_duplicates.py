@@ -8,12 +8,14 @@ python workflow/scripts/find_duplicates.py --settings '{...}' --job 0 \
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import run, script_parser, settings
+from abovo.console.launch import run, script_parser, settings_as
+from abovo.settings.corpus import Corpus
+from abovo.settings.keys import decisive
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--settings", required=True, type=settings, help="JSON text or file: the resolved corpus")
+    parser.add_argument("--settings", required=True, type=settings_as(Corpus), help="JSON text or a file: the corpus")
     parser.add_argument("--job", type=int, default=0, help="which range of hashes, from 0")
     parser.add_argument("--sources", required=True, type=Path, nargs="+", help="manifest.json of each part")
     parser.add_argument("--output", required=True, type=Path, help="manifest.json to write")
@@ -26,9 +28,9 @@ def main(options: argparse.Namespace) -> None:
     from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
 
-    manifests = [read_manifest(path, "abovo/source/") for path in options.sources]
-    sources = in_order(options.settings, manifests)
-    find_duplicates(options.settings, sources, options.job, options.output, Script(Path(__file__), options.settings))
+    corpus = options.settings
+    sources = in_order(corpus, [read_manifest(path, "abovo/source/") for path in options.sources])
+    find_duplicates(corpus, sources, options.job, options.output, Script(Path(__file__), decisive(corpus)))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ python workflow/scripts/plan_corpus.py --settings '{...}' --output results/corpo
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import run, script_parser, settings
+from abovo.console.launch import run, script_parser, settings_as
+from abovo.settings.corpus import Corpus
+from abovo.settings.keys import decisive
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--settings", required=True, type=settings, help="JSON text or file: the resolved corpus")
+    parser.add_argument("--settings", required=True, type=settings_as(Corpus), help="JSON text or a file: the corpus")
     parser.add_argument("--tokenizer", type=Path, nargs="?", help="tokenizer_config.json of the corpus' count_with")
     parser.add_argument("--output", required=True, type=Path, help="plan.json to write")
     return parser
@@ -19,13 +21,15 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     from abovo.corpus.check import check_corpus
+    from abovo.corpus.examine import Measures
     from abovo.corpus.survey import plan_corpus
     from abovo.provenance.code import Script
     from abovo.tokenizing.count import token_counter
 
-    check_corpus(options.settings, "corpus")
-    count, inputs = token_counter(options.settings, options.tokenizer)
-    plan_corpus(options.settings, count, inputs, options.output, Script(Path(__file__), options.settings))
+    corpus = options.settings
+    check_corpus(corpus, "corpus")
+    measures = Measures(*token_counter(corpus, options.tokenizer))
+    plan_corpus(corpus, measures, options.output, Script(Path(__file__), decisive(corpus)))
 
 
 if __name__ == "__main__":

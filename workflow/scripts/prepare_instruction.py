@@ -10,12 +10,16 @@ Without --corpus the records come from the source that the settings name.
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import run, script_parser, settings
+from abovo.console.launch import run, script_parser, settings_as
+from abovo.settings.instruction import Instruction
+from abovo.settings.keys import decisive
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--settings", required=True, type=settings, help="the resolved settings of the data set (JSON)")
+    parser.add_argument(
+        "--settings", required=True, type=settings_as(Instruction), help="JSON text or a file: the data set"
+    )
     parser.add_argument("--corpus", type=Path, help="manifest of the corpus that format facts draws from")
     parser.add_argument("--tokenizer", required=True, type=Path, help="tokenizer_config.json of the tokenizer")
     parser.add_argument("--output", required=True, type=Path, help="manifest of the rows, to be made")
@@ -28,9 +32,8 @@ def main(options: argparse.Namespace) -> None:
     from abovo.provenance.manifest import read_manifest
 
     corpus = read_manifest(options.corpus, "abovo/corpus/") if options.corpus else None
-    prepare_instruction(
-        options.tokenizer, corpus, options.settings, options.output, Script(Path(__file__), options.settings)
-    )
+    script = Script(Path(__file__), decisive(options.settings))
+    prepare_instruction(options.tokenizer, corpus, options.settings, options.output, script)
 
 
 if __name__ == "__main__":

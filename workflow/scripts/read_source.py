@@ -7,12 +7,14 @@ python workflow/scripts/read_source.py --settings '{...}' --source speeches --pa
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import run, script_parser, settings
+from abovo.console.launch import run, script_parser, settings_as
+from abovo.settings.corpus import Corpus
+from abovo.settings.keys import decisive
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--settings", required=True, type=settings, help="JSON text or file: the resolved corpus")
+    parser.add_argument("--settings", required=True, type=settings_as(Corpus), help="JSON text or a file: the corpus")
     parser.add_argument("--source", required=True, help="name of the source in the corpus")
     parser.add_argument("--part", type=int, default=0, help="which of the source's parts, from 0")
     parser.add_argument("--plan", required=True, type=Path, help="plan.json of the corpus")
@@ -24,20 +26,17 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     from abovo.corpus.check import check_corpus
-    from abovo.corpus.decontaminate import open_decontaminator
     from abovo.corpus.read import read_source
     from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
-    from abovo.tokenizing.count import token_counter
+    from abovo.tokenizing.count import measures_of
 
-    check_corpus(options.settings, "corpus")
+    corpus = options.settings
+    check_corpus(corpus, "corpus")
     plan = read_manifest(options.plan, "abovo/corpus_plan/")
-    count, inputs = token_counter(options.settings, options.tokenizer)
-    decontaminator, more = open_decontaminator(options.settings, options.decontamination)
-    read_source(
-        options.settings, options.source, options.part, plan, count, {**inputs, **more}, options.output,
-        Script(Path(__file__), options.settings), decontaminator,
-    )  # fmt: skip
+    measures = measures_of(corpus, options.tokenizer, options.decontamination)
+    script = Script(Path(__file__), decisive(corpus))
+    read_source(corpus, options.source, options.part, plan, measures, options.output, script)
 
 
 if __name__ == "__main__":

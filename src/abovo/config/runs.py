@@ -20,7 +20,7 @@ from abovo.config.load import load_settings, names
 from abovo.corpus.check import check_corpus
 from abovo.errors import AbovoError
 from abovo.settings.corpus import Corpus
-from abovo.settings.keys import build, narrow, plain
+from abovo.settings.keys import build, narrow
 from abovo.settings.run import Parts, Phase, PhaseFile, Recipe, Run, RunFile
 from abovo.settings.sft import Sft, SftFile
 from abovo.settings.training import Schedule
@@ -76,7 +76,7 @@ class Configuration:
         """
         part = load_settings(kind, name, self.root, self.overrides.shared.get((kind, name)))
         if kind == "corpora":
-            check_corpus(plain(part), str(self.root / kind / f"{name}.yaml"))
+            check_corpus(part, str(self.root / kind / f"{name}.yaml"))
         return rooted(part, ROOTED[kind]) if kind in ROOTED else part
 
     @functools.cache  # noqa: B019

@@ -13,9 +13,10 @@ from abovo.corpus.choose import Share, SharedDocuments, choose
 from abovo.corpus.compare import compared, reading_time
 from abovo.corpus.decontaminate import collect
 from abovo.corpus.duplicates import shared_documents
-from abovo.corpus.examine import Decontaminates, TokenCounter
+from abovo.corpus.examine import Measures
 from abovo.corpus.keys import CONTAMINATED, Part, parts_of
-from abovo.corpus.read import NOTHING_MEND, merged_counts, nothing_left, read_settings, write_part
+from abovo.corpus.read import NOTHING_MEND, merged_counts, nothing_left, write_part
+from abovo.corpus.reading import Portion, Reading
 from abovo.corpus.refused import counts_up_to
 from abovo.corpus.shares import source_budget
 from abovo.corpus.sources import open_source
@@ -24,6 +25,8 @@ from abovo.errors import AbovoError
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.corpus import Corpus
+from abovo.settings.keys import decisive
 
 log = logging.getLogger("abovo")
 SHORT = 0.99
@@ -32,9 +35,8 @@ ReadOn = Callable[[str, int, int, Path], Made]
 
 
 def assemble_corpus(
-    corpus: Mapping[str, Any], plan: Manifest, sources: Mapping[str, Sequence[Manifest]],
-    duplicates: Sequence[Manifest], count: TokenCounter, inputs: Mapping[str, Manifest], output: Path,
-    script: Script | Path, decontaminator: Decontaminates | None = None,
+    corpus: Corpus, plan: Manifest, sources: Mapping[str, Sequence[Manifest]], duplicates: Sequence[Manifest],
+    measures: Measures, output: Path, script: Script | Path,
 ) -> Manifest:  # fmt: skip
     """Make the corpus from the manifests of its parts and of the documents that they have in common.
 
@@ -42,16 +44,16 @@ def assemble_corpus(
     budget is met whatever the reserve was.
     """
     check_corpus(corpus, "corpus")
-    for name, source in corpus["sources"].items():
-        if len(sources.get(name, ())) != source["parts"]:
-            what = f"{len(sources.get(name, ()))} manifests of its {source['parts']} parts were given"
+    for name, source in corpus.sources.items():
+        if len(sources.get(name, ())) != source.parts:
+            what = f"{len(sources.get(name, ()))} manifests of its {source.parts} parts were given"
             raise AbovoError(what, f"source {name}", "read it first")
-    ordered = {name: list(sources[name]) for name in corpus["sources"]}
+    ordered = {name: list(sources[name]) for name in corpus.sources}
 
     def read_on(name: str, position: int, tokens: int, folder: Path) -> Made:
-        source = open_source(corpus["sources"][name], plan["sources"][name]["revision"])
-        settings = read_settings(corpus, name, source.revision)
-        return write_part(source, settings, count, folder, 0, 1, decontaminator, position, tokens)
+        source = open_source(corpus.sources[name], plan["sources"][name]["revision"])
+        portion = Portion(start=position, enough=tokens)
+        return write_part(source, Reading.of(corpus, name, source.revision), portion, measures, folder)
 
     def make(folder: Path) -> Made:
         shares = _shares(corpus, ordered)
@@ -61,41 +63,41 @@ def assemble_corpus(
             if not counts["documents"]:
                 what = nothing_left(counts["read"], counts["rejected"])
                 raise AbovoError(what, f"source {share.name}", NOTHING_MEND)
-        write_shards(shares, corpus["shard_mb"], folder)
+        write_shards(shares, corpus.shard_mb, folder)
         contamination = None
-        if "decontamination" in inputs:
+        if "decontamination" in measures.inputs:
             lists = [(share.name, share.reading_end, share.parts) for share in shares]
-            contamination = collect(inputs["decontamination"], lists, folder / CONTAMINATED)
+            contamination = collect(measures.inputs["decontamination"], lists, folder / CONTAMINATED)
         sizes = [path.stat().st_size for path in (folder / "shards").iterdir()]
         made = _describe(corpus, plan, shares, sizes, contamination)
         shutil.rmtree(folder / ".more", ignore_errors=True)
         return made
 
-    settings = {**corpus, "sources": {name: _without_parts(one) for name, one in corpus["sources"].items()}}
-    settings["deduplication"] = {key: corpus["deduplication"][key] for key in ("near",)}
+    settings = decisive(corpus)
+    settings["sources"] = {name: _without_parts(one) for name, one in settings["sources"].items()}
+    settings["deduplication"] = {"near": settings["deduplication"]["near"]}
     manifests = {f"part {number}": one for number, one in enumerate(one for own in ordered.values() for one in own)}
     manifests |= {f"duplicates {number}": one for number, one in enumerate(duplicates)}
-    return produce(Job(output, "abovo/corpus/1", {"plan": plan, **manifests, **inputs}, settings, script), make)
+    inputs = {"plan": plan, **manifests, **measures.inputs}
+    return produce(Job(output, "abovo/corpus/1", inputs, settings, script), make)
 
 
 def _without_parts(source: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in source.items() if key != "parts"}
 
 
-def _shares(corpus: Mapping[str, Any], sources: Mapping[str, Sequence[Manifest]]) -> list[Share]:
-    near = corpus["deduplication"]["near"]
-    parts = parts_of(sources, near["bands"] if near else 0)
+def _shares(corpus: Corpus, sources: Mapping[str, Sequence[Manifest]]) -> list[Share]:
+    near = corpus.deduplication.near
+    parts = parts_of(sources, near.bands if near else 0)
     return [
-        Share(name, [part for part in parts if part.source == name], source["take"], source_budget(corpus, name))
-        for name, source in corpus["sources"].items()
+        Share(name, [part for part in parts if part.source == name], source.take, source_budget(corpus, name))
+        for name, source in corpus.sources.items()
     ]
 
 
-def _choose(
-    shares: list[Share], duplicates: Sequence[Manifest], corpus: Mapping[str, Any], read_on: ReadOn, folder: Path
-) -> None:
+def _choose(shares: list[Share], duplicates: Sequence[Manifest], corpus: Corpus, read_on: ReadOn, folder: Path) -> None:
     """Choose documents, and read on and choose again while a source with more to give misses its budget."""
-    memory = corpus["deduplication"]["memory_mb"]
+    memory = corpus.deduplication.memory_mb
     shared = SharedDocuments(
         [one.path.parent for one in duplicates],
         [one["counts"]["groups"] for one in duplicates],
@@ -135,23 +137,23 @@ def _extend(share: Share, number: int, read_on: ReadOn, folder: Path, rounds: in
 
 
 def _describe(
-    corpus: Mapping[str, Any], plan: Manifest, shares: Sequence[Share], shards: Sequence[int],
+    corpus: Corpus, plan: Manifest, shares: Sequence[Share], shards: Sequence[int],
     contamination: dict[str, dict[str, Any]] | None,
 ) -> Made:  # fmt: skip
     sources: dict[str, dict[str, Any]] = {}
     shortfalls, about = {}, {}
     for share in shares:
-        settings, read = corpus["sources"][share.name], _read(share)
+        settings, read = corpus.sources[share.name], _read(share)
         mine = {
             "documents": share.documents, "bytes": share.bytes, "tokens": share.tokens,
-            **_validation(share, corpus["validation_share"]),
+            **_validation(share, corpus.validation_share),
             "duplicates": share.exact, "near_duplicates": share.near,
             **{key: read[key] for key in ("read", "rejected", "replaced_u2581", "decontamination_cut")},
         }  # fmt: skip
         mine["over_budget"] = read["documents"] - share.exact - share.near - share.documents
         sources[share.name] = mine
         about[share.name] = {
-            "type": settings["type"], "licence": settings["licence"], "language": settings["language"],
+            "type": settings.type, "licence": settings.licence, "language": settings.language,
             "revision": share.parts[0].manifest["revision"],
         }  # fmt: skip
         if share.budget is not None and share.tokens < SHORT * share.budget:
@@ -166,8 +168,8 @@ def _describe(
     totals = {key: sum(item[key] for item in sources.values()) for key in keys}
     counts = {**totals, "shards": len(shards), "sources": sources}
     fields = {
-        "validation_share": corpus["validation_share"],
-        "tokens_counted_with": corpus["count_with"] or f"{corpus['bytes_per_token']:g} bytes per token",
+        "validation_share": corpus.validation_share,
+        "tokens_counted_with": corpus.count_with or f"{corpus.bytes_per_token:g} bytes per token",
         "sources": about,
         "shortfalls": shortfalls,
         "contamination": contamination,

@@ -6,10 +6,12 @@ What goes beyond that (mojibake, addresses, runs of marks, the frame of Project 
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from abovo.settings.corpus import Cleaning
 
 # SentencePiece writes a blank as U+2581, so the character itself cannot survive it; it looks like a low line.
 BLANK_MARK, REPLACEMENT = "\u2581", "_"
@@ -28,13 +30,13 @@ _TRAILING = re.compile(r"[ \t]+(?=\n)")
 _GAPS = re.compile(r"\n{4,}")
 
 
-def clean(text: str, kind: str, cleaning: Mapping[str, Any] | None = None) -> tuple[str, int]:
+def clean(text: str, kind: str, cleaning: Cleaning | None = None) -> tuple[str, int]:
     """The cleaned text and how many U+2581 were replaced. Cleaning twice gives what cleaning once gives."""
     text = _without_controls(text)
     if cleaning:
         for name, step in STEPS.items():
-            if cleaning[name]:
-                text = step(text, cleaning[name])
+            if value := getattr(cleaning, name):
+                text = step(text, value)
     replaced = text.count(BLANK_MARK)
     if replaced:
         text = text.replace(BLANK_MARK, REPLACEMENT)

@@ -26,6 +26,9 @@ from abovo.errors import AbovoError
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.corpus import Corpus
+from abovo.settings.decontamination import Decontamination
+from abovo.settings.keys import decisive
 
 SCHEMA = "abovo/decontamination/1"
 # Bits of the filter per n-gram, and the most bits that it may have (16 MB).
@@ -35,33 +38,33 @@ RULE = ("ngram", "least_ngrams", "least_share")
 Hit = dict[str, Any]
 
 
-def index_evaluation_sets(settings: Mapping[str, Any], output: Path, script: Script | Path) -> Manifest:
+def index_evaluation_sets(settings: Decontamination, output: Path, script: Script | Path) -> Manifest:
     """Write the index of the evaluation sets in `settings`: `ngram` (words), the least in common, and `sets`.
 
     A row of a set is the text of its `columns`, one after the other; a list (of endings, of options) and A|B give one
     text for each of their elements. Rows with fewer words than an n-gram has cannot be found; they are counted as too
     short.
     """
-    opened = {name: open_rows(source) for name, source in settings["sets"].items()}
+    opened = {name: open_rows(source) for name, source in settings.sets.items()}
     revisions = {name: rows.revision for name, rows in opened.items()}
 
     def make(folder: Path) -> Made:
         hashes, numbers, sets, first = [], [], {}, 0
-        for name, source in settings["sets"].items():
+        for name, source in settings.sets.items():
             found = short = row = 0
-            for row, texts in enumerate(_texts(opened[name].read(), source["columns"]), 1):
+            for row, texts in enumerate(_texts(opened[name].read(), source.columns), 1):
                 own = np.unique(
-                    np.concatenate([PlainWords(normalize("NFC", text)).hashes(settings["ngram"]) for text in texts])
+                    np.concatenate([PlainWords(normalize("NFC", text)).hashes(settings.ngram) for text in texts])
                 )
                 short += not own.size
                 found += own.size
                 hashes.append(own)
                 numbers.append(np.full(own.size, first + row - 1, np.uint32))
             if not found:
-                what = f"none of its {row} rows has {settings['ngram']} words"
+                what = f"none of its {row} rows has {settings.ngram} words"
                 raise AbovoError(what, f"evaluation set {name}", "check its split and columns")
             sets[name] = {
-                "tasks": source["tasks"], "revision": revisions[name], "rows": row, "too_short": short,
+                "tasks": list(source.tasks), "revision": revisions[name], "rows": row, "too_short": short,
                 "ngrams": found, "first_row": first,
             }  # fmt: skip
             first += row
@@ -69,10 +72,10 @@ def index_evaluation_sets(settings: Mapping[str, Any], output: Path, script: Scr
         order = np.lexsort((rows, both))
         both[order].astype("<u8").tofile(folder / "hashes.bin")
         rows[order].astype("<u4").tofile(folder / "rows.bin")
-        rule = {key: settings[key] for key in RULE}
+        rule = {key: getattr(settings, key) for key in RULE}
         return Made({"rows": first, "ngrams": int(both.size)}, {**rule, "sets": sets})
 
-    return produce(Job(output, SCHEMA, {}, {**settings, "revisions": revisions}, script), make)
+    return produce(Job(output, SCHEMA, {}, {**decisive(settings), "revisions": revisions}, script), make)
 
 
 def _texts(rows: Iterable[Row], columns: Iterable[str]) -> Iterator[list[str]]:
@@ -230,14 +233,12 @@ def overlap(index: Manifest, lists: Iterable[Path]) -> dict[str, dict[str, Any]]
     }
 
 
-def open_decontaminator(
-    corpus: Mapping[str, Any], path: Path | None
-) -> tuple[Decontaminator | None, dict[str, Manifest]]:
+def open_decontaminator(corpus: Corpus, path: Path | None) -> tuple[Decontaminator | None, dict[str, Manifest]]:
     """What judges the documents of a corpus, None where it names no evaluation sets, and the manifest that it uses."""
-    settings = corpus["decontaminate"]
-    if settings["against"] is None:
+    settings = corpus.decontaminate
+    if settings.against is None:
         return None, {}
     if path is None:
-        raise AbovoError(f"is kept apart from {settings['against']}", "corpus", "give its --decontamination")
+        raise AbovoError(f"is kept apart from {settings.against}", "corpus", "give its --decontamination")
     index = read_manifest(path, SCHEMA)
-    return Decontaminator(index, settings["action"]), {"decontamination": index}
+    return Decontaminator(index, settings.action), {"decontamination": index}

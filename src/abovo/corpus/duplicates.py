@@ -18,6 +18,7 @@ from abovo.corpus.keys import Part, parts_of
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.corpus import Corpus
 
 # A document that shares its hash with others: the group is the number of that hash.
 SHARED = np.dtype([("part", "<u4"), ("index", "<u4"), ("group", "<u4")])
@@ -29,17 +30,17 @@ _32 = np.uint64(32)
 
 
 def find_duplicates(
-    corpus: Mapping[str, Any], sources: Mapping[str, Sequence[Manifest]], job: int, output: Path, script: Script | Path
+    corpus: Corpus, sources: Mapping[str, Sequence[Manifest]], job: int, output: Path, script: Script | Path
 ) -> Manifest:
     """Write which documents share a hash, for the `job`-th range of hashes; sources in the corpus' order."""
-    rules = corpus["deduplication"]
-    parts = parts_of(sources, rules["near"]["bands"] if rules["near"] else 0)
-    settings = {"sources": list(sources), "job": job, "jobs": rules["jobs"], "near": bool(rules["near"])}
+    rules = corpus.deduplication
+    parts = parts_of(sources, rules.near.bands if rules.near else 0)
+    settings = {"sources": list(sources), "job": job, "jobs": rules.jobs, "near": bool(rules.near)}
 
     def make(folder: Path) -> Made:
         for part in parts:
             part.verify()
-        return Made(shared_documents(parts, rules["memory_mb"], folder, job, rules["jobs"]))
+        return Made(shared_documents(parts, rules.memory_mb, folder, job, rules.jobs))
 
     inputs = {f"part {part.number}": part.manifest for part in parts}
     return produce(Job(output, "abovo/duplicates/1", inputs, settings, script), make)

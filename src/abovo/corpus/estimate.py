@@ -11,6 +11,7 @@ import numpy as np
 from abovo.corpus.choose import Share, SharedDocuments, choose
 from abovo.corpus.duplicates import shared_documents
 from abovo.corpus.keys import Part
+from abovo.settings.corpus import Corpus
 
 NORMAL_95 = 1.959964
 HOW = "found in the sample and scaled as pairs, since a sample rarely holds both; 95 % interval of a Poisson count"
@@ -76,7 +77,7 @@ class Size(NamedTuple):
     spread: bool
 
 
-def removed_in_sample(corpus: Mapping[str, Any], parts: Sequence[Part], folder: Path) -> dict[str, Removed]:
+def removed_in_sample(corpus: Corpus, parts: Sequence[Part], folder: Path) -> dict[str, Removed]:
     """What the corpus' own rule removes from the samples, of all sources together and of each by itself."""
     found = {}
     together = _chosen(corpus, parts, folder / "all")
@@ -88,10 +89,10 @@ def removed_in_sample(corpus: Mapping[str, Any], parts: Sequence[Part], folder: 
     return found
 
 
-def _chosen(corpus: Mapping[str, Any], parts: Sequence[Part], folder: Path) -> list[Share]:
-    memory = corpus["deduplication"]["memory_mb"]
+def _chosen(corpus: Corpus, parts: Sequence[Part], folder: Path) -> list[Share]:
+    memory = corpus.deduplication.memory_mb
     counts = shared_documents(parts, memory, folder)
-    shares = [Share(part.source, [part], corpus["sources"][part.source]["take"], None) for part in parts]
+    shares = [Share(part.source, [part], corpus.sources[part.source].take, None) for part in parts]
     choose(shares, SharedDocuments([folder], [counts["groups"]], [counts["exact_groups"]]), memory)
     return shares
 

@@ -4,6 +4,7 @@ Records are looked at in batches: cleaning works on each text, everything that l
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -12,8 +13,10 @@ import xxhash
 from abovo.corpus.clean import clean
 from abovo.corpus.filters import refusals
 from abovo.corpus.minhash import bands_of
+from abovo.corpus.reading import Reading
 from abovo.corpus.records import Record
 from abovo.corpus.words import Words, words_of
+from abovo.provenance.manifest import Manifest
 
 # Records, and characters, that are looked at at once.
 BATCH, BATCH_CHARACTERS = 1024, 1 << 18
@@ -27,6 +30,16 @@ class Decontaminates(Protocol):
     def apply(self, text: str) -> tuple[str, dict[str, Any] | None]:
         """What is left of a text, and a description of what it shared, None for nothing."""
         ...
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a corpus' texts are measured with: how tokens are counted, what removes or cuts texts that share passages
+    with evaluation sets (None: nothing), and the manifests of both, by role."""
+
+    count: TokenCounter
+    inputs: Mapping[str, Manifest]
+    decontaminator: Decontaminates | None = None
 
 
 class Found(NamedTuple):
@@ -60,34 +73,33 @@ class Examined(NamedTuple):
 
 
 class Examiner:
-    """Examines the records of one source by the settings that `read_settings` makes."""
+    """Examines the records of one source."""
 
-    def __init__(self, settings: Mapping[str, Any], decontaminator: Decontaminates | None = None) -> None:
-        self.settings, self.decontaminator = settings, decontaminator
-        self.kind, self.cleaning = settings["source"]["kind"], settings["source"]["cleaning"]
-        self.low, self.high = settings["min_characters"], settings["max_characters"]
+    def __init__(self, reading: Reading, decontaminator: Decontaminates | None = None) -> None:
+        self.reading, self.decontaminator = reading, decontaminator
+        self.kind, self.cleaning = reading.source.kind, reading.source.cleaning
+        self.low, self.high = reading.min_characters, reading.max_characters
 
     def examine(self, batch: Sequence[Found]) -> Examined:
+        reading = self.reading
         verdicts = [self._clean(found) for found in batch]
         passed = [number for number, verdict in enumerate(verdicts) if not verdict.reason]
         words: Words | None = None
-        if passed and (self.settings["filters"] or self.settings["near"]):
+        if passed and (reading.filters or reading.near):
             words = words_of([verdicts[number].data for number in passed])
-        if words and self.settings["filters"]:
+        if words and reading.filters and reading.thresholds is not None:
             texts = [verdicts[number].text for number in passed]
-            reasons = refusals(
-                texts, words, self.settings["filters"], self.settings["language"], self.settings["thresholds"]
-            )
+            reasons = refusals(texts, words, reading.filters, reading.language or "", reading.thresholds)
             for number, reason in zip(passed, reasons, strict=True):
                 if reason:
                     verdicts[number] = verdicts[number]._replace(reason=reason)
         bands = None
-        if self.settings["near"]:
-            bands = np.zeros((0, self.settings["near"]["bands"]), np.uint64)
+        if reading.near:
+            bands = np.zeros((0, reading.near.bands), np.uint64)
             if words:
                 digests = np.array([int.from_bytes(verdicts[number].digest[:8], "big") for number in passed], np.uint64)
                 keep = [place for place, number in enumerate(passed) if not verdicts[number].reason]
-                bands = bands_of(words, digests, self.settings["near"])[keep]
+                bands = bands_of(words, digests, reading.near)[keep]
         return Examined(verdicts, bands)
 
     def _clean(self, found: Found) -> Verdict:

@@ -15,19 +15,20 @@ from abovo.corpus.records import Part, Rules
 from abovo.corpus.retry import Patience
 from abovo.corpus.units import FINE, cut, parts, unit_names
 from abovo.errors import AbovoError
+from abovo.settings.place import Place
 
 log = logging.getLogger("abovo")
 # Files that are asked for in one request.
 PATHS_AT_ONCE = 200
 
 
-def open_dataset(settings: Mapping[str, Any], revision: Mapping[str, Any] | None, rules: Rules):
+def open_dataset(place: Place, revision: Mapping[str, Any] | None, rules: Rules):
     """Open a data set; a unit is a file or a run of its row groups.
 
     `revision` names the commit and the files that were resolved before; with it nothing is asked of the hub before a
     unit is read.
     """
-    connection = Connection(settings, rules.mend)
+    connection = Connection(place, rules.mend)
     if revision is None or "files" not in revision:
         revision = connection.resolve(revision["sha"] if revision else None)
     files = {item["name"]: item for item in revision["files"]}
@@ -50,10 +51,10 @@ def _listed(file: Any) -> dict[str, Any]:
 class Connection:
     """A data set and the client that its requests go through; `mend` is for a hub that does not keep to the plan."""
 
-    def __init__(self, settings: Mapping[str, Any], mend: str) -> None:
-        self.settings, self.name, self.mend = settings, settings["dataset"], mend
+    def __init__(self, place: Place, mend: str) -> None:
+        self.place, self.name, self.mend = place, place.dataset or "", mend
         self.where = f"data set {self.name}"
-        self.patience = Patience.of(settings, self.where)
+        self.patience = Patience.of(place, self.where)
         self._client: Any = None
         # The footer of the parquet file that was opened last, by its name.
         self.footers: dict[str, Any] = {}
@@ -108,7 +109,7 @@ class Connection:
 
         assert self.client
         with self._clear_errors():
-            sha = HfApi().dataset_info(self.name, revision=self.settings["revision"]).sha
+            sha = HfApi().dataset_info(self.name, revision=self.place.revision).sha
         if not sha:
             raise AbovoError("the hub names no commit for it", self.where, "set the source's `revision` to a commit")
         return sha
@@ -121,9 +122,9 @@ class Connection:
         # It would tell another server which data set is opened.
         datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-        builder = datasets.load_dataset_builder(self.name, self.settings["config"], revision=sha)
+        builder = datasets.load_dataset_builder(self.name, self.place.config, revision=sha)
         splits: Mapping[str, Any] = builder.config.data_files or {}
-        split = self.settings["split"]
+        split = self.place.split
         if split not in splits:
             known = ", ".join(map(str, splits)) or "none"
             raise AbovoError(f"no split {split!r} (known: {known})", self.where, "set the source's `split`")
@@ -171,7 +172,7 @@ class Connection:
 
     def _explanations(self) -> dict[str, tuple[Callable[[Exception], str], str]]:
         """Class of an error of the libraries -> what it means here, and the mend; the first that fits counts."""
-        wanted = self.settings["revision"] or "main"
+        wanted = self.place.revision or "main"
         return {
             "GatedRepoError": (lambda _: "access is restricted", "accept its terms on the hub and set HF_TOKEN"),
             "RevisionNotFoundError": (lambda _: f"no revision {wanted!r}", "set the source's `revision`"),

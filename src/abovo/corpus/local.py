@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from abovo.corpus.records import Part, Rules
 from abovo.corpus.units import cut, parts, unit_names
 from abovo.errors import AbovoError
 from abovo.provenance.hashing import sha256_file
+from abovo.settings.place import Place
 
 log = logging.getLogger("abovo")
 # What is taken for text in a folder. A .json or .raw file mostly is something else, so it is read where it is named.
@@ -21,14 +22,14 @@ IN_FOLDERS = ("txt", "jsonl", "ndjson", "parquet")
 LINES, TEXT_LINES = ("jsonl", "ndjson"), ("txt", "raw")
 
 
-def open_files(settings: Mapping[str, Any], revision: Mapping[str, Any] | None, rules: Rules):
+def open_files(place: Place, revision: Mapping[str, Any] | None, rules: Rules):
     """Open one path or a list of them; a folder stands for every file in it that can be read.
 
     With a known `revision` a file is hashed only before it is read, and must be the one of that time.
     """
-    files = find_files(settings["paths"])
+    files = find_files(place.paths)
     if revision is None:
-        _tell_left_out(settings["paths"])
+        _tell_left_out(place.paths)
         revision = {"files": _describe(files, rules)}
     listed = {item["name"]: item for item in revision["files"]}
     missing = sorted(set(listed) - set(files))
@@ -79,7 +80,7 @@ def _ranges(path: Path) -> dict[str, Any]:
     return {"sha256": digest.hexdigest(), "pieces": len(lines), "lines": lines}
 
 
-def find_files(paths: str | list[str]) -> dict[str, Path]:
+def find_files(paths: str | Sequence[str]) -> dict[str, Path]:
     """Files by a name without the folders above the path given, so that ids do not tell where a machine keeps them."""
     found: dict[str, Path] = {}
     for given in map(Path, [paths] if isinstance(paths, str) else paths):
@@ -107,7 +108,7 @@ def find_files(paths: str | list[str]) -> dict[str, Path]:
     return found
 
 
-def _tell_left_out(paths: str | list[str]) -> None:
+def _tell_left_out(paths: str | Sequence[str]) -> None:
     for given in map(Path, [paths] if isinstance(paths, str) else paths):
         others = [path for path in given.rglob("*") if path.is_file() and kind_of(path.name)[0] not in IN_FOLDERS]
         if others:

@@ -5,33 +5,31 @@ MinHash (Broder 1997) with locality-sensitive bands (Indyk and Motwani 1998): of
 runs have the Jaccard index s share a band with probability 1 - (1 - s**rows)**bands, rows = permutations / bands.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from abovo.corpus.words import Words, mixed
+from abovo.settings.corpus import Near
 
 _U64 = np.uint64
 # One stream of constants for all corpora: a band hash means the same in every part, source and run.
 _SEED = 20_240_229
 
 
-def probability(jaccard: float, near: Mapping[str, Any]) -> float:
+def probability(jaccard: float, near: Near) -> float:
     """The chance that two documents with this Jaccard index are found."""
-    rows = near["permutations"] // near["bands"]
-    return 1 - (1 - jaccard**rows) ** near["bands"]
+    rows = near.permutations // near.bands
+    return 1 - (1 - jaccard**rows) ** near.bands
 
 
-def bands_of(words: Words, digests: np.ndarray, near: Mapping[str, Any]) -> np.ndarray:
+def bands_of(words: Words, digests: np.ndarray, near: Near) -> np.ndarray:
     """The band hashes of the batch's documents: uint64 [documents, bands].
 
     A document with fewer words than one shingle is like nothing but its equals: its bands come from `digests`, one
     64-bit hash per document.
     """
-    bands = near["bands"]
-    rows = near["permutations"] // bands
-    grams, starts = words.grams(near["shingle"])
+    bands = near.bands
+    rows = near.permutations // bands
+    grams, starts = words.grams(near.shingle)
     owners = words.owner[starts]
     beginnings = np.flatnonzero(np.diff(owners, prepend=-1))
     found = np.repeat(mixed(digests.astype(_U64))[:, None], bands, 1) + np.arange(bands, dtype=_U64)

@@ -12,29 +12,30 @@ from typing import Any
 from abovo.corpus.docstrings import docstrings, exported, is_documentation
 from abovo.corpus.records import Record, Rules
 from abovo.errors import AbovoError
+from abovo.settings.corpus import Source
 
 Documents = Iterator[tuple[str, str | None]]
 # A section is closed once it has about this many characters, at the end of a paragraph.
 SECTION = 4000
 
 
-def open_packages(settings: Mapping[str, Any], revision: Mapping[str, Any] | None, rules: Rules):
-    """Open the packages that the settings name; a unit is `package:file`. Their texts need no rules."""
-    chosen, read = READERS[settings["reader"]]
+def open_packages(source: Source, revision: Mapping[str, Any] | None, rules: Rules):
+    """Open the packages that the source names; a unit is `package:file`. Their texts need no rules."""
+    chosen, read = READERS[source.reader]
     files: dict[str, Path] = {}
     packages = []
-    for requirement in settings["packages"]:
+    for requirement in source.packages:
         name, version, paths = _files(requirement)
         own = {f"{name}:{path}": place for path, place in paths.items() if chosen(path)}
         if not own:
             raise AbovoError(
-                f"the package carries nothing for the reader {settings['reader']}",
+                f"the package carries nothing for the reader {source.reader}",
                 f"package {name} {version}",
                 "choose another reader or package",
             )
         packages.append({"name": name, "version": version, "sha256": _sha256(own)})
         files.update(own)
-    described = settings["reader"] == "docstrings"
+    described = source.reader == "docstrings"
     exports = {item["name"]: _exports(item["name"], files) if described else {} for item in packages}
 
     def read_unit(unit: str, start: int = 0) -> Iterator[Record]:

@@ -4,14 +4,14 @@ A record's place is (unit, row): the number of its unit in the source's order an
 same for any number of parts, so what the parts find together does not depend on how many there are.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from abovo.corpus.examine import Found
 from abovo.corpus.sources import Source
 from abovo.provenance.manifest import Manifest
+from abovo.settings.corpus import Corpus
 
 ROW_BITS = 32
 
@@ -71,9 +71,9 @@ def part_records(
                 yield Found(place, record)
 
 
-def in_order(corpus: Mapping[str, Any], manifests: Sequence[Manifest]) -> dict[str, list[Manifest]]:
+def in_order(corpus: Corpus, manifests: Sequence[Manifest]) -> dict[str, list[Manifest]]:
     """The manifests of parts by source, in the order of the configuration and of the parts' numbers."""
-    ordered: dict[str, list[Manifest]] = {name: [] for name in corpus["sources"]}
+    ordered: dict[str, list[Manifest]] = {name: [] for name in corpus.sources}
     for manifest in sorted(manifests, key=lambda one: one["parameters"]["part"]):
         ordered.setdefault(manifest["parameters"]["name"], []).append(manifest)
     return ordered

@@ -16,26 +16,22 @@ import orjson
 import xxhash
 
 from abovo.console.progress import Progress, duration
-from abovo.corpus.examine import BATCH_CHARACTERS, Decontaminates, Examined, Examiner, TokenCounter, batches
-from abovo.corpus.filters import chosen
+from abovo.corpus.examine import BATCH_CHARACTERS, Examined, Examiner, Measures, TokenCounter, batches
 from abovo.corpus.keys import CONTAMINATED, DOCUMENTS, KEY, KeyWriter
 from abovo.corpus.parts import ROW_BITS, Division, part_records
+from abovo.corpus.reading import Portion, Reading
 from abovo.corpus.refused import RefusedWriter
 from abovo.corpus.shards import FAST_LEVEL, Document, compressed
-from abovo.corpus.shares import source_budget
 from abovo.corpus.sources import Source, open_source, ordered_units
 from abovo.errors import AbovoError
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.corpus import Corpus
 
 log = logging.getLogger("abovo")
 # Batch in which a source approaches the tokens that it stops at (characters).
 SMALLEST = 1 << 13
-# Keys of a source that do not decide what a part of it holds.
-DESCRIPTIVE = (
-    "licence", "language", "tokens", "max_samples", "parts", "filters", "timeout", "give_up", "deadline"
-)  # fmt: skip
 
 
 @dataclass
@@ -59,53 +55,26 @@ class Tally:
         }  # fmt: skip
 
 
-def read_settings(corpus: Mapping[str, Any], name: str, revision: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a corpus' settings those that decide the documents of one source; changing any other reads nothing again."""
-    source = corpus["sources"][name]
-    budget = source_budget(corpus, name)
-    stops = source["take"] == "first" and budget is not None
-    filters = chosen(source["filters"])
-    return {
-        "source": {key: value for key, value in source.items() if key not in DESCRIPTIVE},
-        "name": name,
-        "revision": dict(revision),
-        "stop_tokens": round(budget * (1 + corpus["reserve"])) if stops and budget is not None else None,
-        "max_samples": source["max_samples"] if source["max_samples"] is not None else corpus["max_samples"],
-        "min_characters": corpus["min_characters"],
-        "max_characters": corpus["max_characters"],
-        "filters": filters,
-        "thresholds": dict(corpus["thresholds"]) if filters else None,
-        "language": source["language"] if filters else None,
-        "near": corpus["deduplication"]["near"],
-        "seed": corpus["seed"],
-        "bytes_per_token": corpus["bytes_per_token"],
-        "count_with": corpus["count_with"],
-        "decontaminate": corpus["decontaminate"]["action"] if corpus["decontaminate"]["against"] else None,
-    }
-
-
 def read_source(
-    corpus: Mapping[str, Any], name: str, part: int, plan: Manifest, count: TokenCounter,
-    inputs: Mapping[str, Manifest], output: Path, script: Script | Path, decontaminator: Decontaminates | None = None,
-) -> Manifest:  # fmt: skip
+    corpus: Corpus, name: str, part: int, plan: Manifest, measures: Measures, output: Path, script: Script | Path
+) -> Manifest:
     """Read, clean and filter one part of the source `name`, at the revision that the corpus' plan resolved.
 
     With `take: first` reading stops once the part's share of the budget and the reserve is there. Constant memory.
     """
     check_source(corpus, name, plan)
-    parts = corpus["sources"][name]["parts"]
+    parts = corpus.sources[name].parts
     if not 0 <= part < parts:
         raise AbovoError(f"the source has {parts} parts, numbered from 0", f"part {part} of source {name}", "check it")
-    source = open_source(corpus["sources"][name], plan["sources"][name]["revision"])
-    settings = read_settings(corpus, name, source.revision)
-
-    likely = _tokens_of_a_unit(plan["sources"][name]) if settings["stop_tokens"] and parts > 1 else None
+    source = open_source(corpus.sources[name], plan["sources"][name]["revision"])
+    reading = Reading.of(corpus, name, source.revision)
+    likely = _tokens_of_a_unit(plan["sources"][name]) if reading.stop_tokens and parts > 1 else None
 
     def make(folder: Path) -> Made:
-        return write_part(source, settings, count, folder, part, parts, decontaminator, likely=likely)
+        return write_part(source, reading, Portion(part, parts, likely=likely), measures, folder)
 
-    own = {**settings, "part": part, "parts": parts, "unit_tokens": likely}
-    return produce(Job(output, "abovo/source/1", dict(inputs), own, script), make)
+    own = {**reading.parameters, "part": part, "parts": parts, "unit_tokens": likely}
+    return produce(Job(output, "abovo/source/1", measures.inputs, own, script), make)
 
 
 def _tokens_of_a_unit(plan: Mapping[str, Any]) -> float | None:
@@ -114,25 +83,25 @@ def _tokens_of_a_unit(plan: Mapping[str, Any]) -> float | None:
     return held and round(held * plan["pass_rate"] * plan["tokens_per_document"]["mean"] / plan["units"] / 2)
 
 
-def check_source(corpus: Mapping[str, Any], name: str, plan: Manifest) -> None:
-    if name not in corpus["sources"]:
-        raise AbovoError(f"the corpus has no source {name!r}", "source", f"known: {', '.join(corpus['sources'])}")
+def check_source(corpus: Corpus, name: str, plan: Manifest) -> None:
+    if name not in corpus.sources:
+        raise AbovoError(f"the corpus has no source {name!r}", "source", f"known: {', '.join(corpus.sources)}")
     if name not in plan["sources"]:
         raise AbovoError(f"does not list the source {name}", plan.path, "remove it and make it again")
 
 
-def write_part(
-    source: Source, settings: Mapping[str, Any], count: TokenCounter, folder: Path, part: int, parts: int,
-    decontaminator: Decontaminates | None, start: int = 0, enough: int | None = None, likely: float | None = None,
-) -> Made:  # fmt: skip
-    """Write the part's documents, from the place `start` of the source's order on, until the parts together have about
-    the tokens that the source stops at; `enough` takes the place of these. No unit is begun
-    before which there is enough where units hold what is `likely`."""
-    units = ordered_units(source, settings["source"]["take"], settings["seed"])
-    stop = enough if enough is not None else settings["stop_tokens"]
-    division = Division.of(units, part, parts, settings["max_samples"])
-    writer, refused = _Writer(folder, settings, count), RefusedWriter(folder, settings["stop_tokens"] is not None)
-    examiner, progress = Examiner(settings, decontaminator), Progress(f"source {settings['name']}, part {part}")
+def write_part(source: Source, reading: Reading, portion: Portion, measures: Measures, folder: Path) -> Made:
+    """Write the documents of a portion of the source, until all parts together have about the tokens that are enough.
+
+    No unit is begun before which there is enough where units hold what is likely.
+    """
+    units = ordered_units(source, reading.source.take, reading.seed)
+    stop = portion.enough if portion.enough is not None else reading.stop_tokens
+    division = Division.of(units, portion.part, portion.parts, reading.max_samples)
+    writer = PartWriter(folder, reading, measures.count)
+    refused = RefusedWriter(folder, reading.stop_tokens is not None)
+    examiner = Examiner(reading, measures.decontaminator)
+    progress = Progress(f"source {reading.name}, part {portion.part}")
     until = None
 
     def missing(unit: int) -> float:
@@ -141,7 +110,7 @@ def write_part(
 
     def ends_before(unit: int) -> bool:
         nonlocal until
-        sure = stop is not None and likely is not None and unit * likely >= stop
+        sure = stop is not None and portion.likely is not None and unit * portion.likely >= stop
         if sure or (writer.tally.tokens and missing(unit - 1) <= 0):
             until = unit << ROW_BITS
         return until is not None
@@ -150,8 +119,8 @@ def write_part(
         """Characters to be read next: about those that are missing, in ever smaller batches."""
         return BATCH_CHARACTERS if stop is None else max(SMALLEST, round(missing(at) * 2))
 
-    at = part if division.by_unit else 0
-    found = part_records(source, units, division, settings["max_samples"], start, ends_before)
+    at = portion.part if division.by_unit else 0
+    found = part_records(source, units, division, reading.max_samples, portion.start, ends_before)
     with writer, refused:
         for batch in batches(found, wanted):
             examined = examiner.examine(batch)
@@ -165,9 +134,9 @@ def write_part(
     tally = writer.tally
     size = f"{tally.tokens:,} tokens, {tally.bytes / 1e6:.1f} MB"
     progress.close(f"{tally.read:,} read, {tally.documents:,} kept, {size}")
-    if not tally.documents and parts == 1 and not start:
-        raise AbovoError(nothing_left(tally.read, tally.rejected), f"source {settings['name']}", NOTHING_MEND)
-    fields = {"revision": settings["revision"], "until": until, "reasons": list(refused.reasons)}
+    if not tally.documents and portion.parts == 1 and not portion.start:
+        raise AbovoError(nothing_left(tally.read, tally.rejected), f"source {reading.name}", NOTHING_MEND)
+    fields = {"revision": reading.revision, "until": until, "reasons": list(refused.reasons)}
     return Made(tally.counts(), fields)
 
 
@@ -179,19 +148,19 @@ def nothing_left(read: int, rejected: Mapping[str, int]) -> str:
     return f"no document is left after the filters (read {read}; {reasons})"
 
 
-class _Writer:
+class PartWriter:
     """Writes the accepted documents of examined batches, their keys and bands, and keeps the tally."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], count: TokenCounter) -> None:
-        self.folder, self.settings, self.count = folder, settings, count
+    def __init__(self, folder: Path, reading: Reading, count: TokenCounter) -> None:
+        self.folder, self.reading, self.count = folder, reading, count
         self.tally, self.started = Tally(), time.monotonic()
 
-    def __enter__(self) -> "_Writer":
+    def __enter__(self) -> "PartWriter":
         self.packed = compressed(self.folder / DOCUMENTS, FAST_LEVEL)
         self.file: IO[bytes] = self.packed.__enter__()
-        self.keys = KeyWriter(self.folder, self.settings["near"]["bands"] if self.settings["near"] else 0)
+        self.keys = KeyWriter(self.folder, self.reading.bands)
         self.shared: IO[bytes] | None = None
-        if self.settings["decontaminate"]:
+        if self.reading.decontaminate:
             self.shared = (self.folder / CONTAMINATED).open("wb")
         return self
 
@@ -202,7 +171,7 @@ class _Writer:
             self.shared.close()
 
     def write(self, examined: Examined) -> None:
-        tally, seed = self.tally, self.settings["seed"]
+        tally, seed = self.tally, self.reading.seed
         for verdict in examined.verdicts:
             tally.read += 1
             tally.replaced += 0 if verdict.reason else verdict.replaced
@@ -221,7 +190,7 @@ class _Writer:
             place = xxhash.xxh3_64_intdigest(verdict.digest, seed)
             high, low = int.from_bytes(verdict.digest[:8], "big"), int.from_bytes(verdict.digest[8:], "big")
             rows.append((verdict.order, place, high, low, number, len(verdict.data)))
-            lines.append(Document(verdict.id, verdict.text, self.settings["name"], number).line())
+            lines.append(Document(verdict.id, verdict.text, self.reading.name, number).line())
             tally.characters += len(verdict.text)
             tally.bytes += len(verdict.data)
             tally.tokens += number

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from abovo.errors import AbovoError
+from abovo.settings.corpus import Source
 
 
 class Record(NamedTuple):
@@ -36,10 +37,9 @@ class Rules:
     stops: bool
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Rules":
-        largest = int(float(settings.get("max_record_mb") or 16) * 1_000_000)
-        by_line = settings.get("documents") == "line"
-        return cls(settings.get("column", "text"), by_line, largest, settings.get("bad_records", "stop") == "stop")
+    def of(cls, source: Source) -> "Rules":
+        largest = int(source.max_record_mb * 1_000_000)
+        return cls(source.column, source.documents == "line", largest, source.bad_records == "stop")
 
     @property
     def mend(self) -> str:

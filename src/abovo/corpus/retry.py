@@ -5,11 +5,12 @@ Three limits hold: `timeout` for a server that says nothing, `give_up` for one r
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from abovo.errors import AbovoError
+from abovo.settings.place import Place
 
 T = TypeVar("T")
 # A machine without a network learns it this soon (seconds).
@@ -40,9 +41,8 @@ class Patience:
     started: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], where: str) -> "Patience":
-        timeout, give_up, deadline = (settings.get(key) for key in ("timeout", "give_up", "deadline"))
-        return cls(where, timeout or cls.timeout, give_up or cls.give_up, deadline or cls.deadline)
+    def of(cls, place: Place, where: str) -> "Patience":
+        return cls(where, place.timeout, place.give_up, place.deadline)
 
     def call(self, attempt: Callable[[], T]) -> T:
         """The result of `attempt`, tried again for as long as it raises Again and patience lasts."""

@@ -10,9 +10,12 @@ from typing import Any
 
 import xxhash
 
-from abovo.corpus import hub, local, packages
 from abovo.corpus.records import WHOLE, Record, Row, Rules
 from abovo.errors import AbovoError
+from abovo.provenance.tables import Table
+from abovo.settings import corpus
+from abovo.settings.decontamination import EvaluationSet
+from abovo.settings.instruction import Records
 
 
 @dataclass(frozen=True)
@@ -36,31 +39,28 @@ class Rows:
 
 
 # type of source -> function that opens it: (settings, known revision or None, rules) -> (revision, units, read)
-TYPES: dict[str, Callable[..., tuple[dict[str, Any], tuple[str, ...], Callable]]] = {
-    "package": packages.open_packages,
-    "local": local.open_files,
-    "huggingface": hub.open_dataset,
-}
-# Those whose records are rows of several keys or columns.
-OF_ROWS = ("local", "huggingface")
+TYPES: Table[Callable[..., tuple[dict[str, Any], tuple[str, ...], Callable]]] = Table(
+    {
+        "package": "abovo.corpus.packages:open_packages",
+        "local": "abovo.corpus.local:open_files",
+        "huggingface": "abovo.corpus.hub:open_dataset",
+    },
+    chosen_by=("sources.*.type", "sets.*.type", "source.type"),
+)
 
 
-def open_source(settings: Mapping[str, Any], revision: Mapping[str, Any] | None = None) -> Source:
+def open_source(settings: corpus.Source, revision: Mapping[str, Any] | None = None) -> Source:
     """Open a source of texts; `revision` is one that an earlier job resolved and that must be the one read now."""
-    source = Source(*TYPES[settings["type"]](settings, revision, Rules.of(settings)))
+    source = Source(*TYPES[settings.type](settings, revision, Rules.of(settings)))
     if revision is not None and source.revision != revision:
         what = "is not what it was when the corpus was planned"
-        raise AbovoError(what, f"source of type {settings['type']}", "remove the corpus' plan.json to plan it anew")
+        raise AbovoError(what, f"source of type {settings.type}", "remove the corpus' plan.json to plan it anew")
     return source
 
 
-def open_rows(settings: Mapping[str, Any]) -> Rows:
+def open_rows(settings: Records | EvaluationSet) -> Rows:
     """Open a source of whole rows: instruction data, evaluation sets. All damage ends the reading with an error."""
-    kind = settings.get("type")
-    if kind not in OF_ROWS:
-        raise AbovoError(f"no source type {kind!r}", "rows", f"use one of {', '.join(OF_ROWS)}")
-    defaults = {"config": None, "split": "train", "revision": None}
-    revision, units, read = TYPES[kind]({**defaults, **settings}, None, WHOLE)
+    revision, units, read = TYPES[settings.type](settings, None, WHOLE)
     return Rows(revision, lambda: (row for unit in units for row in read(unit)))
 
 

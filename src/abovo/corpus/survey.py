@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from abovo.corpus.estimate import Removed, Size, duplicates_expected, removed_in_sample, weighted_interval, widened
-from abovo.corpus.examine import Examiner, TokenCounter, batches
+from abovo.corpus.examine import Examiner, Measures, TokenCounter, batches
 from abovo.corpus.keys import DOCUMENTS, KEY, KEYS, Part
 from abovo.corpus.ngrams import PlainWords
 from abovo.corpus.parts import ROW_BITS
-from abovo.corpus.read import _Writer, read_settings
+from abovo.corpus.read import PartWriter
+from abovo.corpus.reading import Reading
 from abovo.corpus.sample import Sampling, Sizes, Stretch, available, draw, size_of
 from abovo.corpus.shards import read_lines, write_lines
 from abovo.corpus.shares import source_budget
@@ -25,6 +26,8 @@ from abovo.errors import AbovoError
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.corpus import Corpus
+from abovo.settings.keys import decisive
 
 log = logging.getLogger("abovo")
 _SAMPLE = ".sample"
@@ -61,21 +64,19 @@ class Sample:
         return sum(one.bytes for one in self.drawn)
 
 
-def plan_corpus(
-    corpus: Mapping[str, Any], count: TokenCounter, inputs: Mapping[str, Manifest], output: Path, script: Script | Path
-) -> Manifest:
+def plan_corpus(corpus: Corpus, measures: Measures, output: Path, script: Script | Path) -> Manifest:
     """Sample `sample_documents` records of each source and write the plan of the corpus.
 
-    The plan also fixes the revision of every source: the jobs that read them all read exactly that one. What depends
-    on a clock stands under `measured`, outside the plan's digest.
+    Evaluation sets are not looked at. The plan also fixes the revision of every source: the jobs that read them all
+    read exactly that one. What depends on a clock stands under `measured`, outside the plan's digest.
     """
-    sources = {name: open_source(settings) for name, settings in corpus["sources"].items()}
+    sources = {name: open_source(settings) for name, settings in corpus.sources.items()}
     revisions = {name: source.revision for name, source in sources.items()}
 
     def make(folder: Path) -> Made:
         place = folder / _SAMPLE
         samples = [
-            _sample(corpus, name, source, count, place / name, number)
+            _sample(corpus, name, source, measures.count, place / name, number)
             for number, (name, source) in enumerate(sources.items())
         ]
         removed = removed_in_sample(corpus, [sample.part for sample in samples], place)
@@ -86,24 +87,21 @@ def plan_corpus(
             plans[sample.name] = _plan_source(corpus, sample, removed, sizes)
         return Made(_totals(corpus, plans), {"sources": plans}, measured=_measured(samples, plans))
 
-    settings = {**corpus, "revisions": revisions}
-    return produce(Job(output, "abovo/corpus_plan/2", dict(inputs), settings, script), make)
+    settings = {**decisive(corpus), "revisions": revisions}
+    return produce(Job(output, "abovo/corpus_plan/2", measures.inputs, settings, script), make)
 
 
-def _sample(
-    corpus: Mapping[str, Any], name: str, source: Source, count: TokenCounter, folder: Path, number: int
-) -> Sample:
-    settings = corpus["sources"][name]
-    own = read_settings(corpus, name, source.revision)
-    size = min(corpus["sample_documents"], own["max_samples"] or corpus["sample_documents"])
-    how = Sampling(size, corpus["sample_mb"] * 1e6, corpus["seed"], own["max_samples"])
-    units = ordered_units(source, settings["take"], corpus["seed"])
+def _sample(corpus: Corpus, name: str, source: Source, count: TokenCounter, folder: Path, number: int) -> Sample:
+    settings, reading = corpus.sources[name], Reading.of(corpus, name, source.revision)
+    size = min(corpus.sample_documents, reading.max_samples or corpus.sample_documents)
+    how = Sampling(size, corpus.sample_mb * 1e6, corpus.seed, reading.max_samples)
+    units = ordered_units(source, settings.take, corpus.seed)
     folder.mkdir(parents=True)
-    examiner, writer, drawn = Examiner(own), _Writer(folder, own, count), []
+    examiner, writer, drawn = Examiner(reading), PartWriter(folder, reading, count), []
     examined, passing, examining = 0, 0.0, 0.0
     with writer:
         started = time.process_time()
-        for stretch, records in draw(source, units, how, settings["type"] == "huggingface"):
+        for stretch, records in draw(source, units, how, settings.type == "huggingface"):
             drawn.append(stretch)
             passing += time.process_time() - started
             for batch in batches(records):
@@ -113,14 +111,14 @@ def _sample(
                 began = time.process_time()
                 found = examiner.examine(batch)
                 writer.write(found)
-                if own["decontaminate"]:
+                if reading.decontaminate:
                     # What being looked up in an index of evaluation sets takes, which the plan does not need.
                     for verdict in found.verdicts:
                         PlainWords(verdict.text).hashes(NGRAM)
                 examining += time.process_time() - began
                 examined += sum(map(size_of, batch))
             started = time.process_time()
-    tally, bands = writer.tally, own["near"]["bands"] if own["near"] else 0
+    tally = writer.tally
     if not tally.documents:
         mend = "check the source's settings and filters, and min_characters, max_characters"
         raise AbovoError(f"none of {tally.read} sampled documents passes the filters", f"source {name}", mend)
@@ -130,16 +128,16 @@ def _sample(
         folder / "manifest.json", {"counts": {"documents": tally.documents}, "outputs": {}, "until": None}
     )
     return Sample(
-        name, drawn, units, source.revision, how, Part(number, name, manifest, bands),
+        name, drawn, units, source.revision, how, Part(number, name, manifest, reading.bands),
         np.fromfile(folder / KEYS, KEY), dict(tally.rejected), examined, tally.bytes,
         ((folder / DOCUMENTS).stat().st_size, shard.stat().st_size), passing, examining,
     )  # fmt: skip
 
 
 def _plan_source(
-    corpus: Mapping[str, Any], sample: Sample, removed: Mapping[str, Removed], sizes: dict[str, Size]
+    corpus: Corpus, sample: Sample, removed: Mapping[str, Removed], sizes: dict[str, Size]
 ) -> dict[str, Any]:
-    settings, budget, keys = corpus["sources"][sample.name], source_budget(corpus, sample.name), sample.keys
+    settings, budget, keys = corpus.sources[sample.name], source_budget(corpus, sample.name), sample.keys
     weights = _weights(sample)
     weight = np.array([weights[position] for position in keys["position"].tolist()])
     units = (keys["position"] >> np.uint64(ROW_BITS)).astype(np.int64)
@@ -157,11 +155,11 @@ def _plan_source(
         lot = widened((mean, low, high), keys["tokens"], weight, tokens / mean)
         documents = _with_interval(tokens, mean, *lot)
         kept = documents["mean"]
-        spread = settings["take"] == "spread"
+        spread = settings.take == "spread"
         sizes[sample.name] = Size(max(kept, held * pass_rate if held else kept), kept, spread)
         duplicates = duplicates_expected(removed, sizes, sample.name)
-    if tokens is not None and budget is not None and settings["take"] == "first":
-        factor = (1 + corpus["reserve"]) / pass_rate / (1 - at_least)
+    if tokens is not None and budget is not None and settings.take == "first":
+        factor = (1 + corpus.reserve) / pass_rate / (1 - at_least)
         to_read = _with_interval(tokens * factor, mean, *lot, held or math.inf)
     else:
         to_read = {"mean": held, "interval": [held, held] if counted else [None, None]}
@@ -229,7 +227,7 @@ def _disk(
     return {"shards": None if kept is None else round(kept * shard / sample.accepted), "parts": parts}
 
 
-def _totals(corpus: Mapping[str, Any], plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _totals(corpus: Corpus, plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Sums over the sources, None where one of them is not known; intervals as of independent sources."""
     own = list(plans.values())
     totals: dict[str, Any] = {key: _sum([plan[key] for plan in own]) for key in ("tokens", "bytes", "bytes_to_read")}
@@ -243,7 +241,7 @@ def _totals(corpus: Mapping[str, Any], plans: Mapping[str, Mapping[str, Any]]) -
             totals[f"{key}_interval"] = [max(0, math.floor(mean - below)), math.ceil(mean + above)]
     totals["disk_bytes"] = {key: _sum([plan["disk_bytes"][key] for plan in own]) for key in ("shards", "parts")}
     if totals["bytes"] is not None:
-        totals["shards"] = max(1, round(totals["bytes"] / (corpus["shard_mb"] * 1_000_000)))
+        totals["shards"] = max(1, round(totals["bytes"] / (corpus.shard_mb * 1_000_000)))
     return totals
 
 

@@ -1,21 +1,22 @@
-"""Turn records of instruction data sets into conversations: the table of formats.
+"""Turn rows of instruction data sets into conversations, one function per format.
 
-A conversation is a list of {role, content}. Each format takes an iterable of rows and yields (key, conversation);
-the key decides the split, so rows that must not be parted from each other share it.
+A conversation is a list of {role, content}. Each format takes an iterable of rows and yields (key, conversation); the
+key decides the split, so rows that must not be parted from each other share it.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from abovo.corpus.records import Row, known
 from abovo.errors import AbovoError
+from abovo.settings.instruction import Instruction
 
 Messages = list[dict[str, str]]
 OASST_ROLES = {"prompter": "user", "user": "user", "assistant": "assistant"}
 
 
-def alpaca(rows: Iterable[Row], settings: Mapping[str, Any]) -> Iterator[tuple[str, Messages]]:
+def alpaca(rows: Iterable[Row], settings: Instruction) -> Iterator[tuple[str, Messages]]:
     """instruction, input and output; the input, where there is one, follows the instruction after a blank line."""
     mend = "format alpaca needs the texts instruction and output, and input where there is one"
     for row in rows:
@@ -25,13 +26,13 @@ def alpaca(rows: Iterable[Row], settings: Mapping[str, Any]) -> Iterator[tuple[s
         yield request, _dialogue(request, output)
 
 
-def oasst(rows: Iterable[Row], settings: Mapping[str, Any]) -> Iterator[tuple[str, Messages]]:
+def oasst(rows: Iterable[Row], settings: Instruction) -> Iterator[tuple[str, Messages]]:
     """Trees of messages, nested (`prompt`, `replies`) or flat (`message_id`, `parent_id`), best path of each.
 
     At every step the reply of the best rank is taken (0 is the best, unranked ones come last); the path ends with
     the last answer of the assistant.
     """
-    languages = settings.get("languages")
+    languages = settings.languages
     for root in _trees(rows):
         if languages is not None and root.values.get("lang") not in languages:
             continue
@@ -49,12 +50,6 @@ def oasst(rows: Iterable[Row], settings: Mapping[str, Any]) -> Iterator[tuple[st
                 {"role": _role(one), "content": _text(one.values, "text", one.place, mend).strip()} for one in path
             ]
             yield messages[0]["content"], messages
-
-
-FORMATS: dict[str, Callable[[Iterable[Row], Mapping[str, Any]], Iterator[tuple[str, Messages]]]] = {
-    "alpaca": alpaca,
-    "oasst": oasst,
-}
 
 
 def _text(values: Mapping[str, Any], key: str, where: str, mend: str) -> str:

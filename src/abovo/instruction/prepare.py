@@ -4,33 +4,42 @@ import heapq
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from abovo.console.progress import Progress
+from abovo.corpus.records import Row
 from abovo.corpus.shards import Split, read_documents
 from abovo.corpus.sources import Rows, open_rows
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
 from abovo.facts.lots import number
 from abovo.facts.question import make_facts, revision
-from abovo.instruction.formats import FORMATS, Messages
 from abovo.instruction.rows import Encoded, fill_rows
 from abovo.packing.bins import RowWriter
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.provenance.tables import Table
+from abovo.settings.instruction import Instruction
+from abovo.settings.keys import decisive
 from abovo.tokenizing.chatml import encode, problem
 from abovo.tokenizing.load import Tokenizer, load_tokenizer
 from abovo.tokenizing.special import EOS, IM_START, PAD
 
 log = logging.getLogger("abovo")
 SPLITS: tuple[Split, ...] = ("train", "val")
+# A conversation is a list of {role, content}.
+Messages = list[dict[str, str]]
+# format -> function from rows to (key, conversation); the key decides the split, so rows that belong together share it
+FORMATS: Table[Callable[[Iterable[Row], Instruction], Iterator[tuple[str, Messages]]]] = Table(
+    {"alpaca": "abovo.instruction.formats:alpaca", "oasst": "abovo.instruction.formats:oasst"}, chosen_by="format"
+)
 
 
 def prepare_instruction(
-    tokenizer_path: Path, corpus: Manifest | None, settings: Mapping[str, Any], output: Path, script: Script | Path
+    tokenizer_path: Path, corpus: Manifest | None, settings: Instruction, output: Path, script: Script | Path
 ) -> Manifest:
     """Write the rows of a data set; `corpus` gives the documents of format facts, other formats read their source.
 
@@ -42,18 +51,14 @@ def prepare_instruction(
     source = _source(corpus, settings)
     if corpus is not None:
         inputs["corpus"] = corpus
-        found = revision([settings["facts"]])
-    else:
-        assert source is not None
-        found = source.revision
-    settings = {**settings, "revision": found}
+    found = source.revision if source is not None else revision([settings.facts or ""])
 
     def make(folder: Path) -> Made:
         counts: dict[str, dict[str, Any]] = {}
         progress = Progress(f"instruction data {output.parent}")
         for split in SPLITS:
-            chosen = select(conversations(split, corpus, source, settings), settings["max_conversations"])
-            counts[split] = write_split(folder, split, chosen, tokenizer, settings["sequence_length"], progress)
+            chosen = select(conversations(split, corpus, source, settings), settings.max_conversations)
+            counts[split] = write_split(folder, split, chosen, tokenizer, settings.sequence_length, progress)
         if not all(count["rows"] for count in counts.values()):
             empty = next(split for split in SPLITS if not counts[split]["rows"])
             mend = "raise validation_share or sequence_length, or check the source"
@@ -62,36 +67,37 @@ def prepare_instruction(
         fields = {
             "tokenizer_sha256": tokenizer.sha256,
             "vocabulary_size": tokenizer.vocabulary_size,
-            "sequence_length": settings["sequence_length"],
+            "sequence_length": settings.sequence_length,
             "eos_id": EOS,
             "pad_id": PAD,
             "licences": _licences(corpus, settings),
         }
         return Made(counts, fields)
 
-    return produce(Job(output, "abovo/instruction/1", inputs, settings, script), make)
+    parameters = {**decisive(settings), "revision": found}
+    return produce(Job(output, "abovo/instruction/1", inputs, parameters, script), make)
 
 
-def _source(corpus: Manifest | None, settings: Mapping[str, Any]) -> Rows | None:
-    facts = settings["format"] == "facts"
-    if facts != (corpus is not None) or facts != bool(settings.get("facts")) or facts == bool(settings.get("source")):
-        what = f"format {settings['format']} does not go with the other keys"
+def _source(corpus: Manifest | None, settings: Instruction) -> Rows | None:
+    facts = settings.format == "facts"
+    if facts != (corpus is not None) or facts != (settings.facts is not None) or facts != (settings.source is None):
+        what = f"format {settings.format} does not go with the other keys"
         mend = "format facts needs `corpus` and `facts`, any other one needs `source`"
         raise AbovoError(what, "instruction data set", mend)
-    return None if facts else open_rows(settings["source"])
+    return None if settings.source is None else open_rows(settings.source)
 
 
 def conversations(
-    split: Split, corpus: Manifest | None, source: Rows | None, settings: Mapping[str, Any]
+    split: Split, corpus: Manifest | None, source: Rows | None, settings: Instruction
 ) -> Iterator[Messages]:
     """The conversations of one split in the order of the data."""
     if corpus is not None:
         documents = read_documents(corpus, split)
-        for fact in make_facts(settings["facts"], documents, settings["facts_per_document"]):
+        for fact in make_facts(settings.facts or "", documents, settings.facts_per_document):
             yield [{"role": "user", "content": fact.question}, {"role": "assistant", "content": fact.answer}]
     elif source is not None:
-        share = settings["validation_share"]
-        for key, messages in FORMATS[settings["format"]](source.read(), settings):
+        share = settings.validation_share
+        for key, messages in FORMATS[settings.format](source.read(), settings):
             if is_validation(document_hash(key), share) == (split == "val"):
                 yield messages
 
@@ -135,5 +141,7 @@ def write_split(
     return {**totals, "padded_share": round(padded, 6), "left_out": dict(sorted(left_out.items()))}
 
 
-def _licences(corpus: Manifest | None, settings: Mapping[str, Any]) -> Any:
-    return corpus.data.get("sources") if corpus is not None else settings["source"].get("licence") or "not stated"
+def _licences(corpus: Manifest | None, settings: Instruction) -> Any:
+    if corpus is not None:
+        return corpus.data.get("sources")
+    return (settings.source.licence if settings.source else None) or "not stated"

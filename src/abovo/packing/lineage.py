@@ -17,6 +17,8 @@ from abovo.errors import AbovoError
 from abovo.packing.bins import Split, read_index
 from abovo.provenance.hashing import sha256_bytes
 from abovo.provenance.manifest import Manifest
+from abovo.settings.corpus import Corpus
+from abovo.settings.keys import build
 
 RECORD = np.dtype([("offset", "<u8"), ("ids", "<u4"), ("shard", "<u4"), ("line", "<u4")])
 RECORDS_AT_ONCE = 4096
@@ -150,5 +152,5 @@ def _describe(corpus: Manifest, piece: Piece, document: Document) -> dict[str, A
         "ids_in_row": [piece.begin, piece.end],
         "first_id_in_document": piece.first,
         "beginning": document.text[:80],
-        "decisions": decisions(document.text, corpus["parameters"], document.source),
+        "decisions": decisions(document.text, build(Corpus, corpus["parameters"]), document.source),
     }

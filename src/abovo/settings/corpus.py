@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from abovo.settings.keys import key
+from abovo.settings.place import Place
 from abovo.settings.thresholds import Thresholds
 
 Filter = Literal[
@@ -66,7 +67,7 @@ class Cleaning:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Source(Place):
     """Where text comes from, and what is done to it."""
 
     type: Literal["package", "local", "huggingface"] = key("Where the text comes from")
@@ -97,36 +98,16 @@ class Source:
         "What to read from the packages (type package)", default="readme"
     )
     packages: tuple[str, ...] = key("Installed packages, NAME or NAME==VERSION (type package)", default=())
-    paths: str | tuple[str, ...] = key(
-        "File, folder or list of them: .txt and .jsonl, also packed as .gz or .zst, and .parquet (type local)",
-        default=(),
-    )
     documents: Literal["file", "line"] = key(
-        "What a document is in a .txt file (types local and huggingface)", default="file"
+        "What a document is in a .txt or .raw file (types local and huggingface)", default="file"
     )
     column: str = key("Column or key that holds the text (types local and huggingface)", default="text")
-    dataset: str | None = key("Data set id on the hub (type huggingface)", default=None)
-    config: str | None = key("Configuration of the data set (type huggingface)", default=None)
-    split: str = key("Split of the data set (type huggingface)", default="train")
-    revision: str | None = key(
-        "Branch, tag or commit; what it stands for is resolved once and recorded (type huggingface)", default=None
-    )
     bad_records: Literal["stop", "count"] = key(
         "stop: a damaged record (not UTF-8, not JSON, no text) ends the job, named; count: it is refused and counted",
         default="stop",
     )
     max_record_mb: float = key(
         "Longer lines and texts are refused and counted (MB); bounds the memory of a job", default=16, above=0
-    )
-    timeout: float = key(
-        "A request is made again when nothing comes for so long (seconds; type huggingface)", default=30, above=0
-    )
-    give_up: float = key(
-        "A request that fails again and again is given up after this (seconds; type huggingface)",
-        default=300, above=0,
-    )  # fmt: skip
-    deadline: float = key(
-        "All reading of one job must end within this (seconds; type huggingface)", default=86400, above=0
     )
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from abovo.settings.keys import key
+from abovo.settings.place import Place
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationSet:
+class EvaluationSet(Place):
     """One evaluation set."""
 
     type: Literal["local", "huggingface"] = key("Where the rows come from")
@@ -18,17 +19,7 @@ class EvaluationSet:
         " gives one text for each",
         min_items=1,
     )
-    paths: str | tuple[str, ...] = key(
-        "File or list of files: .jsonl .jsonl.gz .jsonl.zst .json .parquet .txt .raw, the last two with the column text"
-        " (type local)",
-        default=(),
-    )
-    dataset: str | None = key("Data set id on the hub (type huggingface)", default=None)
-    config: str | None = key("Configuration of the data set (type huggingface)", default=None)
     split: str = key("Split of the data set that is scored (type huggingface)", default="test")
-    revision: str = key(
-        "Branch, tag or commit; what it stands for is resolved and recorded (type huggingface)", default="main"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

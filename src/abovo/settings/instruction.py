@@ -4,18 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from abovo.settings.keys import key
+from abovo.settings.place import Place
 
 
 @dataclass(frozen=True, kw_only=True)
-class Records:
+class Records(Place):
     """Where the records lie; not for facts."""
 
     type: Literal["huggingface", "local"] = key("Kind of source")
-    paths: str | tuple[str, ...] = key("Files (.json, .jsonl, .gz, .zst, .parquet); local only", default=())
-    dataset: str | None = key("Data set on the hub, owner/name; huggingface only", default=None)
-    config: str | None = key("Configuration of the data set; huggingface only", default=None)
-    split: str = key("Split of the data set; huggingface only", default="train")
-    revision: str = key("Branch, tag or commit, resolved to a commit; huggingface only", default="main")
     licence: str | None = key(
         "Licence that the data set states; it travels into manifests and model cards", default=None
     )
