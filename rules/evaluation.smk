@@ -78,6 +78,6 @@ rule assemble_results:
         settings=settings_for("results"),
         code=code("assemble_results", "results"),
     shell:
-        "exec python workflow/scripts/assemble_results.py --run {wildcards.run}"
+        "exec python workflow/scripts/assemble_results.py"
         " --settings {params.settings:q} --models {params.models} --evaluations {input.evaluations}"
         " --figures {input.figures} --output {output} --log {log}"

@@ -11,15 +11,17 @@ import small_world as world
 import torch
 from rounding import PROMISED
 
-from abovo.config.load import check, read_schema
+from abovo.config.load import read_schema
 from abovo.errors import AbovoError
 from abovo.evaluation.evaluate import check_inputs, evaluate_model
 from abovo.evaluation.sets import prepare_evaluation
 from abovo.packing.bins import open_bin
 from abovo.provenance.manifest import Manifest, read_manifest
-from abovo.reporting.results import assemble_results
+from abovo.reporting.results import assemble_results, pair
+from abovo.settings.check import check
 from abovo.settings.evaluation import EvaluationSets
-from abovo.settings.stages import EvaluationSettings
+from abovo.settings.keys import plain
+from abovo.settings.stages import EvaluationSettings, ResultsSettings
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import EOS, PAD
 
@@ -27,7 +29,7 @@ SETS = EvaluationSets(validation_bytes=6_000, facts=("speech",), facts_per_docum
 SETTINGS = EvaluationSettings(
     batch_size=8, prompts=("The nation", "Who said"), new_tokens=6, bootstrap_draws=100, seed=1, threads=2
 )
-RESAMPLING = {"bootstrap_draws": 100, "seed": 1}
+RESAMPLING = ResultsSettings(run="small", bootstrap_draws=100, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +127,8 @@ def test_results_hold_both_stages_side_by_side_and_follow_the_schema(small, eval
     figure.write_text("<svg/>")
     for stages in (["pretrain"], ["pretrain", "sft"]):
         output = small["folder"] / stages[-1] / "small/results.json"
-        made = assemble_results(
-            "small", {stage: small[stage] for stage in stages}, [evaluated[stage] for stage in stages],
-            [figure], root / "config", RESAMPLING, output, world.SCRIPT,
-        )  # fmt: skip
+        parts = pair({stage: small[stage] for stage in stages}, [evaluated[stage] for stage in stages])
+        made = assemble_results(parts, [figure], root / "config", RESAMPLING, output, world.SCRIPT)
         assert made["stage"] == stages[-1]
         check(read_manifest(output).data, read_schema("results", root / "config"), output)
     entry = made["metrics"]["validation.bits_per_byte"]
@@ -153,9 +153,10 @@ def test_results_of_a_stage_between_compare_each_model_with_the_one_it_came_from
     for count in (2, 3):
         chosen = list(models.items())[:count]
         path = tmp_path / f"{count}/results.json"
-        script = [sys.executable, str(root / "workflow/scripts/assemble_results.py"), "--run", "small"]
+        script = [sys.executable, str(root / "workflow/scripts/assemble_results.py")]
         command = [
-            *script, "--settings", json.dumps(RESAMPLING), "--models", *(f"{name}={m.path}" for name, m in chosen),
+            *script, "--settings", json.dumps(plain(RESAMPLING)),
+            "--models", *(f"{name}={m.path}" for name, m in chosen),
             "--evaluations", *(str(one.path) for one in evaluations[:count]),
             "--config", str(root / "config"), "--output", str(path),
         ]  # fmt: skip
@@ -178,10 +179,9 @@ def altered(manifest: Manifest, **fields) -> Manifest:
 
 def test_results_of_another_model_or_with_a_broken_chain_are_refused(small, evaluated, root, tmp_path):
     def assemble(models, evaluations, figures=()):
-        assemble_results(
-            "small", dict(zip(("pretrain", "sft"), models, strict=False)), evaluations, list(figures),
-            root / "config", RESAMPLING, tmp_path / "results.json", world.SCRIPT,
-        )  # fmt: skip
+        parts = pair(dict(zip(("pretrain", "sft"), models, strict=False)), evaluations)
+        output = tmp_path / "results.json"
+        assemble_results(parts, list(figures), root / "config", RESAMPLING, output, world.SCRIPT)
 
     models, evaluations = ([source[stage] for stage in ("pretrain", "sft")] for source in (small, evaluated))
     with pytest.raises(AbovoError, match="evaluates another model than"):

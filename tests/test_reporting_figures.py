@@ -10,6 +10,7 @@ from abovo.reporting import figures, pages
 from abovo.reporting.draw import composition_of_corpus, loss_of_model, page_of_results, page_of_tokenizer
 from abovo.reporting.figures import draw_composition, draw_loss, draw_sources
 from abovo.reporting.loss_by_source import losses_after_phases
+from abovo.settings.stages import LossFigure
 
 ROWS = [{"step": step, "tokens": 100 * step, "loss": 8.3 / step, "lr": 1e-3} for step in range(1, 20)]
 ROWS.append({"step": 19, "tokens": 1900, "validation_loss": 0.75})
@@ -55,12 +56,12 @@ def test_figures_are_drawn_from_manifests(make_manifest, tmp_path):
     metrics = "".join(json.dumps(row) + "\n" for row in PHASES).encode()
     model = make_manifest("model", "abovo/model/1", {"metrics.jsonl": metrics})
     drawn = [tmp_path / name for name in ("loss.svg", "by_source.svg", "by_source.html")]
-    loss_of_model({"vocabulary_size": 4096, "phases": {"a": 10, "b": 20}}, model.path, "nano", *drawn)
+    loss_of_model(LossFigure(vocabulary_size=4096, phases={"a": 10, "b": 20}), model.path, "nano", *drawn)
     assert "after phase a" in drawn[2].read_text()
     assert all("a | b" in path.read_text() for path in drawn[:2])
     (tmp_path / "model" / "metrics.jsonl").unlink()
     with pytest.raises(AbovoError, match=r"metrics\.jsonl"):
-        loss_of_model({}, model.path, "nano", *drawn)
+        loss_of_model(LossFigure(), model.path, "nano", *drawn)
 
 
 def test_composition_is_drawn_from_the_corpus_manifest(tmp_path):

@@ -1,7 +1,7 @@
 """Put together what a run reached: results.json with every metric's interval, baseline and protocol.
 
-    python workflow/scripts/assemble_results.py --run nano \\
-        --settings '{"bootstrap_draws": 2000, "seed": 42}' \\
+    python workflow/scripts/assemble_results.py \\
+        --settings '{"run": "nano", "bootstrap_draws": 2000, "seed": 42}' \\
         --models pretrain=results/pretrain/nano/manifest.json sft=results/sft/nano/manifest.json \\
         --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \\
         --figures results/report/nano/sft/loss.svg --output results/sft/nano/results.json
@@ -10,13 +10,19 @@
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import named_path, run, script_parser, settings
+from abovo.console.launch import named_path, run, script_parser, settings_as
+from abovo.settings.keys import plain
+from abovo.settings.stages import ResultsSettings
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--run", required=True, help="name of the run")
-    parser.add_argument("--settings", required=True, type=settings, help="draws and seed of the bootstrap (JSON)")
+    parser.add_argument(
+        "--settings",
+        required=True,
+        type=settings_as(ResultsSettings),
+        help="JSON: run, draws and seed of the bootstrap",
+    )
     parser.add_argument(
         "--models", required=True, nargs="+", type=named_path, metavar="STAGE=PATH",
         help="manifest of each stage's model; the results are about the last one, the others are those it came from",
@@ -33,18 +39,13 @@ def arguments() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
-    from abovo.reporting.results import assemble_results
+    from abovo.reporting.results import assemble_results, pair
 
-    assemble_results(
-        options.run,
-        {name: read_manifest(path, "abovo/model/") for name, path in options.models},
-        [read_manifest(path, "abovo/evaluation/") for path in options.evaluations],
-        options.figures,
-        options.config,
-        options.settings,
-        options.output,
-        Script(Path(__file__), options.settings),
-    )
+    models = {name: read_manifest(path, "abovo/model/") for name, path in options.models}
+    evaluations = [read_manifest(path, "abovo/evaluation/") for path in options.evaluations]
+    script = Script(Path(__file__), plain(options.settings))
+    evaluated = pair(models, evaluations)
+    assemble_results(evaluated, options.figures, options.config, options.settings, options.output, script)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ python workflow/scripts/draw_loss.py --settings '{"vocabulary_size": 4096}' --ti
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import run, script_parser, settings
+from abovo.console.launch import run, script_parser, settings_as
+from abovo.settings.stages import LossFigure
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--settings", type=settings, required=True, help="JSON: vocabulary_size, phases {name: step}")
+    parser.add_argument("--settings", type=settings_as(LossFigure), required=True, help="JSON: vocabulary_size, phases")
     parser.add_argument("--title", required=True, help="title of the figure")
     parser.add_argument("--model", type=Path, required=True, help="manifest of the model")
     parser.add_argument("--output", type=Path, required=True, help="SVG file to write")

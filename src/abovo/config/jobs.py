@@ -15,7 +15,7 @@ from abovo.config.stages import STAGES, phase_of
 from abovo.settings.evaluation import EvaluationSets
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
-from abovo.settings.stages import EvaluationSettings, LossFigure, PlanSettings, Resampling
+from abovo.settings.stages import EvaluationSettings, LossFigure, PlanSettings, ResultsSettings
 
 Settings = dict[str, Any]
 
@@ -72,7 +72,7 @@ def _evaluation(configuration: Configuration, names: Mapping[str, str]) -> Setti
 
 def _results(configuration: Configuration, names: Mapping[str, str]) -> Settings:
     run = configuration.run(names["run"])
-    return plain(narrow(Resampling, run.evaluation, seed=run.seed))
+    return plain(narrow(ResultsSettings, run.evaluation, seed=run.seed, run=run.name))
 
 
 def _draw_loss(configuration: Configuration, names: Mapping[str, str]) -> Settings:

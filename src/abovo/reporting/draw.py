@@ -1,8 +1,7 @@
 """Turn manifests into the figures and pages of a report, one function per artifact."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -10,18 +9,14 @@ from abovo.errors import AbovoError
 from abovo.provenance.manifest import read_manifest
 from abovo.reporting import figures, pages
 from abovo.reporting.loss_by_source import losses_after_phases
+from abovo.settings.stages import LossFigure
 
 
-def loss_of_model(
-    settings: Mapping[str, Any], manifest: Path, title: str, output: Path, by_source: Path, table: Path
-) -> None:
-    """Draw the loss of the training that made a model, and its validation loss by source, as a figure and as a page.
-
-    Settings: `vocabulary_size` and `phases` {name: last step}.
-    """
+def loss_of_model(settings: LossFigure, manifest: Path, title: str, output: Path, by_source: Path, table: Path) -> None:
+    """Draw the loss of the training that made a model, and its validation loss by source, as a figure and as a page."""
     model = read_manifest(manifest, "abovo/model/")
     rows = [orjson.loads(line) for line in model.file("metrics.jsonl").read_bytes().splitlines()]
-    size, phases = settings.get("vocabulary_size"), settings.get("phases", {})
+    size, phases = settings.vocabulary_size, settings.phases
     figures.draw_loss(rows, size, phases, title, output)
     figures.draw_sources(rows, phases, title, by_source)
     body = pages.sources(losses_after_phases(rows, phases), list(phases), size)

@@ -14,6 +14,8 @@ from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.check import check
+from abovo.settings.keys import plain
+from abovo.settings.stages import Resampling, ResultsSettings
 
 OF_MODEL = ("model_sha256", "sequence_length", "train_loss_first", "train_loss_last", "validation_loss")
 COUNTED = ("parameters", "steps", "tokens")
@@ -24,34 +26,30 @@ DATA = ("abovo/corpus/", "abovo/tokenizer/", "abovo/packed/", "abovo/instruction
 
 
 def assemble_results(
-    run: str,
-    models: Mapping[str, Manifest],
-    evaluations: Sequence[Manifest],
+    evaluated: Evaluated,
     figures: Sequence[Path],
     config: Path,
-    settings: Mapping[str, Any],
+    settings: ResultsSettings,
     output: Path,
     script: Script | Path,
 ) -> Manifest:
-    """Write results.json of the last one of a run's `models`.
+    """Write results.json of the last one of a run's models, which `evaluated` (by `pair`) has with their evaluations.
 
-    `models` maps the stages' names to their models, each after the one that it came from; `evaluations` are theirs in
-    the same order. All manifests behind them are found by the chain, and are one state of each.
-    Settings: bootstrap_draws, seed.
-    Raises AbovoError where the parts do not belong together, or the outcome breaks config/schemas/results.schema.yaml.
+    All manifests behind them are found by the chain, and are one state of each; `config` is the folder of schemas/.
+    Raises AbovoError where the manifests do not belong together, or the outcome breaks results.schema.yaml.
     """
-    evaluated, stage = _pair(models, evaluations), list(models)[-1]
-    behind = Chain().all([*models.values(), *evaluations])
+    stage = list(evaluated)[-1]
+    behind = Chain().all([item for kind in zip(*evaluated.values(), strict=True) for item in kind])
     drawn = {path.as_posix(): _figure(path) for path in figures}
     inputs = {f"model/{name}": model for name, (model, _) in evaluated.items()}
     inputs |= {f"evaluation/{name}": evaluation for name, (_, evaluation) in evaluated.items()}
-    parameters = {**settings, "run": run, "stage": stage, "figures": drawn}
+    parameters = {**plain(settings), "stage": stage, "figures": drawn}
 
     def make(_: Path) -> Made:
         fields = {
-            "run": run,
+            "run": settings.run,
             "stage": stage,
-            "tokenizer_sha256": models[stage]["tokenizer_sha256"],
+            "tokenizer_sha256": evaluated[stage][0]["tokenizer_sha256"],
             "models": {name: _model(model) for name, (model, _) in evaluated.items()},
             "data": {path: item.digest for path, item in behind.items()},
             "files": _files(behind.values()),
@@ -77,8 +75,12 @@ def check_results(fields: Mapping[str, Any], config: Path, where: Path) -> None:
 MANIFEST_KEYS = ("schema", "created_by", "digest", "inputs", "outputs", "parameters", "counts")
 
 
-def _pair(models: Mapping[str, Manifest], evaluations: Sequence[Manifest]) -> Evaluated:
-    """Stage -> (model, evaluation), after each evaluation was found to be that of its model and tokenizer."""
+def pair(models: Mapping[str, Manifest], evaluations: Sequence[Manifest]) -> Evaluated:
+    """Stage -> (model, evaluation), after each evaluation was found to be that of its model and tokenizer.
+
+    `models` maps the stages' names to their models, each after the one that it came from; `evaluations` are theirs in
+    the same order.
+    """
     if len(models) != len(evaluations):
         what = f"{len(models)} models ({', '.join(models)}) and {len(evaluations)} evaluations are given"
         raise AbovoError(what, "assemble_results", "name the evaluation of each model, in the same order")
@@ -113,7 +115,7 @@ def _figure(path: Path) -> str:
     return sha256_file(path)
 
 
-def _metrics(evaluated: Evaluated, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _metrics(evaluated: Evaluated, settings: Resampling) -> dict[str, dict[str, Any]]:
     """TASK.METRIC -> its value for each model and, where the last one came from another, the difference to that one."""
     found: dict[str, dict[str, Any]] = {}
     for name, (_, evaluation) in evaluated.items():
@@ -137,7 +139,7 @@ def _difference(
     before: Mapping[str, Any],
     after: Mapping[str, Any],
     scores: Sequence[Mapping[str, Scores]],
-    settings: Mapping[str, Any],
+    settings: Resampling,
     where: Path,
 ) -> dict[str, Any]:
     """A metric's value after less before, with the interval of a paired bootstrap where there are scores of both."""
@@ -147,7 +149,7 @@ def _difference(
         if list(pair[0].wholes) != list(pair[1].wholes):
             what = f"{key} was measured on other items than before"
             raise AbovoError(what, where, "evaluate all models with the same sets")
-        draws, seed = settings["bootstrap_draws"], settings["seed"]
+        draws, seed = settings.bootstrap_draws, settings.seed
         ends = paired_difference(pair[0], pair[1], draws, seed)
         method = f"paired bootstrap over the same {after['unit']}, {draws} draws, seed {seed}"
         difference |= {"interval": [rounded(end) for end in ends], "interval_method": method}

@@ -38,8 +38,19 @@ class Resampling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResultsSettings(Resampling):
+    """How the results of a run are put together."""
+
+    run: str = key("Name of the run")
+
+
+@dataclass(frozen=True, kw_only=True)
 class LossFigure:
     """What a figure of losses shows besides them."""
 
-    vocabulary_size: int = key("Pieces of the tokenizer; the loss of a uniform guess is drawn by it", minimum=1)
+    vocabulary_size: int | None = key(
+        "Pieces of the tokenizer, by which the loss of a uniform guess is drawn; null: it is not",
+        default=None,
+        minimum=1,
+    )
     phases: Mapping[str, int] = key("Last step of each phase by its name", default={})
