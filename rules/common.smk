@@ -3,10 +3,10 @@ import shlex
 import sys
 from pathlib import Path
 
-# the library beside this workflow, whatever is installed; scripts find it in conda environments and SLURM jobs too
-SOURCE = Path("src").resolve()
-sys.path.insert(0, str(SOURCE))
-shell.prefix(f"export PYTHONPATH='{SOURCE}'; ")
+# This workflow's own folder, wherever Snakemake runs and whichever project imports it. Its library comes first, whatever
+# is installed; scripts find it beside themselves (workflow/scripts/abovo), in conda environments and SLURM jobs too.
+CHECKOUT = Path(str(workflow.current_basedir)).resolve().parent
+sys.path.insert(0, str(CHECKOUT / "src"))
 
 from abovo.config.engines import gpus, launcher
 from abovo.config.jobs import job_settings
@@ -15,7 +15,7 @@ from abovo.config.stages import STAGES, phase_of, stages_up_to
 from abovo.corpus.local import find_files
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
-from abovo.provenance.hashing import canonical_json
+from abovo.provenance.hashing import canonical_json, sha256_file
 from abovo.settings.run import corpora_of
 
 
@@ -44,13 +44,25 @@ def settings_for(job):
     return settings
 
 
+def path_of(script):
+    """A params function: the path of a script from where Snakemake runs. Snakemake compares nothing that a function of
+    `input` gives, so a checkout that moves reruns nothing."""
+    path = CHECKOUT / "workflow/scripts" / f"{script}.py"
+
+    def place(wildcards, input):
+        here = Path.cwd()
+        return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+    return place
+
+
 def code(script, job=None):
     """The hash of all code that a script can reach with the settings of its job; a param, so that Snakemake reruns
     what other code would make."""
 
     def hashed(wildcards):
         values = clear(job_settings, CONFIGURATION, job, dict(wildcards)) if job else {}
-        return code_hash(Path("workflow/scripts") / f"{script}.py", values)
+        return code_hash(CHECKOUT / "workflow/scripts" / f"{script}.py", values)
 
     return hashed
 

@@ -17,9 +17,10 @@ rule plan_corpus:
         runtime="1h",
     params:
         settings=settings_for("corpus"),
+        script=path_of("plan_corpus"),
         code=code("plan_corpus", "corpus"),
     shell:
-        "exec python workflow/scripts/plan_corpus.py --settings {params.settings:q}"
+        "exec python {params.script:q} --settings {params.settings:q}"
         " --tokenizer {input.tokenizer} --output {output.plan} --log {log}"
 
 
@@ -44,9 +45,10 @@ rule read_source:
         runtime="24h",
     params:
         settings=settings_for("corpus"),
+        script=path_of("read_source"),
         code=code("read_source", "corpus"),
     shell:
-        "exec python workflow/scripts/read_source.py --settings {params.settings:q}"
+        "exec python {params.script:q} --settings {params.settings:q}"
         " --source {wildcards.source} --part {wildcards.part} --plan {input.plan}"
         " --tokenizer {input.tokenizer} --decontamination {input.decontamination}"
         " --output {output.manifest} --log {log}"
@@ -70,9 +72,10 @@ rule find_duplicates:
         runtime="12h",
     params:
         settings=settings_for("corpus"),
+        script=path_of("find_duplicates"),
         code=code("find_duplicates", "corpus"),
     shell:
-        "exec python workflow/scripts/find_duplicates.py --settings {params.settings:q} --job {wildcards.job}"
+        "exec python {params.script:q} --settings {params.settings:q} --job {wildcards.job}"
         " --sources {input.sources} --output {output.manifest} --log {log}"
 
 
@@ -98,8 +101,9 @@ rule assemble_corpus:
         runtime="12h",
     params:
         settings=settings_for("corpus"),
+        script=path_of("assemble_corpus"),
         code=code("assemble_corpus", "corpus"),
     shell:
-        "exec python workflow/scripts/assemble_corpus.py --settings {params.settings:q}"
+        "exec python {params.script:q} --settings {params.settings:q}"
         " --plan {input.plan} --tokenizer {input.tokenizer} --decontamination {input.decontamination}"
         " --sources {input.sources} --duplicates {input.duplicates} --output {output.manifest} --log {log}"

@@ -16,7 +16,8 @@ rule index_evaluation_sets:
         runtime="1h",
     params:
         settings=settings_for("decontamination"),
+        script=path_of("index_evaluation_sets"),
         code=code("index_evaluation_sets", "decontamination"),
     shell:
-        "exec python workflow/scripts/index_evaluation_sets.py --settings {params.settings:q}"
+        "exec python {params.script:q} --settings {params.settings:q}"
         " --output {output.manifest} --log {log}"

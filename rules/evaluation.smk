@@ -17,9 +17,10 @@ rule prepare_evaluation:
         runtime="1h",
     params:
         settings=settings_for("evaluation_sets"),
+        script=path_of("prepare_evaluation"),
         code=code("prepare_evaluation", "evaluation_sets"),
     shell:
-        "exec python workflow/scripts/prepare_evaluation.py --settings {params.settings:q}"
+        "exec python {params.script:q} --settings {params.settings:q}"
         " --corpus {input.corpus} --output {output.manifest} --log {log}"
 
 
@@ -46,9 +47,10 @@ rule evaluate:
         sets=named_sets,
         packed=named_packed,
         settings=settings_for("evaluation"),
+        script=path_of("evaluate"),
         code=code("evaluate", "evaluation"),
     shell:
-        "exec python workflow/scripts/evaluate.py --settings {params.settings:q} --model {input.model}"
+        "exec python {params.script:q} --settings {params.settings:q} --model {input.model}"
         " --sets {params.sets} --packed {params.packed} --output {output.evaluation} --log {log}"
 
 
@@ -60,7 +62,6 @@ rule assemble_results:
         evaluations=evaluations_of_stage,
         data=data_of_run,
         figures=figures_of_stage,
-        layout="config/schemas/results.schema.yaml",
     output:
         "results/{stage}/{run}{phase_folder}/results.json",
     log:
@@ -75,9 +76,11 @@ rule assemble_results:
         runtime="10m",
     params:
         models=named_models,
+        layout=sha256_file(CHECKOUT / "config/schemas/results.schema.yaml"),
         settings=settings_for("results"),
+        script=path_of("assemble_results"),
         code=code("assemble_results", "results"),
     shell:
-        "exec python workflow/scripts/assemble_results.py"
+        "exec python {params.script:q}"
         " --settings {params.settings:q} --models {params.models} --evaluations {input.evaluations}"
         " --figures {input.figures} --output {output} --log {log}"

@@ -20,7 +20,8 @@ rule prepare_instruction:
     params:
         corpus=option_of_corpus,
         settings=settings_for("instruction"),
+        script=path_of("prepare_instruction"),
         code=code("prepare_instruction", "instruction"),
     shell:
-        "exec python workflow/scripts/prepare_instruction.py --settings {params.settings:q}"
+        "exec python {params.script:q} --settings {params.settings:q}"
         " {params.corpus} --tokenizer {input.tokenizer} --output {output.manifest} --log {log}"

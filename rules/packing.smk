@@ -23,7 +23,8 @@ rule pack:
         mem_mb=1000,
         runtime="24h",
     params:
+        script=path_of("pack"),
         code=code("pack"),
     shell:
-        "exec python workflow/scripts/pack.py --corpus {input.corpus} --tokenizer {input.tokenizer}"
+        "exec python {params.script:q} --corpus {input.corpus} --tokenizer {input.tokenizer}"
         " --sequence-length {wildcards.sequence_length} --output {output.manifest} --log {log}"

@@ -14,6 +14,7 @@ rule plan:
         runtime="5m",
     params:
         settings=settings_for("plan"),
+        script=path_of("plan"),
         code=code("plan", "plan"),
     shell:
-        "exec python workflow/scripts/plan.py --settings {params.settings:q} --output {output} --log {log}"
+        "exec python {params.script:q} --settings {params.settings:q} --output {output} --log {log}"

@@ -20,9 +20,10 @@ rule draw_composition:
         mem_mb=500,
         runtime="5m",
     params:
+        script=path_of("draw_composition"),
         code=code("draw_composition"),
     shell:
-        "exec python workflow/scripts/draw_composition.py --title 'corpus {wildcards.corpus}'"
+        "exec python {params.script:q} --title 'corpus {wildcards.corpus}'"
         " --corpus {input.corpus} --output {output} --log {log}"
 
 
@@ -48,9 +49,10 @@ rule show_tokenizer:
         mem_mb=500,
         runtime="5m",
     params:
+        script=path_of("show_tokenizer"),
         code=code("show_tokenizer"),
     shell:
-        "exec python workflow/scripts/show_tokenizer.py --title 'Tokenizer {wildcards.tokenizer}'"
+        "exec python {params.script:q} --title 'Tokenizer {wildcards.tokenizer}'"
         " --tokenizer {input.tokenizer} --output {output} --log {log}"
 
 
@@ -102,9 +104,10 @@ rule draw_loss:
     params:
         title=title_of_training,
         settings=settings_for("draw_loss"),
+        script=path_of("draw_loss"),
         code=code("draw_loss", "draw_loss"),
     shell:
-        "exec python workflow/scripts/draw_loss.py --settings {params.settings:q}"
+        "exec python {params.script:q} --settings {params.settings:q}"
         " --title {params.title:q} --model {input.model} --output {output.loss}"
         " --by-source {output.by_source} --table {output.table} --log {log}"
 
@@ -132,7 +135,8 @@ rule show_results:
         runtime="5m",
     params:
         titles=titles_of_stage,
+        script=path_of("show_results"),
         code=code("show_results"),
     shell:
-        "exec python workflow/scripts/show_results.py --titles {params.titles:q}"
+        "exec python {params.script:q} --titles {params.titles:q}"
         " --evaluations {input.evaluations} --output {output} --log {log}"

@@ -19,7 +19,8 @@ rule train_tokenizer:
         runtime="4h",
     params:
         settings=settings_for("tokenizer"),
+        script=path_of("train_tokenizer"),
         code=code("train_tokenizer", "tokenizer"),
     shell:
-        "exec python workflow/scripts/train_tokenizer.py --settings {params.settings:q}"
+        "exec python {params.script:q} --settings {params.settings:q}"
         " --corpus {input.corpus} --output {output.manifest} --log {log}"

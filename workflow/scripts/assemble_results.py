@@ -31,7 +31,8 @@ def arguments() -> argparse.ArgumentParser:
         "--evaluations", required=True, nargs="+", type=Path, help="evaluation.json of each model, in the same order"
     )
     parser.add_argument("--figures", nargs="*", default=[], type=Path, help="figures and pages of the report")
-    parser.add_argument("--config", default=Path("config"), type=Path, help="folder that holds schemas/")
+    config = Path(__file__).resolve().parents[2] / "config"
+    parser.add_argument("--config", default=config, type=Path, help="folder that holds schemas/")
     parser.add_argument("--output", required=True, type=Path, help="results.json, to be made")
     return parser
 
