@@ -27,7 +27,10 @@ def clear(function, *arguments):
         sys.exit(f"error: {error}")
 
 
-CONFIGURATION = clear(Configuration, Path("config"), str(config.get("set", "")))
+# A project that imports the workflow has runs of its own in its config/; what it does not name is as shipped.
+CONFIGURATION = clear(
+    Configuration, Path("config"), str(config.get("set", "")), CHECKOUT / "config"
+)
 clear(CONFIGURATION.check)
 
 
@@ -54,6 +57,11 @@ def path_of(script):
         return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
     return place
+
+
+def state_beside(wildcards, output):
+    """The folder of the live state of a training, beside the manifest that it ends with."""
+    return str(Path(output.manifest).parent / "state")
 
 
 def code(script, job=None):
@@ -278,7 +286,7 @@ def files_of(source):
     """The files of a local source, so that an edited one is read again."""
     if source.type != "local":
         return []
-    return [str(path) for path in clear(find_files, source.paths).values()]
+    return [local(str(path)) for path in clear(find_files, source.paths).values()]
 
 
 def files_of_corpus(wildcards):

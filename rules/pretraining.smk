@@ -23,15 +23,16 @@ rule pretrain:
         runtime="24h",
     params:
         settings=settings_for("pretrain"),
+        script=path_of("train"),
         code=code("train", "pretrain"),
         launcher=launcher_of_run,
         sets=sets_of_run,
         start=option_of_start,
-        state="results/pretrain/{run}/state",
+        state=state_beside,
     shell:
-        "exec {params.launcher} workflow/scripts/train.py --label pretraining --settings {params.settings:q}"
+        "exec {params.launcher} {params.script:q} --label pretraining --settings {params.settings:q}"
         " --tokenizer {input.tokenizer} --sets {params.sets} {params.start}"
-        " --state {params.state} --output {output.manifest} --log {log}"
+        " --state {params.state:q} --output {output.manifest} --log {log}"
 
 
 # Trains a phase that another one follows: its model as it is at the boundary, and the state that the next goes on from.
@@ -44,5 +45,3 @@ use rule pretrain as pretrain_phase with:
         "results/logs/pretrain/{run}/phase-{phase}.log",
     benchmark:
         "results/benchmarks/pretrain/{run}/phase-{phase}.jsonl"
-    params:
-        state="results/pretrain/{run}/phase-{phase}/state",

@@ -22,11 +22,12 @@ rule fine_tune:
         runtime="12h",
     params:
         settings=settings_for("sft"),
+        script=path_of("train"),
         code=code("train", "sft"),
         launcher=launcher_of_run,
         sets=datasets_of_run,
-        state="results/sft/{run}/state",
+        state=state_beside,
     shell:
-        "exec {params.launcher} workflow/scripts/train.py --label fine-tuning --settings {params.settings:q}"
+        "exec {params.launcher} {params.script:q} --label fine-tuning --settings {params.settings:q}"
         " --start {input.base} --tokenizer {input.tokenizer} --sets {params.sets}"
-        " --state {params.state} --output {output.manifest} --log {log}"
+        " --state {params.state:q} --output {output.manifest} --log {log}"

@@ -111,12 +111,12 @@ def test_utilization_is_operations_per_second_over_the_peak(monkeypatch):
 
 
 def test_peak_is_that_of_the_device_s_file_and_unknown_elsewhere(monkeypatch, root):
-    assert watching.peak_flops_per_second(CPU, 1, root / "config") is None
+    assert watching.peak_flops_per_second(CPU, 1, [root / "config"]) is None
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
     gpu = torch.device("cuda")
-    assert watching.peak_flops_per_second(gpu, 4, root / "config") == pytest.approx(4 * 9.89e14)
+    assert watching.peak_flops_per_second(gpu, 4, [root / "config"]) == pytest.approx(4 * 9.89e14)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Something Else")
-    assert watching.peak_flops_per_second(gpu, 1, root / "config") is None
+    assert watching.peak_flops_per_second(gpu, 1, [root / "config"]) is None
 
 
 def test_weights_and_biases_keeps_an_offline_run(tmp_path, monkeypatch):

@@ -40,9 +40,25 @@ KINDS: dict[str, type] = {
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def names(kind: str, root: Path) -> list[str]:
-    """The names that config/{kind}/ offers, sorted."""
-    return sorted(path.stem for path in (root / kind).glob("*.yaml"))
+# The config/ that comes with the library, beside src/.
+SHIPPED = Path(__file__).resolve().parents[3] / "config"
+
+
+def names(kind: str, *folders: Path) -> list[str]:
+    """The names that {kind}/ offers in any of the folders, sorted."""
+    return sorted({path.stem for folder in folders for path in (folder / kind).glob("*.yaml")})
+
+
+def find(kind: str, name: str, *folders: Path) -> Path:
+    """The file of a name: that of the first folder which has one. Raises AbovoError for a name that none has."""
+    for folder in folders:
+        if (folder / kind / f"{name}.yaml").is_file():
+            return folder / kind / f"{name}.yaml"
+    known = names(kind, *folders)
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
+    places = " and ".join(str(folder / kind) for folder in folders)
+    raise AbovoError(f"there is no {name!r} in {places}", "config", hint)
 
 
 def load(kind: str, name: str, root: Path, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -55,12 +71,7 @@ def load_settings(kind: str, name: str, root: Path, values: Mapping[str, Any] | 
 
     Raises AbovoError naming file and key for an unknown name, an unknown key, a wrong type or a value out of range.
     """
-    path = root / kind / f"{name}.yaml"
-    if not path.is_file():
-        known = names(kind, root)
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
-        raise AbovoError(f"there is no {name!r} in {root / kind}", "config", hint)
+    path = find(kind, name, root)
     data = _read_yaml(path)
     for key, value in (values or {}).items():
         _set(data, key, value, path)

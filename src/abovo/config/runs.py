@@ -5,7 +5,7 @@ from those files stand under `set:` in the run file, or come for one call from `
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from abovo.config.budget import SLACK
 from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.engines import check_engine
-from abovo.config.load import load_settings, names
+from abovo.config.load import find, load_settings, names
 from abovo.corpus.check import check_corpus
 from abovo.errors import AbovoError
 from abovo.settings.corpus import Corpus
@@ -45,19 +45,26 @@ class Overrides:
 
 
 class Configuration:
-    """All that config/ says, with the overrides of one call laid over it."""
+    """All that config/ says, with the overrides of one call laid over it.
 
-    def __init__(self, root: Path = Path("config"), overrides: str = "") -> None:
+    A name that `root` has no file for is looked up in `shipped`, the config/ of the workflow that a project imports.
+    """
+
+    def __init__(self, root: Path = Path("config"), overrides: str = "", shipped: Path | None = None) -> None:
         self.root = root
-        self.overrides = _parse_overrides(overrides, root)
+        self.folders = (root,) if shipped is None or shipped == root.resolve() else (root, shipped)
+        self.overrides = _parse_overrides(overrides, self._load)
 
     def check(self) -> None:
-        """Read every run, so that a mistake in a config file is told before anything else happens."""
-        for run in self.names("runs"):
+        """Read every run of `root`, so that a mistake in a config file is told before anything else happens."""
+        for run in names("runs", self.root):
             self.run(run)
 
     def names(self, kind: str) -> list[str]:
-        return names(kind, self.root)
+        return names(kind, *self.folders)
+
+    def _load(self, kind: str, name: str, values: Mapping[str, Any] | None = None) -> Any:
+        return load_settings(kind, name, find(kind, name, *self.folders).parents[1], values)
 
     def overridden(self, run: str) -> dict[str, Any]:
         """The values of this call that concern a run: its own, and those of shared parts."""
@@ -74,9 +81,9 @@ class Configuration:
 
         Paths of corpora and evaluation sets are those of their files, whatever folder they are relative to.
         """
-        part = load_settings(kind, name, self.root, self.overrides.shared.get((kind, name)))
+        part = self._load(kind, name, self.overrides.shared.get((kind, name)))
         if kind == "corpora":
-            check_corpus(part, str(self.root / kind / f"{name}.yaml"))
+            check_corpus(part, str(find(kind, name, *self.folders)))
         return rooted(part, ROOTED[kind]) if kind in ROOTED else part
 
     @functools.cache  # noqa: B019
@@ -84,8 +91,8 @@ class Configuration:
         """A run with its parts in place of their names, and `phases` in place of the shorthand `corpus`."""
         values = dict(self.overrides.runs.get(name, {}))
         own = {key: value for key, value in values.items() if key.split(".")[0] not in OWN_PARTS or "." not in key}
-        file: RunFile = load_settings("runs", name, self.root, own)
-        where = self.root / "runs" / f"{name}.yaml"
+        file: RunFile = self._load("runs", name, own)
+        where = find("runs", name, *self.folders)
         changes = _changes({**file.set, **{key: value for key, value in values.items() if key not in own}}, where)
         model = self._part("model", file.model, changes)
         training = self._part("training", file.training, changes)
@@ -119,7 +126,7 @@ class Configuration:
             corpus: Corpus = self.shared("corpora", name)
             against = corpus.decontaminate.against
             sets = self.shared("decontamination", against).sets if against else {}
-            check_tasks(corpus, sets, run.evaluation.tasks, str(self.root / "corpora" / f"{name}.yaml"))
+            check_tasks(corpus, sets, run.evaluation.tasks, str(find("corpora", name, *self.folders)))
 
     def start_of(self, name: str) -> list[str]:
         """What a run's first phase starts from: the manifest of another run's model, or the files of a folder.
@@ -127,7 +134,7 @@ class Configuration:
         Raises AbovoError where neither is there, and where runs start from each other in a circle.
         """
         start, seen = self.run(name).start, [name]
-        where = f"{self.root / 'runs' / f'{name}.yaml'}, key start"
+        where = f"{find('runs', name, *self.folders)}, key start"
         if start is None:
             return []
         if "/" in start:
@@ -145,15 +152,15 @@ class Configuration:
         return [f"results/pretrain/{seen[1]}/manifest.json"]
 
     def _part(self, part: str, name: str, changes: Changes) -> Any:
-        return load_settings(OWN_PARTS[part], name, self.root, changes[part])
+        return self._load(OWN_PARTS[part], name, changes[part])
 
     def _sft(self, name: str, changes: Changes) -> Sft:
         """An SFT recipe with the training recipe that it names in its place."""
         inner = {key: value for key, value in changes["sft"].items() if key.startswith("training.")}
         own = {key: value for key, value in changes["sft"].items() if key not in inner}
-        file: SftFile = load_settings("sft", name, self.root, own)
+        file: SftFile = self._load("sft", name, own)
         values = {key.removeprefix("training."): value for key, value in inner.items()}
-        return narrow(Sft, file, training=load_settings("training", file.training, self.root, values))
+        return narrow(Sft, file, training=self._load("training", file.training, values))
 
 
 def _changes(values: Mapping[str, Any], where: Path) -> Changes:
@@ -215,7 +222,7 @@ def phases_up_to(run: Run, name: str | None) -> tuple[Phase, ...]:
     return run.phases[: names.index(name) + 1]
 
 
-def _parse_overrides(text: str, root: Path) -> Overrides:
+def _parse_overrides(text: str, read: Callable[[str, str], Any]) -> Overrides:
     runs: dict[str, dict[str, Any]] = {}
     shared: dict[tuple[str, str], dict[str, Any]] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
@@ -224,7 +231,7 @@ def _parse_overrides(text: str, root: Path) -> Overrides:
         if not equals or not dot or not rest:
             raise AbovoError(f"cannot read {item!r}", "--config set", 'write set="RUN.KEY=VALUE,RUN.KEY=VALUE"')
         parsed = yaml.safe_load(value)
-        data = load_settings("runs", run, root)
+        data = read("runs", run)
         part, _, inner = rest.partition(".")
         if part in SHARED_GROUPS and "." in inner:
             name, _, inner = inner.partition(".")

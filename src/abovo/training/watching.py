@@ -5,17 +5,18 @@ Nothing in here changes what is trained, and no clock enters a file that is hash
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from abovo.config.load import load, names
+from abovo.config.load import SHIPPED, find, load, names
 from abovo.console.progress import Progress, duration
 from abovo.provenance.environment import peak_memory_bytes
 
-CONFIG = Path("config")
+# Machines that a project knows, then those that come with the workflow.
+CONFIG = (Path("config"), SHIPPED)
 
 
 class Stopwatch:
@@ -115,13 +116,13 @@ def memory_bytes(device: torch.device) -> int:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory_bytes()
 
 
-def peak_flops_per_second(device: torch.device, processes: int, root: Path = CONFIG) -> float | None:
+def peak_flops_per_second(device: torch.device, processes: int, folders: Sequence[Path] = CONFIG) -> float | None:
     """What `processes` such devices can do at most, where a file of config/hardware names the device; else None."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
-    for file in names("hardware", root):
-        machine = load("hardware", file, root)
+    for file in names("hardware", *folders):
+        machine = load("hardware", file, find("hardware", file, *folders).parents[1])
         if machine["device_name"] and machine["device_name"] in name:
             return machine["peak_flops_per_second"] / machine["devices"] * processes
     return None
