@@ -45,6 +45,8 @@ def test_every_script_is_a_rules_and_no_tool_is():
     rules = "".join(path.read_text(encoding="utf-8") for path in Path("rules").glob("*.smk"))
     assert [script.stem for script in SCRIPTS if f'code("{script.stem}"' not in rules] == []
     assert [tool.stem for tool in TOOLS if f"{tool.stem}.py" in rules] == []
+    # a rule names a script by path_of, which finds it wherever Snakemake runs
+    assert "python workflow" not in rules
 
 
 def test_rules_can_make_every_path_of_the_examples():

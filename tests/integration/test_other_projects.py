@@ -26,7 +26,7 @@ bytes_per_token: 3.0
 deduplication: {near: null}
 min_characters: 40
 """
-TEXT = "Letter {number}. I write to you of matter {number}, which the {number} ships of the harbour brought with the tide.\n"
+TEXT = "Letter {number}. I write to you of matter {number}, which the {number} ships of the harbour brought in.\n"
 
 
 @pytest.fixture(scope="module")
