@@ -85,10 +85,11 @@ def main():
         return steps_of(change(small_model(layers=3)), changed(SHORT, micro_batch_sequences=rows), 20)
 
     nudges = [partial(nudged_model, seed=seed) for seed in (1, 2, 3)]
+    double = torch.nn.Module.double
     lines = {
         "float32, 3 rows at once and not 2": distances(run(rows=3), run()),
-        "float32, nudged by 2^-23": map(max, *(distances(run(nudge), run()) for nudge in nudges)),
-        "float64, 3 rows at once and not 2": distances(run(torch.nn.Module.double, 3), run(torch.nn.Module.double)),
+        "float32, weights nudged by 2^-23": map(max, *(distances(run(nudge), run()) for nudge in nudges)),
+        "float64, 3 rows at once and not 2": distances(run(double, 3), run(double)),
     }
     print(f"{torch.backends.cpu.get_cpu_capability()}: relative distance of gradient norms, largest up to a step")
     print(f"{'steps':34}", *(f"{step:>8}" for step in SHOWN))
