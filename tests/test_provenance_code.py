@@ -55,6 +55,17 @@ def test_hash_reaches_imported_modules_wherever_the_import_stands(root):
     assert not any(name.startswith(("abovo.console", "abovo.evaluation", "abovo.packing.pack")) for name in modules)
 
 
+def test_words_and_bounds_of_settings_change_nothing_since_their_values_count(package):
+    classes = """
+        from abovo.settings.keys import key
+        class Training: rate: float = key({words!r}, default=1.0)
+    """
+    (code.PACKAGE / "settings").mkdir(parents=True)
+    main = "from abovo.settings.training import Training"
+    before = package({"rate": 1.0}, main=main, **{"settings/training": classes.format(words="The rate")})
+    assert package({"rate": 1.0}, main=main, **{"settings/training": classes.format(words="Peak rate")}) == before
+
+
 def test_new_entry_and_code_of_an_entry_that_is_not_used_change_nothing(package):
     before = tables(package, "a")
     assert tables(package, "a", more=', "c": "abovo.kinds:c"') == before

@@ -26,6 +26,8 @@ WATCHING = ("abovo.console", "abovo.errors", "abovo.training.boards", "abovo.tra
 NAMING = tuple(f"abovo.provenance.{room}" for room in ("code", "differences", "environment", "syntax", "tables"))
 # One definition of a module, or all of it.
 Place = tuple[str, str | None]
+# What settings may say, what that means and how it is checked: the values that a job got count by themselves.
+SAID = ("abovo.settings",)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _module(path: Path) -> tuple[Statement, ...]:
 
 
 def _is_ours(module: str) -> bool:
-    if module.split(".")[0] != "abovo" or module.startswith((*WATCHING, *NAMING)):
+    if module.split(".")[0] != "abovo" or module.startswith((*WATCHING, *NAMING, *SAID)):
         return False
     return _path(module).exists()
 
