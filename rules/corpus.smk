@@ -1,8 +1,8 @@
 # Fixes the revision of each source, samples it, and says what reading it all will take.
 rule plan_corpus:
     input:
-        tokenizer=counting_tokenizer_of_corpus,
-        files=files_of_corpus,
+        tokenizer=of(inputs.counting_tokenizer),
+        files=files(inputs.files_of_corpus),
     output:
         plan="results/corpora/{corpus}/plan.json",
     log:
@@ -28,9 +28,9 @@ rule plan_corpus:
 rule read_source:
     input:
         plan="results/corpora/{corpus}/plan.json",
-        tokenizer=counting_tokenizer_of_corpus,
-        decontamination=decontamination_of_corpus,
-        files=files_of_source,
+        tokenizer=of(inputs.counting_tokenizer),
+        decontamination=of(inputs.decontamination),
+        files=files(inputs.files_of_source),
     output:
         manifest="results/corpora/{corpus}/sources/{source}/{part}/manifest.json",
     log:
@@ -57,7 +57,7 @@ rule read_source:
 # Finds the documents of all sources that are equal or alike, for one range of their hashes.
 rule find_duplicates:
     input:
-        sources=sources_of_corpus,
+        sources=of(inputs.parts),
     output:
         manifest="results/corpora/{corpus}/duplicates/{job}/manifest.json",
     log:
@@ -83,10 +83,10 @@ rule find_duplicates:
 rule assemble_corpus:
     input:
         plan="results/corpora/{corpus}/plan.json",
-        tokenizer=counting_tokenizer_of_corpus,
-        decontamination=decontamination_of_corpus,
-        sources=sources_of_corpus,
-        duplicates=duplicates_of_corpus,
+        tokenizer=of(inputs.counting_tokenizer),
+        decontamination=of(inputs.decontamination),
+        sources=of(inputs.parts),
+        duplicates=of(inputs.duplicates),
     output:
         manifest="results/corpora/{corpus}/manifest.json",
     log:

@@ -1,7 +1,7 @@
 # Indexes the n-grams of evaluation sets, which corpora are then cleaned of while they are read.
 rule index_evaluation_sets:
     input:
-        files=files_of_decontamination,
+        files=files(inputs.files_of_decontamination),
     output:
         manifest="results/decontamination/{decontamination}/manifest.json",
     log:

@@ -28,8 +28,8 @@ rule prepare_evaluation:
 rule evaluate:
     input:
         model="results/{stage}/{run}{phase_folder}/manifest.json",
-        sets=evaluation_sets_of_run,
-        packed=packed_of_run,
+        sets=of(inputs.evaluation_sets),
+        packed=of(inputs.packed),
     output:
         evaluation="results/{stage}/{run}{phase_folder}/evaluation.json",
         scores="results/{stage}/{run}{phase_folder}/evaluation_scores.json",
@@ -58,10 +58,10 @@ rule evaluate:
 # inputs, so that `snakemake --report` on results.json holds them.
 rule assemble_results:
     input:
-        models=models_of_stage,
-        evaluations=evaluations_of_stage,
-        data=data_of_run,
-        figures=figures_of_stage,
+        models=of(inputs.models),
+        evaluations=of(inputs.evaluations),
+        data=of(inputs.data),
+        figures=of(inputs.figures),
     output:
         "results/{stage}/{run}{phase_folder}/results.json",
     log:

@@ -1,8 +1,8 @@
 # Packs an instruction data set into rows of ChatML with a label mask. Facts come from a corpus, others from a source.
 rule prepare_instruction:
     input:
-        corpus=corpus_of_dataset,
-        files=files_of_dataset,
+        corpus=of(inputs.corpus_of_dataset),
+        files=files(inputs.files_of_dataset),
         tokenizer="results/tokenizers/{tokenizer}/tokenizer_config.json",
     output:
         manifest="results/instruction/{dataset}/{tokenizer}/manifest.json",

@@ -2,10 +2,10 @@
 # declared output: Snakemake would delete it.
 rule pretrain:
     input:
-        packed=packed_of_run,
-        tokenizer=tokenizer_of_run,
-        before=phase_before,
-        start=start_of_run,
+        packed=of(inputs.packed),
+        tokenizer=of(inputs.tokenizer),
+        before=of(inputs.phase_before),
+        start=of(inputs.start),
     output:
         manifest="results/pretrain/{run}/manifest.json",
         model="results/pretrain/{run}/model/model.safetensors",
@@ -26,7 +26,7 @@ rule pretrain:
         script=path_of("train"),
         code=code("train", "pretrain"),
         launcher=launcher_of_run,
-        sets=sets_of_run,
+        sets=named_packed,
         start=option_of_start,
         state=state_beside,
     shell:

@@ -115,7 +115,7 @@ rule draw_loss:
 # Makes a page of a model's metrics, beside those of the models that it came from.
 rule show_results:
     input:
-        evaluations=evaluations_of_stage,
+        evaluations=of(inputs.evaluations),
     output:
         report(
             "results/report/{run}/{stage}{phase_folder}/results.html",
@@ -134,7 +134,7 @@ rule show_results:
         mem_mb=500,
         runtime="5m",
     params:
-        titles=titles_of_stage,
+        titles=titles_of_models,
         script=path_of("show_results"),
         code=code("show_results"),
     shell:

@@ -2,8 +2,8 @@
 rule fine_tune:
     input:
         base="results/pretrain/{run}/manifest.json",
-        datasets=instruction_of_run,
-        tokenizer=tokenizer_of_run,
+        datasets=of(inputs.instruction),
+        tokenizer=of(inputs.tokenizer),
     output:
         manifest="results/sft/{run}/manifest.json",
         model="results/sft/{run}/model/model.safetensors",
@@ -25,7 +25,7 @@ rule fine_tune:
         script=path_of("train"),
         code=code("train", "sft"),
         launcher=launcher_of_run,
-        sets=datasets_of_run,
+        sets=named_datasets,
         state=state_beside,
     shell:
         "exec {params.launcher} {params.script:q} --label fine-tuning --settings {params.settings:q}"

@@ -1,7 +1,7 @@
 # Trains a tokenizer on the training documents of its own corpus and measures it on the validation documents.
 rule train_tokenizer:
     input:
-        corpus=corpus_of_tokenizer,
+        corpus=of(inputs.corpus_of_tokenizer),
     output:
         manifest="results/tokenizers/{tokenizer}/tokenizer_config.json",
         model="results/tokenizers/{tokenizer}/spm.model",

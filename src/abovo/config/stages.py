@@ -50,3 +50,13 @@ def stages_up_to(name: str, phase: str | None = None) -> list[Stage]:
 def phase_of(names: Mapping[str, str]) -> str | None:
     """The phase whose model wildcards name: by `phase`, or by `phase_folder` (/phase-{phase}, or nothing)."""
     return names.get("phase") or names.get("phase_folder", "").removeprefix("/phase-") or None
+
+
+def titles(name: str, phase: str | None = None) -> list[str]:
+    """What the models of `stages_up_to` are called beside each other."""
+    return [f"after phase {phase}"] if phase else [stage.model for stage in stages_up_to(name)]
+
+
+def training_title(name: str, phase: str | None = None) -> str:
+    """What is done in a stage, or in one of its phases."""
+    return f"{STAGES[name].training}, phase {phase}" if phase else STAGES[name].training

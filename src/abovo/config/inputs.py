@@ -1,0 +1,169 @@
+"""Turn the wildcards of an artifact into the artifacts and files that it is made from, as the configuration says.
+
+One function for each input of a rule: it takes the configuration and the wildcards, and gives paths from where
+Snakemake runs on, in the configuration's order. Nothing is read but config/, and the names of local files.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from abovo.config.runs import Configuration, phases_up_to
+from abovo.config.stages import Stage, phase_of, stages_up_to
+from abovo.corpus.local import find_files
+from abovo.errors import AbovoError
+from abovo.settings.run import Phase, corpora_of
+
+Names = Mapping[str, str]
+FIGURES = ("loss.svg", "loss_by_source.svg", "loss_by_source.html")
+
+
+# --- of a run: up to the phase that the wildcards name, else all of it
+
+
+def phases(configuration: Configuration, names: Names) -> Sequence[Phase]:
+    return phases_up_to(configuration.run(names["run"]), phase_of(names))
+
+
+def corpora(configuration: Configuration, names: Names) -> list[str]:
+    """The names of the corpora that a model is trained on."""
+    return corpora_of(phases(configuration, names))
+
+
+def tokenizer(configuration: Configuration, names: Names) -> str:
+    return f"results/tokenizers/{configuration.run(names['run']).parts.tokenizer}/tokenizer_config.json"
+
+
+def packed(configuration: Configuration, names: Names) -> list[str]:
+    """The bins of each corpus."""
+    run = configuration.run(names["run"])
+    place = f"{run.parts.tokenizer}/{run.sequence_length}/manifest.json"
+    return [f"results/packed/{corpus}/{place}" for corpus in corpora(configuration, names)]
+
+
+def phase_before(configuration: Configuration, names: Names) -> list[str]:
+    """The manifest of the phase before the last of those that are trained; nothing for the first phase."""
+    before = [phase.name for phase in phases(configuration, names)][-2:-1]
+    return [f"results/pretrain/{names['run']}/phase-{phase}/manifest.json" for phase in before]
+
+
+def start(configuration: Configuration, names: Names) -> list[str]:
+    """The finished model of another run that a run goes on from, or a folder's files; nothing for fresh weights."""
+    return configuration.start_of(names["run"])
+
+
+def instruction(configuration: Configuration, names: Names) -> list[str]:
+    """The instruction sets that a run is fine-tuned on."""
+    run = configuration.run(names["run"])
+    if run.sft is None:
+        where = f"config/runs/{run.name}.yaml, key sft"
+        raise AbovoError("is null", where, "name a recipe of config/sft")
+    return [f"results/instruction/{name}/{run.parts.tokenizer}/manifest.json" for name in run.sft.datasets]
+
+
+def evaluation_sets(configuration: Configuration, names: Names) -> list[str]:
+    evaluation = configuration.run(names["run"]).parts.evaluation
+    return [f"results/evaluation/{corpus}/{evaluation}/manifest.json" for corpus in corpora(configuration, names)]
+
+
+def data(configuration: Configuration, names: Names) -> list[str]:
+    """All data that stand behind a model: corpora, tokenizer, bins."""
+    manifests = [f"results/corpora/{corpus}/manifest.json" for corpus in corpora(configuration, names)]
+    return [*manifests, tokenizer(configuration, names), *packed(configuration, names)]
+
+
+# --- of a stage: its own model, and before it those that it came from; of a phase its own alone
+
+
+def stages(_: Configuration, names: Names) -> list[Stage]:
+    return stages_up_to(names["stage"], phase_of(names))
+
+
+def models(configuration: Configuration, names: Names) -> list[str]:
+    return [f"{folder}/manifest.json" for folder in _folders(configuration, names, "results")]
+
+
+def evaluations(configuration: Configuration, names: Names) -> list[str]:
+    return [f"{folder}/evaluation.json" for folder in _folders(configuration, names, "results")]
+
+
+def _folders(configuration: Configuration, names: Names, root: str) -> list[str]:
+    return [f"{root}/{one.name}/{names['run']}{names['phase_folder']}" for one in stages(configuration, names)]
+
+
+def figures(configuration: Configuration, names: Names) -> list[str]:
+    """The figures and pages of a report on a model."""
+    report, phase = f"results/report/{names['run']}", names["phase_folder"]
+    made = [f"results/report/corpora/{corpus}/composition.svg" for corpus in corpora(configuration, names)]
+    made.append(f"results/report/tokenizers/{configuration.run(names['run']).parts.tokenizer}/card.html")
+    for stage in stages(configuration, names):
+        made += [f"{report}/{stage.name}{phase}/{name}" for name in FIGURES]
+    return [*made, f"{report}/{names['stage']}{phase}/results.html"]
+
+
+# --- of corpora, tokenizers and sets
+
+
+def _counted(configuration: Configuration, names: Names) -> Any:
+    return configuration.shared("corpora", names["corpus"])
+
+
+def counting_tokenizer(configuration: Configuration, names: Names) -> list[str]:
+    name = _counted(configuration, names).count_with
+    return [f"results/tokenizers/{name}/tokenizer_config.json"] if name else []
+
+
+def decontamination(configuration: Configuration, names: Names) -> list[str]:
+    name = _counted(configuration, names).decontaminate.against
+    return [f"results/decontamination/{name}/manifest.json"] if name else []
+
+
+def parts(configuration: Configuration, names: Names) -> list[str]:
+    """The manifests of all parts of all sources of a corpus."""
+    return [
+        f"results/corpora/{names['corpus']}/sources/{name}/{part}/manifest.json"
+        for name, source in _counted(configuration, names).sources.items()
+        for part in range(source.parts)
+    ]
+
+
+def duplicates(configuration: Configuration, names: Names) -> list[str]:
+    jobs = range(_counted(configuration, names).deduplication.jobs)
+    return [f"results/corpora/{names['corpus']}/duplicates/{job}/manifest.json" for job in jobs]
+
+
+def corpus_of_tokenizer(configuration: Configuration, names: Names) -> str:
+    return f"results/corpora/{configuration.shared('tokenizers', names['tokenizer']).corpus}/manifest.json"
+
+
+def corpus_of_dataset(configuration: Configuration, names: Names) -> list[str]:
+    name = configuration.shared("instruction", names["dataset"]).corpus
+    return [f"results/corpora/{name}/manifest.json"] if name else []
+
+
+# --- local files, so that an edited one is read again
+
+
+def files_of_corpus(configuration: Configuration, names: Names) -> list[str]:
+    return [path for source in _counted(configuration, names).sources.values() for path in _files(source)]
+
+
+def files_of_source(configuration: Configuration, names: Names) -> list[str]:
+    sources = _counted(configuration, names).sources
+    if names["source"] not in sources:
+        where = f"config/corpora/{names['corpus']}.yaml"
+        raise AbovoError(f"no source {names['source']!r}", where, f"known: {', '.join(sources)}")
+    return _files(sources[names["source"]])
+
+
+def files_of_decontamination(configuration: Configuration, names: Names) -> list[str]:
+    sets = configuration.shared("decontamination", names["decontamination"]).sets
+    return [path for one in sets.values() for path in _files(one)]
+
+
+def files_of_dataset(configuration: Configuration, names: Names) -> list[str]:
+    source = configuration.shared("instruction", names["dataset"]).source
+    return _files(source) if source else []
+
+
+def _files(source: Any) -> list[str]:
+    return [str(path) for path in find_files(source.paths).values()] if source.type == "local" else []
