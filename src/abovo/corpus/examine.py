@@ -18,7 +18,7 @@ from abovo.corpus.records import Record
 from abovo.corpus.words import Words, words_of
 from abovo.provenance.manifest import Manifest
 
-# Records, and characters, that are looked at at once.
+# Records, and characters, that are looked at at once. A record's number takes 12 bits of some sorting keys.
 BATCH, BATCH_CHARACTERS = 1024, 1 << 18
 # Texts -> tokens of each, the end-of-document token included.
 TokenCounter = Callable[[Sequence[str]], list[int]]

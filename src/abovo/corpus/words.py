@@ -12,8 +12,6 @@ import numpy as np
 
 # Texts are measured by their first bytes, so that one enormous document cannot fill the memory.
 LONGEST = 1 << 20
-# Texts of one batch; a text's number takes 12 bits of some sorting keys.
-MOST_TEXTS = 4000
 _U64 = np.uint64
 _BASE = 0x9E3779B97F4A7C15 | 1
 _ALPHABETIC = np.zeros(256, np.uint8)

@@ -38,4 +38,6 @@ class Instruction:
     max_conversations: int | None = key(
         "Highest number of conversations per split, drawn by hash (default: all of them)", default=None, minimum=1
     )
-    sequence_length: int = key("Length of a row (tokens); longer conversations are left out", minimum=16)
+    sequence_length: int = key(
+        "Length of a row (tokens); longer conversations keep the leading turns that fit", minimum=16
+    )
