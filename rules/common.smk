@@ -1,17 +1,41 @@
 # What the rules share: the configuration, and the helpers that turn wildcards into paths, settings and code hashes.
 import shlex
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-# This workflow's own folder, wherever Snakemake runs and whichever project imports it. Its library comes first, whatever
-# is installed; scripts find it beside themselves (workflow/scripts/abovo), in conda environments and SLURM jobs too.
-CHECKOUT = Path(str(workflow.current_basedir)).resolve().parent
+from snakemake.sourcecache import LocalGitFile, LocalSourceFile
+
+
+def checkout(rules):
+    """The folder of this workflow, wherever Snakemake runs and whichever project imports it. Of a revision that Snakemake
+    takes from a repository all files are laid out below .snakemake: scripts need the library beside them.
+    """
+    if isinstance(rules, LocalSourceFile):
+        return Path(str(rules)).resolve().parent
+    hosted = not isinstance(rules, LocalGitFile)
+    git = ["git", "-C", rules.hosted_repo.repo_clone if hosted else rules.repo_path]
+    name = subprocess.check_output([*git, "rev-parse", f"{rules.ref}^{{commit}}"])
+    folder = Path(".snakemake/abovo", name.decode().strip()).resolve()
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(dir=folder.parent))
+        files = subprocess.check_output([*git, "archive", folder.name])
+        subprocess.run(["tar", "-x", "-C", place], input=files, check=True)
+        place.rename(folder)
+    return folder
+
+
+# The library comes first, whatever is installed; scripts find it beside themselves (workflow/scripts/abovo), in conda
+# environments and SLURM jobs too.
+CHECKOUT = checkout(workflow.current_basedir)
 sys.path.insert(0, str(CHECKOUT / "src"))
 
 from abovo.config import inputs
 from abovo.config.engines import gpus, launcher
 from abovo.config.jobs import job_settings
-from abovo.config.runs import Configuration, phases_up_to, starting_point
+from abovo.config.runs import Configuration, starting_point
 from abovo.config.stages import STAGES, phase_of, titles, training_title
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash

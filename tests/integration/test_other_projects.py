@@ -122,6 +122,24 @@ def test_checkout_that_moves_reruns_nothing(project, checkout):
         moved.rename(checkout)
 
 
+def test_project_takes_a_revision_from_a_repository(project, checkout, tmp_path, monkeypatch):
+    """As projects do that snakedeploy makes; Snakemake has its clone of the repository already, so it needs no network."""
+    git = ["git", "-C", str(checkout), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"], ["tag", "v1"]):
+        subprocess.run([*git, *words], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    clone = tmp_path / "snakemake/snakemake/source-cache/snakemake-git-cache/github.com/someone/abovo"
+    subprocess.run(["git", "clone", "-q", "--bare", str(checkout), str(clone)], check=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    place = 'github("someone/abovo", path="workflow/Snakefile", tag="v1")'
+    text = snakefile(checkout).replace(repr(str(checkout / "workflow/Snakefile")), place)
+    assert place in text
+    (project.folder / "Snakefile").write_text(text)
+    printed = project.make("-p", "--cores", "1", "results/plan/mine/plan.json")
+    assert f"exec python .snakemake/abovo/{commit}/workflow/scripts/plan.py" in printed
+    assert json.loads((project.folder / "results/plan/mine/plan.json").read_text())["run"] == "mine"
+
+
 def test_catalog_finds_what_it_asks_for():
     about = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
     assert about["software-stack-deployment"]["conda"] is True
