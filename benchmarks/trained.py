@@ -35,7 +35,7 @@ def packed_text(work: Path, source: Path | None, megabytes: float, vocabulary: i
     from abovo.tokenizing.train import train_tokenizer
 
     corpus = _corpus(work, source, megabytes)
-    settings = load("tokenizers", "nano_4k", CONFIG, {"vocabulary_size": vocabulary, "sample_mb": 10})
+    settings = load("tokenizers", "nano-4k", CONFIG, {"vocabulary_size": vocabulary, "sample_mb": 10})
     tokenizer = work / f"tokenizers/bpe_{vocabulary}/tokenizer_config.json"
     train_tokenizer(build(TokenizerSettings, settings), corpus, tokenizer, SCRIPT)
     packed = work / f"packed/benchmark/bpe_{vocabulary}/{length}/manifest.json"

@@ -90,8 +90,8 @@ STAGES_OF_NANO = {
     "run": "nano",
     "corpus": "nano",
     "source": "speeches",
-    "tokenizer": "nano_4k",
-    "dataset": "speech_facts",
+    "tokenizer": "nano-4k",
+    "dataset": "speech-facts",
     "evaluation": "facts",
     "stage": "pretrain",
 }
@@ -109,7 +109,7 @@ MODEL_STAGES = ("pretrain", "sft", "evaluation")
 
 def test_description_does_not_enter_any_stage(config):
     before = settings(config, DATA_STAGES + MODEL_STAGES)
-    for file in ("runs/nano.yaml", "corpora/nano.yaml", "tokenizers/nano_4k.yaml"):
+    for file in ("runs/nano.yaml", "corpora/nano.yaml", "tokenizers/nano-4k.yaml"):
         edit(config / file, "description: ", "description: Another word. ")
     assert settings(config, DATA_STAGES + MODEL_STAGES) == before
 

@@ -53,7 +53,7 @@ def test_stage_is_one_row_and_one_rule(tree):
 def test_model_of_a_phase_is_evaluated_like_any_other(tree):
     text = tree.make("-n", "-p", "results/pretrain/nano-phases/phase-a/results.json")
     jobs = dict(jobs_of(text))
-    assert "results/packed/nano_speeches/" in jobs["evaluate"]
+    assert "results/packed/nano-speeches/" in jobs["evaluate"]
     assert "pretrain" not in jobs
     assert "docstrings" not in jobs["evaluate"]
     assert "--title 'nano-phases, pretraining, phase a'" in jobs["draw_loss"]

@@ -21,7 +21,7 @@ def test_small_numbers_stay_numbers_in_a_json_file(tmp_path):
 
 def test_config_file_without_defaults_means_the_same_as_complete_settings(root):
     parse = settings_as(TokenizerSettings)
-    given = parse(str(root / "config/tokenizers/nano_4k.yaml"))
+    given = parse(str(root / "config/tokenizers/nano-4k.yaml"))
     assert given.max_piece_length == 16 and given.description
     assert decisive(parse(json.dumps(decisive(given)))) == decisive(given)
 

@@ -21,6 +21,11 @@ def test_config_file_is_valid(kind, name):
     assert load(kind, name, CONFIG)
 
 
+def test_names_are_small_letters_and_digits_joined_by_hyphens():
+    """As in paths of results; an underscore is for keys, which are parts of Python."""
+    assert [name for _, name in FILES if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)] == []
+
+
 @pytest.mark.parametrize("name", names("runs", CONFIG))
 def test_run_resolves_with_all_its_parts(name):
     assert Configuration(CONFIG).run(name).name == name

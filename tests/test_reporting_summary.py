@@ -21,8 +21,8 @@ FILES = {
         {"counts": {"documents": 8000, "bytes": 12_000_000, "sources": {"speeches": {}, "docstrings": {}}}},
         {},
     ),
-    "tokenizers/nano_4k/tokenizer_config.json": ("abovo/tokenizer/1", {"vocabulary_size": 4096}, {}),
-    "packed/nano/nano_4k/256/manifest.json": (
+    "tokenizers/nano-4k/tokenizer_config.json": ("abovo/tokenizer/1", {"vocabulary_size": 4096}, {}),
+    "packed/nano/nano-4k/256/manifest.json": (
         "abovo/packed/1",
         {"counts": {"train": {"tokens": 3_900_000}, "val": {"tokens": 120_000}}},
         {"corpus": "corpora/nano/manifest.json"},
@@ -34,8 +34,8 @@ FILES = {
             "train_loss_first": 8.34, "train_loss_last": 4.5, "validation_loss": 4.6,
         },
         {
-            "packed/nano": "packed/nano/nano_4k/256/manifest.json",
-            "tokenizer": "tokenizers/nano_4k/tokenizer_config.json",
+            "packed/nano": "packed/nano/nano-4k/256/manifest.json",
+            "tokenizer": "tokenizers/nano-4k/tokenizer_config.json",
         },
     ),
     "sft/nano/manifest.json": ("abovo/model/1", {"train_loss_first": 4.0, "train_loss_last": 1.5}, {}),

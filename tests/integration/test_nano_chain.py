@@ -29,13 +29,13 @@ REDUCED = ",".join(
 )
 DATA = [
     "results/corpora/nano/manifest.json",
-    "results/tokenizers/nano_4k/spm.model",
-    "results/tokenizers/nano_4k/TOKENIZER_CARD.md",
-    "results/packed/nano/nano_4k/256/train.bin",
-    "results/packed/nano/nano_4k/256/val.bin",
-    "results/packed/nano/nano_4k/256/manifest.json",
-    "results/instruction/speech_facts/nano_4k/train.bin",
-    "results/instruction/function_facts/nano_4k/train.mask",
+    "results/tokenizers/nano-4k/spm.model",
+    "results/tokenizers/nano-4k/TOKENIZER_CARD.md",
+    "results/packed/nano/nano-4k/256/train.bin",
+    "results/packed/nano/nano-4k/256/val.bin",
+    "results/packed/nano/nano-4k/256/manifest.json",
+    "results/instruction/speech-facts/nano-4k/train.bin",
+    "results/instruction/function-facts/nano-4k/train.mask",
 ]
 MODELS = [
     "results/pretrain/nano/model/model.safetensors",
@@ -83,7 +83,7 @@ def test_chain_killed_in_packing_and_training_ends_with_the_same_bytes(whole, tm
     """SIGKILL to everything, on one core; then to the end, compared with two cores and no kill."""
     workflow = Workflow(copy_of_the_tree(tmp_path), REDUCED)
     workflow.kill_when(lambda: workflow.runs_script("pack"), "--cores", "1", TARGET)
-    assert not (tmp_path / "results/packed/nano/nano_4k/256/manifest.json").exists()
+    assert not (tmp_path / "results/packed/nano/nano-4k/256/manifest.json").exists()
     state = tmp_path / "results/pretrain/nano/state"
     checkpoint = f"step-{random.Random(time.time_ns()).randrange(4, 24, 4):09d}"
     workflow.kill_when((state / checkpoint).exists, "--cores", "1", TARGET)
@@ -159,7 +159,7 @@ def test_phase_is_made_once_and_its_deleted_model_comes_back_without_a_step(whol
 
 
 def test_tampered_bin_stops_the_next_stage_with_its_name(whole):
-    path = whole.folder / "results/packed/nano/nano_4k/256/train.bin"
+    path = whole.folder / "results/packed/nano/nano-4k/256/train.bin"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     mode = path.stat().st_mode
@@ -171,5 +171,5 @@ def test_tampered_bin_stops_the_next_stage_with_its_name(whole):
     path.write_bytes(data)
     path.chmod(mode)
     assert done.returncode != 0
-    assert "error: results/packed/nano/nano_4k/256/train.bin: its bytes are not those that" in done.stdout
+    assert "error: results/packed/nano/nano-4k/256/train.bin: its bytes are not those that" in done.stdout
     assert not (whole.folder / "results/pretrain/nano/manifest.json").exists()

@@ -65,7 +65,7 @@ def test_checkout_with_a_blank_and_an_apostrophe_dry_runs_and_makes_a_plan(check
 def test_project_plans_a_run_of_its_own_and_those_that_ship(project, checkout):
     text = project.make("-n", "-p", "results/pretrain/mine/results.json")
     assert "rule abovo_pretrain:" in text
-    assert "letters=results/packed/letters/nano_4k/256/manifest.json" in text
+    assert "letters=results/packed/letters/nano-4k/256/manifest.json" in text
     assert "rule abovo_fine_tune:" in project.make("-n", "results/sft/tiny/results.json")
     done = project.run("-n", "results/pretrain/mina/results.json")
     assert done.returncode != 0

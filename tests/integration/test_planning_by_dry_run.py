@@ -33,7 +33,7 @@ def test_model_of_a_phase_is_a_target_that_needs_nothing_of_the_next(tree):
     job = text[text.index("rule pretrain_phase:") :]
     assert "gpu=1" in job[: job.index("Shell command:")]
     assert "rule pretrain:" not in text
-    assert "small_b" not in text
+    assert "small-b" not in text
 
 
 def test_evaluation_reserves_the_threads_that_it_uses_whatever_the_engine(tree):

@@ -2,7 +2,7 @@
 
     python workflow/scripts/evaluate.py --settings '{"tasks": [], "batch_size": 16, ...}' \\
         --model results/pretrain/nano/manifest.json --sets nano=results/evaluation/nano/facts/manifest.json \\
-        --packed nano=results/packed/nano/nano_4k/256/manifest.json --output results/pretrain/nano/evaluation.json
+        --packed nano=results/packed/nano/nano-4k/256/manifest.json --output results/pretrain/nano/evaluation.json
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Pack a corpus into rows of token ids.
 
 python workflow/scripts/pack.py --corpus results/corpora/nano/manifest.json \
-    --tokenizer results/tokenizers/nano_4k/tokenizer_config.json --sequence-length 256 \
-    --output results/packed/nano/nano_4k/256/manifest.json
+    --tokenizer results/tokenizers/nano-4k/tokenizer_config.json --sequence-length 256 \
+    --output results/packed/nano/nano-4k/256/manifest.json
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Pack an instruction data set into rows of ChatML with a label mask.
 
     python workflow/scripts/prepare_instruction.py --settings '{"format": "facts", "facts": "speech", ...}' \\
-        --corpus results/corpora/nano/manifest.json --tokenizer results/tokenizers/nano_4k/tokenizer_config.json \\
-        --output results/instruction/speech_facts/nano_4k/manifest.json
+        --corpus results/corpora/nano/manifest.json --tokenizer results/tokenizers/nano-4k/tokenizer_config.json \\
+        --output results/instruction/speech-facts/nano-4k/manifest.json
 
 Without --corpus the records come from the source that the settings name.
 """

@@ -1,7 +1,7 @@
 """Turn a tokenizer's card into a page that the report shows.
 
-python workflow/scripts/show_tokenizer.py --tokenizer results/tokenizers/nano_4k/tokenizer_config.json \
-    --output results/report/tokenizers/nano_4k/card.html
+python workflow/scripts/show_tokenizer.py --tokenizer results/tokenizers/nano-4k/tokenizer_config.json \
+    --output results/report/tokenizers/nano-4k/card.html
 """
 
 import argparse

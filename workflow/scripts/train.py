@@ -1,8 +1,8 @@
 """Train a model on packed sets; killed or stopped, the same command goes on from the last checkpoint.
 
 python workflow/scripts/train.py --settings settings.json \
-    --tokenizer results/tokenizers/nano_4k/tokenizer_config.json \
-    --sets nano=results/packed/nano/nano_4k/256/manifest.json \
+    --tokenizer results/tokenizers/nano-4k/tokenizer_config.json \
+    --sets nano=results/packed/nano/nano-4k/256/manifest.json \
     --state results/pretrain/nano/state --output results/pretrain/nano/manifest.json
 """
 

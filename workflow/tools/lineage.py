@@ -1,7 +1,7 @@
 """Say which documents lie in a row of train.bin or val.bin: source, revision, id, position, decisions of the filters.
 
-python workflow/tools/lineage.py --packed results/packed/nano/nano_4k/256/manifest.json --split train --row 17
-python workflow/tools/lineage.py --packed results/packed/nano/nano_4k/256/manifest.json --split val --row 0 --token 9
+python workflow/tools/lineage.py --packed results/packed/nano/nano-4k/256/manifest.json --split train --row 17
+python workflow/tools/lineage.py --packed results/packed/nano/nano-4k/256/manifest.json --split val --row 0 --token 9
 """
 
 import argparse
