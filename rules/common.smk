@@ -5,17 +5,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from snakemake.sourcecache import LocalGitFile, LocalSourceFile
+from snakemake.sourcecache import LocalSourceFile
 
 
 def checkout(rules):
     """The folder of this workflow, wherever Snakemake runs and whichever project imports it. Of a revision that Snakemake
-    takes from a repository all files are laid out below .snakemake: scripts need the library beside them.
+    takes from a hosted repository all files are laid out below .snakemake: scripts need the library beside them.
     """
     if isinstance(rules, LocalSourceFile):
         return Path(str(rules)).resolve().parent
-    hosted = not isinstance(rules, LocalGitFile)
-    git = ["git", "-C", rules.hosted_repo.repo_clone if hosted else rules.repo_path]
+    git = ["git", "-C", rules.hosted_repo.repo_clone]
     name = subprocess.check_output([*git, "rev-parse", f"{rules.ref}^{{commit}}"])
     folder = Path(".snakemake/abovo", name.decode().strip()).resolve()
     if not folder.exists():

@@ -123,7 +123,7 @@ def test_checkout_that_moves_reruns_nothing(project, checkout):
 
 
 def test_project_takes_a_revision_from_a_repository(project, checkout, tmp_path, monkeypatch):
-    """As projects do that snakedeploy makes; Snakemake has its clone of the repository already, so it needs no network."""
+    """As projects do that snakedeploy makes; Snakemake has a clone already, so no network is needed."""
     git = ["git", "-C", str(checkout), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"], ["tag", "v1"]):
         subprocess.run([*git, *words], check=True)
