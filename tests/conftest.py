@@ -14,6 +14,23 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def text_corpus(tmp_path_factory):
+    """A corpus of real text; tests only read it."""
+    from real_text import real_corpus
+
+    return real_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def text_tokenizers(tmp_path_factory, text_corpus):
+    """A tokenizer of each kind, trained on `text_corpus`; tests only read them."""
+    from real_text import real_tokenizer
+
+    folder = tmp_path_factory.mktemp("tokenizers")
+    return {kind: real_tokenizer(folder, text_corpus, kind) for kind in ("bpe", "unigram")}
+
+
 @pytest.fixture
 def make_manifest(tmp_path):
     """A function that writes files (name -> bytes) and a manifest with `fields` for them, by way of produce()."""

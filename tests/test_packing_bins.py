@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from real_text import ROOT, real_corpus, real_tokenizer
+from real_text import ROOT
 
 from abovo.corpus.shards import read_documents
 from abovo.errors import AbovoError
@@ -19,13 +19,8 @@ LENGTH = 64
 
 
 @pytest.fixture(scope="module")
-def text_corpus(tmp_path_factory):
-    return real_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory, text_corpus):
-    return real_tokenizer(tmp_path_factory.mktemp("tokenizers"), text_corpus, "bpe")
+def tokenizer(text_tokenizers):
+    return text_tokenizers["bpe"]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import dataclasses
 
 import pytest
-from real_text import real_corpus, real_tokenizer
 
 from abovo.corpus.shards import read_documents
 from abovo.errors import AbovoError
@@ -20,22 +19,11 @@ CHAT = [
 
 
 @pytest.fixture(scope="module")
-def text_corpus(tmp_path_factory):
-    return real_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture(scope="module")
-def small_tokenizers(tmp_path_factory, text_corpus):
-    folder = tmp_path_factory.mktemp("tokenizers")
-    return {kind: real_tokenizer(folder, text_corpus, kind) for kind in ("bpe", "unigram")}
-
-
-@pytest.fixture(scope="module")
-def loaded(small_tokenizers, tmp_path_factory):
+def loaded(text_tokenizers, tmp_path_factory):
     from transformers import AutoTokenizer
 
     made = {}
-    for kind, tokenizer in small_tokenizers.items():
+    for kind, tokenizer in text_tokenizers.items():
         for chat in (False, True):
             folder = tmp_path_factory.mktemp("export")
             export_tokenizer(tokenizer, folder, 512, chat)
@@ -45,10 +33,10 @@ def loaded(small_tokenizers, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_exported_tokenizer_gives_equal_ids_on_odd_strings_and_on_whole_documents(
-    small_tokenizers, loaded, text_corpus, kind
+    text_tokenizers, loaded, text_corpus, kind
 ):
     texts = [*ODD_STRINGS, *(document.text for document in read_documents(text_corpus))]
-    tokenizer, exported = small_tokenizers[kind], loaded[kind, False]
+    tokenizer, exported = text_tokenizers[kind], loaded[kind, False]
     assert [exported(text)["input_ids"] for text in texts] == tokenizer.encode_batch(texts)
     assert [exported.decode(ids) for ids in tokenizer.encode_batch(texts)] == texts
 
@@ -64,13 +52,13 @@ def test_special_ids_survive_the_export(loaded, chat):
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
-def test_chat_template_round_trips_through_tokenizer_and_export(small_tokenizers, loaded, kind):
+def test_chat_template_round_trips_through_tokenizer_and_export(text_tokenizers, loaded, kind):
     text = loaded[kind, True].apply_chat_template(CHAT, tokenize=False)
     expected = "".join(f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>\n" for turn in CHAT)
     assert text == expected
-    ids = small_tokenizers[kind].encode(text)
+    ids = text_tokenizers[kind].encode(text)
     assert loaded[kind, True](text)["input_ids"] == ids
-    assert small_tokenizers[kind].decode(ids) == loaded[kind, True].decode(ids) == expected
+    assert text_tokenizers[kind].decode(ids) == loaded[kind, True].decode(ids) == expected
     asked = loaded[kind, True].apply_chat_template(CHAT[:2], tokenize=False, add_generation_prompt=True)
     assert expected.startswith(asked) and asked.endswith("<|im_start|>assistant\n")
 
@@ -79,13 +67,13 @@ def test_base_model_has_no_chat_template(loaded):
     assert loaded["bpe", False].chat_template is None
 
 
-def test_a_difference_is_found(small_tokenizers):
-    bpe, unigram = (small_tokenizers[kind].processor for kind in ("bpe", "unigram"))
+def test_a_difference_is_found(text_tokenizers):
+    bpe, unigram = (text_tokenizers[kind].processor for kind in ("bpe", "unigram"))
     assert differences(bpe, build(unigram, "unigram"), ["the people of the United States"])
 
 
-def test_a_tokenizer_whose_export_differs_is_refused(small_tokenizers, tmp_path):
-    tokenizer = small_tokenizers["bpe"]
+def test_a_tokenizer_whose_export_differs_is_refused(text_tokenizers, tmp_path):
+    tokenizer = text_tokenizers["bpe"]
     marked = Manifest(tokenizer.manifest.path, {**tokenizer.manifest.data, "export_differences": 3})
     with pytest.raises(AbovoError, match="other ids on 3 texts"):
         export_tokenizer(dataclasses.replace(tokenizer, manifest=marked), tmp_path / "hf", 512, False)

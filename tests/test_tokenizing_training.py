@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from real_text import SETTINGS, real_corpus, real_tokenizer
+from real_text import SETTINGS
 
 from abovo.corpus.shards import read_documents
 from abovo.errors import AbovoError
@@ -18,20 +18,9 @@ from abovo.tokenizing.special import BOS, EOS, IM_END, IM_START, NEWLINE, PAD, P
 from abovo.tokenizing.train import Sample, cut, train_model, train_tokenizer
 
 
-@pytest.fixture(scope="module")
-def text_corpus(tmp_path_factory):
-    return real_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture(scope="module")
-def tokenizers(tmp_path_factory, text_corpus):
-    folder = tmp_path_factory.mktemp("tokenizers")
-    return {kind: real_tokenizer(folder, text_corpus, kind) for kind in ("bpe", "unigram")}
-
-
 @pytest.fixture(params=["bpe", "unigram"])
-def tokenizer(request, tokenizers):
-    return tokenizers[request.param]
+def tokenizer(request, text_tokenizers):
+    return text_tokenizers[request.param]
 
 
 @pytest.mark.parametrize("text", ODD_STRINGS, ids=repr)
@@ -125,8 +114,8 @@ def test_vocabulary_too_small_for_its_characters_is_told(tmp_path, text_corpus):
         )
 
 
-def test_a_model_that_is_not_the_manifests_is_refused(tokenizers, tmp_path):
-    folder = tokenizers["bpe"].manifest.path.parent
+def test_a_model_that_is_not_the_manifests_is_refused(text_tokenizers, tmp_path):
+    folder = text_tokenizers["bpe"].manifest.path.parent
     config = tmp_path / "tokenizer_config.json"
     config.write_bytes((folder / "tokenizer_config.json").read_bytes())
     with pytest.raises(AbovoError, match=r"spm\.model: the file is missing"):
@@ -138,12 +127,12 @@ def test_a_model_that_is_not_the_manifests_is_refused(tokenizers, tmp_path):
         load_tokenizer(config)
 
 
-def test_a_manifest_of_another_tokenizer_is_refused_and_null_never_passes(tokenizers, make_manifest):
-    sha256 = tokenizers["bpe"].sha256
+def test_a_manifest_of_another_tokenizer_is_refused_and_null_never_passes(text_tokenizers, make_manifest):
+    sha256 = text_tokenizers["bpe"].sha256
     packed = make_manifest("p", "abovo/packed/1", {}, tokenizer_sha256=sha256)
     packed.require_tokenizer(sha256)
     with pytest.raises(AbovoError, match="made with tokenizer"):
-        packed.require_tokenizer(tokenizers["unigram"].sha256)
+        packed.require_tokenizer(text_tokenizers["unigram"].sha256)
     for null in (None, ""):
         with pytest.raises(AbovoError):
             make_manifest("q", "abovo/packed/1", {}, tokenizer_sha256=null).require_tokenizer(null)

@@ -113,7 +113,7 @@ class Source(Place):
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """A mix of sources, cleaned, without exact duplicates, up to a budget of tokens."""
+    """A mix of sources, cleaned, without duplicates, equal or near, up to a budget of tokens."""
 
     description: str = key("What the corpus is for (one sentence)", default="", decides=False)
     tokens: int | None = key(
