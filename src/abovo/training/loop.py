@@ -6,49 +6,23 @@ function of the step's number, so a resumed run makes the same steps as one that
 
 import logging
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from abovo.errors import AbovoError
-from abovo.settings.training import Training
 from abovo.training.boards import Board, open_boards
 from abovo.training.ending import Best, SpikeGuard, best_validation, is_finite, is_over
 from abovo.training.engines import Engine
-from abovo.training.loss import Batch
-from abovo.training.samples import Sampler
-from abovo.training.schedule import AnySchedule, learning_rate_factor, weight_decay_factor
+from abovo.training.schedule import learning_rate_factor, weight_decay_factor
 from abovo.training.state import State
+from abovo.training.task import Task
 from abovo.training.watching import Stopwatch, peak_flops_per_second
 from abovo.training.world import World
 
 log = logging.getLogger("abovo")
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be trained. `batch(k)` is global batch k (0 is the first), `validation()` the held-out batches.
-
-    A phase is trained from the step `start`, at which the one before handed over its state, to the step `steps`. The
-    learning rate follows `schedule` (default: the recipe's) over the `whole` run (steps, default: `steps`). `sample`
-    continues the recipe's prompts, `flops_per_token` are the operations that training on a token takes.
-    """
-
-    label: str
-    batch: Callable[[int], Batch]
-    validation: Callable[[], Iterable[Batch]]
-    steps: int
-    tokens_per_step: int
-    recipe: Training
-    schedule: AnySchedule | None = None
-    tensorboard: Path | None = None
-    sample: Sampler | None = None
-    flops_per_token: float | None = None
-    start: int = 0
-    whole: int | None = None
 
 
 class Stopped(SystemExit):

@@ -1,0 +1,96 @@
+"""Turn a job's settings and its opened sets into the task that the training loop carries out."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from abovo.config.budget import Budget
+from abovo.errors import AbovoError
+from abovo.modeling.cost import training_flops_per_token
+from abovo.modeling.parameters import padded_vocabulary
+from abovo.settings.job import JobSettings
+from abovo.settings.training import Training
+from abovo.tokenizing.load import Tokenizer
+from abovo.training.device import resolve_precision
+from abovo.training.engines import micro_batch
+from abovo.training.loss import Batch
+from abovo.training.order import DataOrder, Phase
+from abovo.training.samples import Sampler, sampler
+from abovo.training.schedule import AnySchedule, Phased, PhaseSchedule
+from abovo.training.seeds import derive_seed
+from abovo.training.sets import TrainingSets, validation_batches
+from abovo.training.world import World
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be trained. `batch(k)` is global batch k (0 is the first), `validation()` the held-out batches.
+
+    A phase is trained from the step `start`, at which the one before handed over its state, to the step `steps`. The
+    learning rate follows `schedule` (default: the recipe's) over the `whole` run (steps, default: `steps`). `sample`
+    continues the recipe's prompts, `flops_per_token` are the operations that training on a token takes.
+    """
+
+    label: str
+    batch: Callable[[int], Batch]
+    validation: Callable[[], Iterable[Batch]]
+    steps: int
+    tokens_per_step: int
+    recipe: Training
+    schedule: AnySchedule | None = None
+    tensorboard: Path | None = None
+    sample: Sampler | None = None
+    flops_per_token: float | None = None
+    start: int = 0
+    whole: int | None = None
+
+
+def task_of(
+    settings: JobSettings, plan: Budget, tokenizer: Tokenizer, sets: TrainingSets, order: DataOrder, world: World
+) -> Task:
+    """The task of a job from its first step on."""
+    recipe = replace(settings.training, precision=resolve_precision(settings.training.precision, world.device))
+    length = settings.sequence_length
+    return Task(
+        label="training",
+        batch=lambda k: sets.batch(order.rows_of(k)),
+        validation=lambda: validation_batches(sets.held_out, micro_batch(recipe)),
+        steps=sum(plan.phases),
+        tokens_per_step=plan.tokens_per_step,
+        recipe=recipe,
+        schedule=schedule_of(settings, plan),
+        sample=sampler(tokenizer, recipe.samples, length, settings.chat) if recipe.samples.prompts else None,
+        flops_per_token=_flops_per_token(settings, tokenizer),
+        whole=plan.steps,
+    )
+
+
+def order_of(settings: JobSettings, plan: Budget, sets: TrainingSets) -> DataOrder:
+    """The rows of every batch. Raises AbovoError for a set that phases draw from and that has no row."""
+    phases = [
+        Phase(phase.name, phase.sets, batches) for phase, batches in zip(settings.phases, plan.phases, strict=True)
+    ]
+    for name in (name for phase in phases for name in phase.weights):
+        if not len(sets.train.get(name, ())):
+            raise AbovoError("has no training rows", f"data set {name}", "enlarge its budget and pack it again")
+    rows = {name: len(found) for name, found in sets.train.items()}
+    batch = plan.tokens_per_step // settings.sequence_length
+    return DataOrder(phases, rows, batch, derive_seed(settings.seed, "order"))
+
+
+def schedule_of(settings: JobSettings, plan: Budget) -> Phased:
+    """The learning rate over the phases: a phase's own schedule over its own steps, or the recipe's over all steps."""
+    phases, first = [], 1
+    for phase, steps in zip(settings.phases, plan.phases, strict=True):
+        schedule = phase.schedule or settings.training.schedule
+        phases.append(PhaseSchedule(schedule, phase.schedule is not None, first, first + steps - 1))
+        first += steps
+    return Phased(tuple(phases))
+
+
+def _flops_per_token(settings: JobSettings, tokenizer: Tokenizer) -> int | None:
+    """Operations that training on one token takes, by the model's shape; None where adapters or a start decide."""
+    if settings.model is None or settings.adapters is not None:
+        return None
+    rows = padded_vocabulary(tokenizer.vocabulary_size)
+    return training_flops_per_token(settings.model, rows, settings.sequence_length)
