@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.corpus.assemble import assemble_corpus
-from abovo.corpus.check import check_corpus
+from abovo.corpus.consistency import check_corpus
 from abovo.corpus.duplicates import find_duplicates
 from abovo.corpus.examine import Measures
 from abovo.corpus.read import read_source

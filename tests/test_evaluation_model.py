@@ -14,7 +14,7 @@ from rounding import PROMISED
 from abovo.config.load import read_schema
 from abovo.errors import AbovoError
 from abovo.evaluation.evaluate import check_inputs, evaluate_model
-from abovo.evaluation.sets import prepare_evaluation
+from abovo.evaluation.evaluation_sets import prepare_evaluation
 from abovo.packing.bins import open_bin
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.reporting.results import assemble_results, pair

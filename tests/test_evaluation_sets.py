@@ -8,7 +8,7 @@ import small_world as world
 import yaml
 
 from abovo.errors import AbovoError
-from abovo.evaluation.sets import choose_documents, prepare_evaluation
+from abovo.evaluation.evaluation_sets import choose_documents, prepare_evaluation
 from abovo.evaluation.tasks import CHAT, TASKS, local_task
 from abovo.settings.evaluation import EvaluationSets
 from abovo.tokenizing.chatml import render

@@ -20,7 +20,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.corpus.check import check_corpus
+    from abovo.corpus.consistency import check_corpus
     from abovo.corpus.examine import Measures
     from abovo.corpus.survey import plan_corpus
     from abovo.provenance.code import Script

@@ -23,7 +23,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.evaluation.sets import prepare_evaluation
+    from abovo.evaluation.evaluation_sets import prepare_evaluation
     from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
 

@@ -25,7 +25,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.corpus.check import check_corpus
+    from abovo.corpus.consistency import check_corpus
     from abovo.corpus.read import read_source
     from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest

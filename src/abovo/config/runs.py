@@ -17,7 +17,7 @@ from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.engines import check_engine
 from abovo.config.load import find, load_settings, names
-from abovo.corpus.check import check_corpus
+from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
 from abovo.settings.corpus import Corpus
 from abovo.settings.keys import build, narrow

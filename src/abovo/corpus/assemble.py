@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from abovo.corpus.arrange import write_shards
-from abovo.corpus.check import check_corpus
 from abovo.corpus.choose import Share, SharedDocuments, choose
 from abovo.corpus.compare import compared, reading_time
+from abovo.corpus.consistency import check_corpus
 from abovo.corpus.decontaminate import collect
 from abovo.corpus.duplicates import shared_documents
 from abovo.corpus.examine import Measures

@@ -2,8 +2,8 @@
 
 import unicodedata
 
-from abovo.corpus.figures import Figures
 from abovo.corpus.language import is_language
+from abovo.corpus.traits import Figures
 from abovo.settings.thresholds import Thresholds
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from abovo.corpus.figures import figures
 from abovo.corpus.filters import FILTERS, chosen
+from abovo.corpus.traits import figures
 from abovo.corpus.words import words_of
 from abovo.settings.corpus import Corpus
 

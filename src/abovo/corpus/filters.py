@@ -6,7 +6,7 @@ The figures are those of Rae et al. 2021, arXiv:2112.11446, appendix A1.1; they 
 
 from collections.abc import Callable, Iterable, Sequence
 
-from abovo.corpus.figures import Figures, figures
+from abovo.corpus.traits import Figures, figures
 from abovo.corpus.words import Words
 from abovo.provenance.tables import Table
 from abovo.settings.thresholds import Thresholds
