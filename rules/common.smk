@@ -33,12 +33,19 @@ sys.path.insert(0, str(CHECKOUT / "src"))
 
 from abovo.config import inputs
 from abovo.config.engines import gpus, launcher
-from abovo.config.jobs import job_settings
+from abovo.config.jobs import deciding_settings, job_settings, settings_of_code
 from abovo.config.runs import Configuration, starting_point
-from abovo.config.stages import STAGES, phase_of, titles, training_title
+from abovo.config.stages import (
+    STAGES,
+    folder_of_phase,
+    phase_of,
+    titles,
+    training_title,
+)
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
 from abovo.provenance.hashing import canonical_json, sha256_file
+from abovo.provenance.requests import ask
 
 
 def clear(function, *arguments):
@@ -60,9 +67,11 @@ clear(CONFIGURATION.check)
 
 
 def settings_for(job):
-    """A params function: the resolved settings of a job as one line of JSON."""
+    """A params function: the resolved settings of a job as one line of JSON. Snakemake compares no params that may
+    depend on inputs: what decides stands in the request, and what only watches reruns nothing.
+    """
 
-    def settings(wildcards):
+    def settings(wildcards, input):
         values = clear(job_settings, CONFIGURATION, job, dict(wildcards))
         return canonical_json(values).decode()
 
@@ -87,14 +96,18 @@ def state_beside(wildcards, output):
 
 
 def code(script, job=None):
-    """The hash of all code that a script can reach with the settings of its job; a param, so that Snakemake reruns
-    what other code would make."""
+    """The hash of all code that a script can reach with the settings of its job; a param of what has no manifest, so
+    that Snakemake reruns what other code would make."""
 
     def hashed(wildcards):
-        values = clear(job_settings, CONFIGURATION, job, dict(wildcards)) if job else {}
-        return code_hash(CHECKOUT / "workflow/scripts" / f"{script}.py", values)
+        return hash_for(script, job, dict(wildcards))
 
     return hashed
+
+
+def hash_for(script, job, names):
+    values = clear(settings_of_code, CONFIGURATION, job, names) if job else {}
+    return code_hash(CHECKOUT / "workflow/scripts" / f"{script}.py", values)
 
 
 # --- inputs
@@ -116,6 +129,32 @@ def files(function):
         return [local(path) for path in of(function)(wildcards)]
 
     return paths
+
+
+ASKED = {}
+
+
+def tell(line):
+    print(line, file=sys.stderr)
+
+
+def asked(manifest, script, job=None, besides=()):
+    """An input function: the request for an artifact, its settings and the hash of its code. It is written anew when
+    either changes, or when something is gone that the artifact's manifest names. `besides` are manifests that the rule
+    takes and the artifact's own does not name."""
+
+    def request(wildcards):
+        names = dict(wildcards)
+        names["phase_folder"] = folder_of_phase(names)
+        output = Path(manifest.format(**names))
+        if output not in ASKED:
+            values = clear(deciding_settings, CONFIGURATION, job, names) if job else {}
+            hashed = hash_for(script, job, names)
+            others = [Path(path.format(**names)) for path in besides]
+            ASKED[output] = str(clear(ask, output, values, hashed, tell, others))
+        return local(ASKED[output])
+
+    return request
 
 
 # --- words of command lines that follow the inputs

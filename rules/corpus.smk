@@ -1,6 +1,7 @@
 # Fixes the revision of each source, samples it, and says what reading it all will take.
 rule plan_corpus:
     input:
+        request=asked("results/corpora/{corpus}/plan.json", "plan_corpus", "corpus"),
         tokenizer=of(inputs.counting_tokenizer),
         files=files(inputs.files_of_corpus),
     output:
@@ -18,7 +19,6 @@ rule plan_corpus:
     params:
         settings=settings_for("corpus"),
         script=path_of("plan_corpus"),
-        code=code("plan_corpus", "corpus"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q}"
         " --tokenizer {input.tokenizer} --output {output.plan} --log {log}"
@@ -27,6 +27,12 @@ rule plan_corpus:
 # Reads one part of a source at its planned revision: cleaned, filtered, counted documents with their hashes.
 rule read_source:
     input:
+        request=asked(
+            "results/corpora/{corpus}/sources/{source}/{part}/manifest.json",
+            "read_source",
+            "corpus",
+            besides=["results/corpora/{corpus}/plan.json"],
+        ),
         plan="results/corpora/{corpus}/plan.json",
         tokenizer=of(inputs.counting_tokenizer),
         decontamination=of(inputs.decontamination),
@@ -46,7 +52,6 @@ rule read_source:
     params:
         settings=settings_for("corpus"),
         script=path_of("read_source"),
-        code=code("read_source", "corpus"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q}"
         " --source {wildcards.source} --part {wildcards.part} --plan {input.plan}"
@@ -57,6 +62,11 @@ rule read_source:
 # Finds the documents of all sources that are equal or alike, for one range of their hashes.
 rule find_duplicates:
     input:
+        request=asked(
+            "results/corpora/{corpus}/duplicates/{job}/manifest.json",
+            "find_duplicates",
+            "corpus",
+        ),
         sources=of(inputs.parts),
     output:
         manifest="results/corpora/{corpus}/duplicates/{job}/manifest.json",
@@ -73,7 +83,6 @@ rule find_duplicates:
     params:
         settings=settings_for("corpus"),
         script=path_of("find_duplicates"),
-        code=code("find_duplicates", "corpus"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q} --job {wildcards.job}"
         " --sources {input.sources} --output {output.manifest} --log {log}"
@@ -82,6 +91,9 @@ rule find_duplicates:
 # Makes one corpus of all sources: duplicates out, budgets kept, order fixed, shards written.
 rule assemble_corpus:
     input:
+        request=asked(
+            "results/corpora/{corpus}/manifest.json", "assemble_corpus", "corpus"
+        ),
         plan="results/corpora/{corpus}/plan.json",
         tokenizer=of(inputs.counting_tokenizer),
         decontamination=of(inputs.decontamination),
@@ -102,7 +114,6 @@ rule assemble_corpus:
     params:
         settings=settings_for("corpus"),
         script=path_of("assemble_corpus"),
-        code=code("assemble_corpus", "corpus"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q}"
         " --plan {input.plan} --tokenizer {input.tokenizer} --decontamination {input.decontamination}"

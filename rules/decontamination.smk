@@ -1,6 +1,11 @@
 # Indexes the n-grams of evaluation sets, which corpora are then cleaned of while they are read.
 rule index_evaluation_sets:
     input:
+        request=asked(
+            "results/decontamination/{decontamination}/manifest.json",
+            "index_evaluation_sets",
+            "decontamination",
+        ),
         files=files(inputs.files_of_decontamination),
     output:
         manifest="results/decontamination/{decontamination}/manifest.json",
@@ -17,7 +22,6 @@ rule index_evaluation_sets:
     params:
         settings=settings_for("decontamination"),
         script=path_of("index_evaluation_sets"),
-        code=code("index_evaluation_sets", "decontamination"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q}"
         " --output {output.manifest} --log {log}"

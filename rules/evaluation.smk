@@ -1,6 +1,11 @@
 # Makes the evaluation sets of a corpus from its validation documents: whole documents, yes/no and choice questions.
 rule prepare_evaluation:
     input:
+        request=asked(
+            "results/evaluation/{corpus}/{evaluation}/manifest.json",
+            "prepare_evaluation",
+            "evaluation_sets",
+        ),
         corpus="results/corpora/{corpus}/manifest.json",
     output:
         manifest="results/evaluation/{corpus}/{evaluation}/manifest.json",
@@ -18,7 +23,6 @@ rule prepare_evaluation:
     params:
         settings=settings_for("evaluation_sets"),
         script=path_of("prepare_evaluation"),
-        code=code("prepare_evaluation", "evaluation_sets"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q}"
         " --corpus {input.corpus} --output {output.manifest} --log {log}"
@@ -27,6 +31,11 @@ rule prepare_evaluation:
 # Measures the model of a stage, or that of one of its phases, on the sets of all corpora that it was trained on.
 rule evaluate:
     input:
+        request=asked(
+            "results/{stage}/{run}{phase_folder}/evaluation.json",
+            "evaluate",
+            "evaluation",
+        ),
         model="results/{stage}/{run}{phase_folder}/manifest.json",
         sets=of(inputs.evaluation_sets),
         packed=of(inputs.packed),
@@ -48,7 +57,6 @@ rule evaluate:
         packed=named_packed,
         settings=settings_for("evaluation"),
         script=path_of("evaluate"),
-        code=code("evaluate", "evaluation"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q} --model {input.model}"
         " --sets {params.sets} --packed {params.packed} --output {output.evaluation} --log {log}"
@@ -58,6 +66,11 @@ rule evaluate:
 # inputs, so that `snakemake --report` on results.json holds them.
 rule assemble_results:
     input:
+        request=asked(
+            "results/{stage}/{run}{phase_folder}/results.json",
+            "assemble_results",
+            "results",
+        ),
         models=of(inputs.models),
         evaluations=of(inputs.evaluations),
         data=of(inputs.data),
@@ -79,7 +92,6 @@ rule assemble_results:
         layout=sha256_file(CHECKOUT / "config/schemas/results.schema.yaml"),
         settings=settings_for("results"),
         script=path_of("assemble_results"),
-        code=code("assemble_results", "results"),
     shell:
         "exec python {params.script:q}"
         " --settings {params.settings:q} --models {params.models} --evaluations {input.evaluations}"

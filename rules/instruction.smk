@@ -1,6 +1,11 @@
 # Packs an instruction data set into rows of ChatML with a label mask. Facts come from a corpus, others from a source.
 rule prepare_instruction:
     input:
+        request=asked(
+            "results/instruction/{dataset}/{tokenizer}/manifest.json",
+            "prepare_instruction",
+            "instruction",
+        ),
         corpus=of(inputs.corpus_of_dataset),
         files=files(inputs.files_of_dataset),
         tokenizer="results/tokenizers/{tokenizer}/tokenizer_config.json",
@@ -21,7 +26,6 @@ rule prepare_instruction:
         corpus=option_of_corpus,
         settings=settings_for("instruction"),
         script=path_of("prepare_instruction"),
-        code=code("prepare_instruction", "instruction"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q}"
         " {params.corpus} --tokenizer {input.tokenizer} --output {output.manifest} --log {log}"

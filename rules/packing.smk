@@ -1,6 +1,10 @@
 # Turns the documents of a corpus into rows of token ids, training and validation apart.
 rule pack:
     input:
+        request=asked(
+            "results/packed/{corpus}/{tokenizer}/{sequence_length}/manifest.json",
+            "pack",
+        ),
         corpus="results/corpora/{corpus}/manifest.json",
         tokenizer="results/tokenizers/{tokenizer}/tokenizer_config.json",
     output:
@@ -24,7 +28,6 @@ rule pack:
         runtime="24h",
     params:
         script=path_of("pack"),
-        code=code("pack"),
     shell:
         "exec python {params.script:q} --corpus {input.corpus} --tokenizer {input.tokenizer}"
         " --sequence-length {wildcards.sequence_length} --output {output.manifest} --log {log}"

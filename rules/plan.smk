@@ -1,5 +1,7 @@
 # What a run will do and cost, from its settings alone: offline, in seconds, before anything is spent.
 rule plan:
+    input:
+        request=asked("results/plan/{run}/plan.json", "plan", "plan"),
     output:
         "results/plan/{run}/plan.json",
     log:
@@ -15,6 +17,5 @@ rule plan:
     params:
         settings=settings_for("plan"),
         script=path_of("plan"),
-        code=code("plan", "plan"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q} --output {output} --log {log}"

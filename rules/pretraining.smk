@@ -2,6 +2,9 @@
 # declared output: Snakemake would delete it.
 rule pretrain:
     input:
+        request=asked(
+            "results/pretrain/{run}{phase_folder}/manifest.json", "train", "pretrain"
+        ),
         packed=of(inputs.packed),
         tokenizer=of(inputs.tokenizer),
         before=of(inputs.phase_before),
@@ -24,7 +27,6 @@ rule pretrain:
     params:
         settings=settings_for("pretrain"),
         script=path_of("train"),
-        code=code("train", "pretrain"),
         launcher=launcher_of_run,
         sets=named_packed,
         start=option_of_start,

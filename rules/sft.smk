@@ -1,6 +1,7 @@
 # Fine-tunes the base model of a run on its mix of conversations, with low-rank adapters.
 rule fine_tune:
     input:
+        request=asked("results/sft/{run}/manifest.json", "train", "sft"),
         base="results/pretrain/{run}/manifest.json",
         datasets=of(inputs.instruction),
         tokenizer=of(inputs.tokenizer),
@@ -23,7 +24,6 @@ rule fine_tune:
     params:
         settings=settings_for("sft"),
         script=path_of("train"),
-        code=code("train", "sft"),
         launcher=launcher_of_run,
         sets=named_datasets,
         state=state_beside,

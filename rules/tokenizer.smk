@@ -1,6 +1,11 @@
 # Trains a tokenizer on the training documents of its own corpus and measures it on the validation documents.
 rule train_tokenizer:
     input:
+        request=asked(
+            "results/tokenizers/{tokenizer}/tokenizer_config.json",
+            "train_tokenizer",
+            "tokenizer",
+        ),
         corpus=of(inputs.corpus_of_tokenizer),
     output:
         manifest="results/tokenizers/{tokenizer}/tokenizer_config.json",
@@ -20,7 +25,6 @@ rule train_tokenizer:
     params:
         settings=settings_for("tokenizer"),
         script=path_of("train_tokenizer"),
-        code=code("train_tokenizer", "tokenizer"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q}"
         " --corpus {input.corpus} --output {output.manifest} --log {log}"

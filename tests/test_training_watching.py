@@ -45,7 +45,7 @@ def test_samples_change_no_weight_and_are_the_same_after_a_kill(data, tmp_path, 
     assert [(row["step"], row["prompt"]) for row in rows] == [(s, p) for s in (15, 30, 45, 60) for p in PROMPTS]
     assert rows[0]["text"] != rows[-2]["text"]
     assert (run.folder / "samples.jsonl").read_bytes() == (killed.folder / "samples.jsonl").read_bytes()
-    assert "samples.jsonl" in json.loads((run.folder / "manifest.json").read_text())["outputs"]
+    assert "samples.jsonl" not in json.loads((run.folder / "manifest.json").read_text())["outputs"]
 
 
 def test_samples_of_a_model_whose_parts_are_spread_are_those_of_a_whole_one(data, tmp_path):

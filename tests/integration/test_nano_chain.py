@@ -119,7 +119,7 @@ def test_changed_training_seed_reruns_training_and_what_follows_but_no_data_stag
     assert {"pretrain", "fine_tune", "evaluate"} <= jobs.keys()
     data = {"plan_corpus", "read_source", "assemble_corpus", "train_tokenizer", "pack", "prepare_instruction"}
     assert not data & jobs.keys()
-    assert "Params have changed" in text
+    assert "results/pretrain/nano/manifest.json: is made again, because seed changed from 42 to 43" in text
 
 
 def test_changed_packing_code_with_equal_bytes_runs_no_optimizer_step(whole):

@@ -14,15 +14,31 @@ from abovo.config.runs import Configuration, phases_up_to
 from abovo.config.stages import STAGES, phase_of
 from abovo.settings.evaluation import EvaluationSets
 from abovo.settings.job import JobPhase, JobSettings
-from abovo.settings.keys import decisive, narrow, plain
+from abovo.settings.keys import build, decisive, narrow, plain
 from abovo.settings.stages import EvaluationSettings, LossFigure, PlanSettings, ResultsSettings
 
 Settings = dict[str, Any]
+# Jobs whose settings have keys that only watch.
+TRAINING = ("pretrain", "sft")
 
 
 def job_settings(configuration: Configuration, job: str, names: Mapping[str, str]) -> Settings:
     """The settings of `job` for the wildcards `names` of its artifact."""
     return JOBS[job](configuration, names)
+
+
+def deciding_settings(configuration: Configuration, job: str, names: Mapping[str, str]) -> Settings:
+    """The settings of `job` without those that decide nothing of what is kept."""
+    settings = job_settings(configuration, job, names)
+    return decisive(build(JobSettings, settings)) if job in TRAINING else settings
+
+
+def settings_of_code(configuration: Configuration, job: str, names: Mapping[str, str]) -> Settings:
+    """What says which code counts: the settings that decide and, of a run's jobs, the family that a start settles."""
+    settings = deciding_settings(configuration, job, names)
+    if "run" not in names:
+        return settings
+    return {**settings, "model": {"family": configuration.run(names["run"]).model.family}}
 
 
 def _pretrain(configuration: Configuration, names: Mapping[str, str]) -> Settings:

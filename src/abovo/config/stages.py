@@ -47,6 +47,12 @@ def stages_up_to(name: str, phase: str | None = None) -> list[Stage]:
     return [*(stages_up_to(stage.after) if stage.after else []), stage]
 
 
+def folder_of_phase(names: Mapping[str, str]) -> str:
+    """What the path of a phase's model has that the run's own has not; nothing where no phase is named."""
+    phase = phase_of(names)
+    return f"/phase-{phase}" if phase else ""
+
+
 def phase_of(names: Mapping[str, str]) -> str | None:
     """The phase whose model wildcards name: by `phase`, or by `phase_folder` (/phase-{phase}, or nothing)."""
     return names.get("phase") or names.get("phase_folder", "").removeprefix("/phase-") or None

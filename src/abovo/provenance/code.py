@@ -23,7 +23,9 @@ PACKAGE = Path(abovo.__file__).parent
 # reading a command line gives the settings and inputs that count by themselves.
 WATCHING = ("abovo.console", "abovo.errors", "abovo.training.boards", "abovo.training.watching")
 # What names the code and the machine that made an artifact decides none of its bytes either.
-NAMING = tuple(f"abovo.provenance.{room}" for room in ("code", "differences", "environment", "syntax", "tables"))
+NAMING = tuple(
+    f"abovo.provenance.{room}" for room in ("code", "differences", "environment", "requests", "syntax", "tables")
+)
 # One definition of a module, or all of it.
 Place = tuple[str, str | None]
 # What settings may say, what that means and how it is checked: the values that a job got count by themselves.

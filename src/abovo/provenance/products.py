@@ -23,6 +23,7 @@ from abovo.provenance.environment import environment, peak_memory_bytes
 from abovo.provenance.files import exclusive, link_or_copy, sync, write_json
 from abovo.provenance.hashing import canonical_json, sha256_file, sha256_json
 from abovo.provenance.manifest import Manifest, digest_of, read_manifest
+from abovo.provenance.requests import answer
 
 log = logging.getLogger("abovo")
 KEPT_PRODUCTS = 2
@@ -82,7 +83,9 @@ def produce(job: Job, make: Callable[[Path], Made]) -> Manifest:
             _make(job, make, product)
         _put_in_place(product, job.output)
         _prune(store, product)
-    return read_manifest(job.output)
+        manifest = read_manifest(job.output)
+        answer(job.output, job.script.settings if isinstance(job.script, Script) else {}, manifest.digest)
+    return manifest
 
 
 def reason(job: Job, store: Path) -> str:

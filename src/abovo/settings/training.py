@@ -124,7 +124,9 @@ class Training:
         "When a run ends before its budget is spent, with the weights of its best validation", default=EarlyStopping()
     )
     spike_guard: SpikeGuard = key("When a run ends with an error because its loss stays high", default=SpikeGuard())
-    samples: Samples = key("What the model makes of fixed prompts while it learns, in samples.jsonl", default=Samples())
+    samples: Samples = key(
+        "What the model makes of fixed prompts while it learns, in samples.jsonl", default=Samples(), decides=False
+    )
     wandb: Literal["online", "offline"] | None = key(
         "Whether Weights & Biases shows the metrics: online, offline for a later wandb sync, or null for not at all",
         default=None,

@@ -37,7 +37,7 @@ def export(model: Any, settings: JobSettings, tokenizer: Tokenizer, start: Manif
         "model_sha256": sha256_file(folder / "model" / "model.safetensors"),
         "sequence_length": settings.sequence_length,
     }
-    return Made({**counts, "parameters": size_of(model)}, fields, unhashed=("timings.jsonl",))
+    return Made({**counts, "parameters": size_of(model)}, fields, unhashed=("timings.jsonl", "samples.jsonl"))
 
 
 def what_happened(task: Task, order: DataOrder, rows: Sequence[Mapping[str, Any]], length: int) -> Made:

@@ -1,0 +1,138 @@
+"""An artifact's request changes exactly when the artifact is due, whatever Snakemake remembers and clocks say."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from abovo.provenance.code import Script
+from abovo.provenance.products import Job, Made, produce
+from abovo.provenance.requests import ask, place_of_request
+
+RAW, PACKED = Path("results/raw/manifest.json"), Path("results/packed/manifest.json")
+SETTINGS = {"length": 8, "near": None}
+SCRIPT = Script(Path(__file__), SETTINGS)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def wanted(output, told=None, code=SCRIPT.code, **settings):
+    """The bytes of the request, and whether the artifact is older than it."""
+    told = [] if told is None else told
+    place = ask(output, SETTINGS | settings, code, told.append)
+    newer = not output.exists() or place.stat().st_mtime_ns > output.stat().st_mtime_ns
+    return place.read_bytes(), newer
+
+
+def make(output, settings=None, **inputs):
+    def write(folder):
+        (folder / "rows").mkdir()
+        (folder / "rows/train.bin").write_bytes(b"12345678")
+        return Made({})
+
+    given = SETTINGS | (settings or {})
+    return produce(Job(output, "abovo/test/1", inputs, {"length": given["length"]}, Script(SCRIPT.path, given)), write)
+
+
+def chain():
+    """Two artifacts, made as the workflow makes them: requested first."""
+    wanted(RAW), wanted(PACKED)
+    return make(PACKED, raw=make(RAW))
+
+
+def test_what_stands_is_asked_for_in_the_same_words_and_nothing_is_told():
+    chain()
+    told = []
+    first = wanted(PACKED, told)
+    assert first[1] is False and wanted(PACKED, told) == first and told == []
+
+
+def test_changed_setting_or_code_is_a_new_request_and_the_old_value_the_old_one():
+    chain()
+    told = []
+    before, _ = wanted(PACKED)
+    changed, newer = wanted(PACKED, told, length=16)
+    assert changed != before and newer
+    assert told == [f"{PACKED}: is made again, because length changed from 8 to 16"]
+    assert wanted(PACKED) == (before, False)
+    assert wanted(PACKED, told, code="other")[1] and told[-1].endswith("its code changed")
+    shutil.rmtree("results/settings")
+    assert wanted(PACKED) == (before, False)
+
+
+@pytest.mark.parametrize("gone", ["results/packed/rows/train.bin", "results/packed/rows", str(PACKED)])
+def test_what_is_gone_renews_the_request_until_it_is_made_again(gone):
+    chain()
+    told = []
+    before, _ = wanted(PACKED)
+    shutil.rmtree(gone) if Path(gone).is_dir() else Path(gone).unlink()
+    renewed, newer = wanted(PACKED, told)
+    assert renewed != before and newer and wanted(PACKED) == (renewed, True)
+    assert gone == str(PACKED) or "is made again, because results/packed/rows/train.bin is gone" in told[0]
+    make(PACKED, raw=make(RAW))
+    assert wanted(PACKED) == (renewed, False)
+
+
+def test_shortened_file_and_another_state_of_an_input_are_noticed():
+    chain()
+    told = []
+    file = Path("results/packed/rows/train.bin")
+    file.unlink(), file.write_bytes(b"123")
+    assert wanted(PACKED, told)[1] and "another size" in told[0]
+    make(PACKED, raw=make(RAW))
+    make(RAW, {"length": 9})
+    assert wanted(PACKED, told)[1] and f"another state of its input raw, {RAW}" in told[-1]
+
+
+def test_copied_results_stand_whatever_their_clocks_say():
+    chain()
+    before = wanted(PACKED)
+    shutil.copytree("results", "copy")
+    shutil.rmtree("results"), Path("copy").rename("results")
+    for number, path in enumerate((PACKED, place_of_request(PACKED), RAW)):
+        os.utime(path, ns=(time.time_ns(), time.time_ns() + number * 10**9))
+    told = []
+    assert wanted(PACKED, told) == before and told == []
+    assert RAW.stat().st_mtime_ns <= PACKED.stat().st_mtime_ns
+    assert wanted(PACKED, told, length=9)[1] and len(told) == 1
+
+
+def test_results_without_their_kept_products_are_told_by_their_manifests():
+    chain()
+    shutil.rmtree(PACKED.parent / ".products")
+    assert wanted(PACKED)[1] is False
+    assert wanted(PACKED, length=9)[1] is True
+
+
+def test_script_that_is_run_by_hand_with_other_settings_answers_no_request():
+    chain()
+    make(PACKED, {"length": 9}, raw=make(RAW))
+    told = []
+    assert wanted(PACKED, told)[1] and "made with other settings" in told[0]
+
+
+def test_input_that_is_gone_for_good_is_told_and_reruns_nothing():
+    chain()
+    shutil.rmtree(RAW.parent)
+    told = []
+    assert wanted(PACKED, told)[1] is False
+    assert told == [f"{RAW}: is gone, {PACKED} was made from it and stands; make it: snakemake --cores 1 {RAW}"]
+
+
+def test_a_hundred_artifacts_are_looked_at_in_a_second():
+    made = make(RAW)
+    outputs = [Path(f"results/many/{number}/manifest.json") for number in range(100)]
+    for output in outputs:
+        wanted(output)
+        make(output, raw=made)
+    json.loads(RAW.read_text())
+    started = time.monotonic()
+    for output in outputs:
+        wanted(output)
+    assert time.monotonic() - started < 1
