@@ -48,9 +48,10 @@ def statements(path: Path, watching: tuple[str, ...]) -> tuple[Statement, ...]:
 
 
 def _statement(node: ast.stmt) -> Statement:
-    imports = tuple(sorted({module for inner in ast.walk(node) for module in _imported(inner)}))
-    uses = frozenset(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name))
-    calls = [inner for inner in ast.walk(node) if isinstance(inner, ast.Call) and _last(inner.func) == "Table"]
+    nodes = list(ast.walk(node))
+    imports = tuple(sorted({module for inner in nodes for module in _imported(inner)}))
+    uses = frozenset(inner.id for inner in nodes if isinstance(inner, ast.Name))
+    calls = [inner for inner in nodes if isinstance(inner, ast.Call) and _last(inner.func) == "Table"]
     tables = tuple(_table(call) for call in calls if call.args)
     for call in calls:
         call.args, call.keywords = [], []
@@ -104,10 +105,11 @@ def watchers(tree: ast.AST, watching: tuple[str, ...]) -> Watchers:
     """Which names of a module watch: loggers, and values that a room of `watching` opened or typed."""
     openers: set[str] = set()
     handles: set[str] = set()
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(watching):
             openers |= {alias.asname or alias.name for alias in node.names} - set(ERRORS)
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Assign | ast.AnnAssign) and _opens(node.value, openers):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             handles |= {_last(target) for target in targets}
@@ -115,7 +117,7 @@ def watchers(tree: ast.AST, watching: tuple[str, ...]) -> Watchers:
             handles.add(node.arg if isinstance(node, ast.arg) else _last(node.target))
     if "log" in openers:
         handles.add("log")
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.For) and _last(node.iter) in handles:
             handles.add(_last(node.target))
     return Watchers(frozenset(openers), frozenset(handles - {""}))
