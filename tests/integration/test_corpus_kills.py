@@ -20,6 +20,8 @@ import small_world
 from corpus_jobs import resolved
 from hub_server import Hub
 
+from abovo.settings.keys import plain
+
 ROOT = Path(__file__).resolve().parents[2]
 # Runs a script and kills its process at the n-th call that makes something last, or never; tells how many there were.
 KILLER = """
@@ -144,7 +146,7 @@ def settings(tmp_path_factory):
         (raw / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in some))
     source = {"type": "local", "paths": str(raw), "parts": 2, "licence": "CC0", "language": "en"}
     corpus = {"description": "", "bytes_per_token": 3.0, "shard_mb": 0.3, "sources": {"letters": source}}
-    return json.dumps(resolved(corpus))
+    return json.dumps(plain(resolved(corpus)))
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +228,7 @@ def test_a_corpus_from_a_hub_that_fails_while_its_jobs_are_killed_has_the_same_b
         "description": "", "bytes_per_token": 3.0, "min_characters": 10, "validation_share": 0.1,
         "sources": {"letters": source},
     }  # fmt: skip
-    settings, declared = json.dumps(resolved(corpus)), []
+    settings, declared = json.dumps(plain(resolved(corpus))), []
     with Hub() as hub:
         hub.publish("people/letters", {"train.parquet": (tmp_path / "train.parquet").read_bytes()})
         for name in ("undisturbed", "disturbed"):
