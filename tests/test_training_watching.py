@@ -10,11 +10,12 @@ from small_training import CPU, RECIPE, WORLD, changed, counting_batch, small_mo
 from training_lives import Data, Kill, Run, nano_like
 
 from abovo.errors import AbovoError
+from abovo.modeling.generate import Limits, ModelReader, write
 from abovo.training import watching
 from abovo.training.boards import WeightsAndBiases
 from abovo.training.engine_torch import TorchEngine
 from abovo.training.loop import Task, train
-from abovo.training.samples import continue_greedily
+from abovo.training.samples import EngineReader
 from abovo.training.state import open_state
 from abovo.training.watching import Stopwatch
 
@@ -60,16 +61,21 @@ def test_samples_of_a_model_whose_parts_are_spread_are_those_of_a_whole_one(data
     assert found[0] == found[1]
 
 
-def test_samples_are_the_greedy_continuation_of_the_model_itself():
-    model = small_model()
+def test_samples_through_an_engine_are_what_the_model_itself_writes():
+    model = small_model().double()
     engine = TorchEngine(model, RECIPE, WORLD, "none")
-    start = [20, 21, 22]
-    found = continue_greedily(engine, start, 16, 8, lambda value: value)
-    ids = torch.tensor([start])
-    for _ in range(8):
-        ids = torch.cat([ids, model(input_ids=ids).logits[:, -1:].argmax(-1)], 1)
-    assert found == ids[0, 3:].tolist()
-    assert len(continue_greedily(engine, start, 16, 100, lambda value: value)) == 13
+    beginnings = [[20, 21, 22], [5], list(range(30, 43))]
+    asked = []
+
+    def agree(chosen):
+        asked.append(len(chosen))
+        return chosen
+
+    limits = Limits(new_tokens=8, context=16, stops=())
+    found = write(EngineReader(engine, 3, 16), beginnings, limits, agree=agree)
+    assert found == write(ModelReader(model), beginnings, limits)
+    assert [len(one.ids) for one in found] == [8, 8, 3]
+    assert sum(asked) == 19 and len(asked) < 19  # one exchange for all rows of a column
 
 
 def test_timings_say_where_the_time_went_and_metrics_hold_no_clock(data, tmp_path):

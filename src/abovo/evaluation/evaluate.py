@@ -113,7 +113,7 @@ class _Evaluation:
         chat = bool(self.lm.tokenizer.chat_template)
         self.progress.update("greedy generations", force=True)
         prompts, new_tokens = self.settings.prompts, self.settings.new_tokens
-        generations = generate(self.lm.model, self.lm.tokenizer, prompts, chat, new_tokens)
+        generations = generate(self.lm.model, self.lm.tokenizer, prompts, chat, new_tokens, self.context)
         _write_scores(folder / "evaluation_scores.json", self.scores)
         self.progress.close(f"{len(self.metrics)} metrics, {len(generations)} generations")
         fields = {

@@ -3,40 +3,41 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-END_OF_TURN = "<|im_end|>"
+from abovo.modeling.generate import Limits, ModelReader, write
+
 SMOKE = "share of generations that are not empty, end by themselves and hold 3 to 200 words; form only, not quality"
 WORDS = range(3, 201)
 
 
-def generate(model: Any, tokenizer: Any, prompts: Sequence[str], chat: bool, new_tokens: int) -> list[dict[str, Any]]:
-    """Greedy continuations of the prompts; with `chat`, answers to them through the chat template.
+def generate(
+    model: Any, tokenizer: Any, prompts: Sequence[str], chat: bool, new_tokens: int, context: int
+) -> list[dict[str, Any]]:
+    """Greedy continuations of the prompts; with `chat`, answers to them through the model's own chat template.
 
-    Each stops at EOS, at <|im_end|>, or after `new_tokens` tokens.
+    Each stops at the ends that the model's generation_config names, EOS or that of an answer, after `new_tokens` tokens
+    or at `context` tokens in all.
     """
-    import torch
+    texts = list(prompts)
+    if chat:
+        conversations = [[{"role": "user", "content": prompt}] for prompt in prompts]
+        texts = tokenizer.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
+    beginnings = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+    found = write(ModelReader(model), beginnings, Limits(new_tokens, context, stops_of(model, tokenizer)))
+    return [
+        {
+            "prompt": text,
+            "text": tokenizer.decode(one.ids, skip_special_tokens=False),
+            "tokens": len(one.ids) + (one.stop is not None),
+            "ended": one.stop is not None,
+        }
+        for text, one in zip(texts, found, strict=True)
+    ]
 
-    stops = sorted({tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(END_OF_TURN)} - {None})
-    done = []
-    for prompt in prompts:
-        text = prompt
-        if chat:
-            messages = [{"role": "user", "content": prompt}]
-            text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids.to(model.device)
-        with torch.inference_mode():
-            made = model.generate(
-                ids,
-                attention_mask=torch.ones_like(ids),
-                do_sample=False,
-                num_beams=1,
-                max_new_tokens=new_tokens,
-                eos_token_id=stops,
-                pad_token_id=tokenizer.pad_token_id,
-            )[0, ids.shape[1] :].tolist()
-        ended = bool(made) and made[-1] in stops
-        words = tokenizer.decode(made[:-1] if ended else made, skip_special_tokens=False)
-        done.append({"prompt": text, "text": words, "tokens": len(made), "ended": ended})
-    return done
+
+def stops_of(model: Any, tokenizer: Any) -> set[int]:
+    """The ids at which a model in the Hugging Face layout ends what it writes."""
+    named = getattr(model.generation_config, "eos_token_id", None)
+    return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
 
 
 def smoke_score(generations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Turn fixed prompts into what the model makes of them while it learns: greedy, so that no random stream moves."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 
+from abovo.modeling.generate import Limits, write
 from abovo.settings.training import Samples
 from abovo.tokenizing.chatml import render
 from abovo.tokenizing.load import Tokenizer
@@ -18,43 +19,41 @@ class Predictor(Protocol):
         """Logits [rows, V] of what follows a column of `ids`."""
 
 
-Share = Callable[[int], int]
+Share = Callable[[Any], Any]
 Sampler = Callable[[Predictor, Share], list[dict[str, str]]]
 
 
 def sampler(tokenizer: Tokenizer, settings: Samples, length: int, chat: bool = False) -> Sampler:
     """A function that continues the prompts of `settings` (a recipe's `samples`), in a `chat` by answering them.
 
-    Each continuation ends at EOS, at <|im_end|>, after `new_tokens` tokens or at `length` ids in all.
+    Each continuation ends at EOS, at <|im_end|>, after `new_tokens` tokens or at `length` ids in all. All processes
+    call the function together; each id is rank 0's choice, by way of `share`.
     """
     texts = list(settings.prompts)
     if chat:
         texts = [render([{"role": "user", "content": prompt}], answer=True) for prompt in texts]
+    beginnings = [tokenizer.encode(text) for text in texts]
+    limits = Limits(settings.new_tokens, length, (EOS, IM_END))
 
     def sample(engine: Predictor, share: Share) -> list[dict[str, str]]:
-        found = []
-        for text in texts:
-            # training data has no BOS: a document follows the EOS of the one before
-            start = (tokenizer.encode(text) or [EOS])[: length - 1]
-            ids = continue_greedily(engine, start, length, settings.new_tokens, share)
-            found.append({"prompt": text, "text": tokenizer.decode(ids)})
-        return found
+        found = write(EngineReader(engine, len(texts), length), beginnings, limits, agree=share)
+        return [{"prompt": text, "text": tokenizer.decode(one.ids)} for text, one in zip(texts, found, strict=True)]
 
     return sample
 
 
-def continue_greedily(engine: Predictor, start: Sequence[int], length: int, new_tokens: int, share: Share) -> list[int]:
-    """The ids after `start`. All processes call it together; each id is rank 0's choice, by way of `share`.
+class EngineReader:
+    """Reads through an engine, whose model may lie in parts over the processes and be compiled.
 
-    The row always has `length` columns, as in training: what stands to the right of the last id changes nothing, and a
-    compiled model meets one shape only.
+    The rows always have `length` columns, as in training: what stands to the right of the last id changes nothing, and
+    a compiled model meets one shape only. Nothing is gathered that a validation would not gather.
     """
-    row = torch.full((1, length), EOS)
-    row[0, : len(start)] = torch.tensor(start)
-    end = min(length, len(start) + new_tokens)
-    for column in range(len(start), end):
-        following = share(int(engine.predict(row, column - 1)[0].argmax()))
-        if following in (EOS, IM_END):
-            return row[0, len(start) : column].tolist()
-        row[0, column] = following
-    return row[0, len(start) : end].tolist()
+
+    def __init__(self, engine: Predictor, rows: int, length: int) -> None:
+        self.engine, self.seen = engine, 0
+        self.ids = torch.full((rows, length), EOS)
+
+    def __call__(self, ids: torch.Tensor) -> torch.Tensor:
+        first, self.seen = self.seen, self.seen + ids.shape[1]
+        self.ids[:, first : self.seen] = ids
+        return self.engine.predict(self.ids, self.seen - 1)
