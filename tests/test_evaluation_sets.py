@@ -11,7 +11,7 @@ from abovo.errors import AbovoError
 from abovo.evaluation.evaluation_sets import choose_documents, prepare_evaluation
 from abovo.evaluation.tasks import CHAT, TASKS, local_task
 from abovo.settings.evaluation import EvaluationSets
-from abovo.tokenizing.chatml import render
+from abovo.tokenizing.templates import TEMPLATES
 
 SETTINGS = EvaluationSets(
     validation_bytes=8_000, facts=("speech", "functions"), facts_per_document=5, yesno_rows=40, choice_rows=20
@@ -88,7 +88,7 @@ def test_task_files_name_the_data_beside_them(made, tmp_path):
 
 
 def test_chat_prompt_is_the_chat_template():
-    assert CHAT.replace("{{question}}", "Who?") == render([{"role": "user", "content": "Who?"}], answer=True)
+    assert CHAT.replace("{{question}}", "Who?") == TEMPLATES["chatml"].ask("Who?")
 
 
 def test_without_facts_there_are_documents_only(corpus, tmp_path):

@@ -7,7 +7,9 @@ import pytest
 from abovo.corpus.shards import read_documents
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest
-from abovo.tokenizing.huggingface import build, differences, export_tokenizer
+from abovo.tokenizing.chatml import CHATML
+from abovo.tokenizing.export import export_tokenizer
+from abovo.tokenizing.huggingface import build, differences
 from abovo.tokenizing.odd import ODD_STRINGS
 from abovo.tokenizing.special import EOS, IM_END, IM_START, PAD, UNK
 
@@ -26,7 +28,7 @@ def loaded(text_tokenizers, tmp_path_factory):
     for kind, tokenizer in text_tokenizers.items():
         for chat in (False, True):
             folder = tmp_path_factory.mktemp("export")
-            export_tokenizer(tokenizer, folder, 512, chat)
+            export_tokenizer(tokenizer, folder, 512, CHATML if chat else None)
             made[kind, chat] = AutoTokenizer.from_pretrained(folder)
     return made
 
@@ -76,7 +78,7 @@ def test_a_tokenizer_whose_export_differs_is_refused(text_tokenizers, tmp_path):
     tokenizer = text_tokenizers["bpe"]
     marked = Manifest(tokenizer.manifest.path, {**tokenizer.manifest.data, "export_differences": 3})
     with pytest.raises(AbovoError, match="other ids on 3 texts"):
-        export_tokenizer(dataclasses.replace(tokenizer, manifest=marked), tmp_path / "hf", 512, False)
+        export_tokenizer(dataclasses.replace(tokenizer, manifest=marked), tmp_path / "hf", 512)
     other = Manifest(tokenizer.manifest.path, {**tokenizer.manifest.data, "model_type": "unigram"})
     with pytest.raises(AbovoError, match=r"the exported tokenizer gives other ids than spm\.model for"):
-        export_tokenizer(dataclasses.replace(tokenizer, manifest=other), tmp_path / "hf", 512, False)
+        export_tokenizer(dataclasses.replace(tokenizer, manifest=other), tmp_path / "hf", 512)

@@ -28,6 +28,7 @@ from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.keys import decisive
 from abovo.settings.stages import EvaluationSettings
+from abovo.tokenizing.templates import TEMPLATE, TEMPLATES
 
 log = logging.getLogger("abovo")
 # Rows of val.bin that are scored at once: what the bootstrap resamples, and small enough for a processor's caches.
@@ -161,7 +162,7 @@ class _Evaluation:
             tokens = [len(self.lm.tok_encode(sample["doc"]["text"])) for sample in samples]
             found, scores = document_metrics(samples, tokens, self.vocabulary, protocol, self.resampling)
         else:
-            form = "ChatML" if task.endswith("_chat") else "plain text"
+            form = TEMPLATES[TEMPLATE].title if task.endswith("_chat") else "plain text"
             found, scores = choice_metrics(samples, self._protocol(CHOICE.format(form=form)))
         self._keep(name, found, scores)
 

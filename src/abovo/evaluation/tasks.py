@@ -6,8 +6,10 @@ from typing import Any
 
 import yaml
 
+from abovo.tokenizing.templates import TEMPLATE, TEMPLATES
+
 PLAIN = "Question: {{question}}\nAnswer:"
-CHAT = "<|im_start|>user\n{{question}}<|im_end|>\n<|im_start|>assistant\n"
+CHAT = TEMPLATES[TEMPLATE].ask("{{question}}")
 
 
 def _rows(file: str) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def _choice(file: str, prompt: str, choices: object, delimiter: str) -> dict[str
     }
 
 
-# Each question is asked twice, as plain text and as ChatML: a base model has never seen the second form and a
+# Each question is asked twice, as plain text and in a chat: a base model has never seen the second form and a
 # fine-tuned one answers in it, so either form alone would favour one of the two.
 TASKS: dict[str, dict[str, Any]] = {
     "validation": {

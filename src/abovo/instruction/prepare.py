@@ -1,4 +1,4 @@
-"""Turn an instruction data set into packed rows of ChatML with a label mask: train.bin, val.bin and their manifest."""
+"""Turn an instruction data set into packed rows of conversations with a label mask: train.bin, val.bin, a manifest."""
 
 import heapq
 import json
@@ -24,9 +24,9 @@ from abovo.provenance.products import Job, Made, produce
 from abovo.provenance.tables import Table
 from abovo.settings.instruction import Instruction
 from abovo.settings.keys import decisive
-from abovo.tokenizing.chatml import encode, problem
 from abovo.tokenizing.load import Tokenizer, load_tokenizer
-from abovo.tokenizing.special import EOS, IM_START, PAD
+from abovo.tokenizing.special import EOS, PAD
+from abovo.tokenizing.templates import TEMPLATE, TEMPLATES
 
 log = logging.getLogger("abovo")
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -119,16 +119,16 @@ def write_split(
     """
     left_out: Counter[str] = Counter()
     counts: Counter[str] = Counter()
+    template = TEMPLATES[TEMPLATE]
 
     def encoded() -> Iterator[Encoded]:
         for messages in found:
-            reason = problem(messages)
-            ids, mask = ([], []) if reason else encode(messages, tokenizer, length)
+            reason = template.problem(messages)
+            (ids, mask), kept = (([], []), 0) if reason else template.encode_leading(messages, tokenizer, length)
             if not ids:
                 left_out[reason or "first answer ends beyond a row"] += 1
                 continue
-            shortened = ids.count(IM_START) < len(messages)
-            counts.update(conversations=1, shortened=int(shortened), tokens=len(ids), labels=sum(mask))
+            counts.update(conversations=1, shortened=int(kept < len(messages)), tokens=len(ids), labels=sum(mask))
             progress.update(f"{split}: {counts['conversations']} conversations")
             yield ids, mask
 

@@ -6,21 +6,24 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from abovo.modeling.family import family_of
-from abovo.tokenizing.huggingface import export_tokenizer
+from abovo.tokenizing.export import export_tokenizer
 from abovo.tokenizing.load import Tokenizer
-from abovo.tokenizing.special import EOS, IM_END, PAD
+from abovo.tokenizing.special import PAD
+from abovo.tokenizing.templates import Template, stop_ids
 
 
 def export_model(
-    model: PreTrainedModel, tokenizer: Tokenizer, folder: Path, sequence_length: int, *, chat: bool
+    model: PreTrainedModel, tokenizer: Tokenizer, folder: Path, sequence_length: int, template: Template | None = None
 ) -> None:
     """Write config.json, generation_config.json, model.safetensors (float32) and the tokenizer's files.
 
-    A chat model stops at EOS or <|im_end|> and carries the ChatML template; a base model stops at EOS.
+    A model with a chat template carries it and stops at EOS or at the end of an answer; one without stops at EOS.
     """
     model.to(torch.device("cpu"), torch.float32)  # type: ignore[arg-type]
-    ends = [EOS, IM_END] if chat else EOS
+    stops = list(stop_ids(template))
     model.config.use_cache = True
-    model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=PAD, bos_token_id=None)
+    model.generation_config = GenerationConfig(
+        eos_token_id=stops if template else stops[0], pad_token_id=PAD, bos_token_id=None
+    )
     family_of(model).save(model, folder)
-    export_tokenizer(tokenizer, folder, sequence_length, chat)
+    export_tokenizer(tokenizer, folder, sequence_length, template)

@@ -7,9 +7,9 @@ import torch
 
 from abovo.modeling.generate import Limits, write
 from abovo.settings.training import Samples
-from abovo.tokenizing.chatml import render
 from abovo.tokenizing.load import Tokenizer
-from abovo.tokenizing.special import EOS, IM_END
+from abovo.tokenizing.special import EOS
+from abovo.tokenizing.templates import Template, stop_ids
 
 
 class Predictor(Protocol):
@@ -23,17 +23,15 @@ Share = Callable[[Any], Any]
 Sampler = Callable[[Predictor, Share], list[dict[str, str]]]
 
 
-def sampler(tokenizer: Tokenizer, settings: Samples, length: int, chat: bool = False) -> Sampler:
-    """A function that continues the prompts of `settings` (a recipe's `samples`), in a `chat` by answering them.
+def sampler(tokenizer: Tokenizer, settings: Samples, length: int, template: Template | None = None) -> Sampler:
+    """A function that continues the prompts of `settings` (a recipe's `samples`), with a `template` by answering them.
 
-    Each continuation ends at EOS, at <|im_end|>, after `new_tokens` tokens or at `length` ids in all. All processes
-    call the function together; each id is rank 0's choice, by way of `share`.
+    Each continuation ends at EOS or the end of an answer, after `new_tokens` tokens or at `length` ids in all. All
+    processes call the function together; each id is rank 0's choice, by way of `share`.
     """
-    texts = list(settings.prompts)
-    if chat:
-        texts = [render([{"role": "user", "content": prompt}], answer=True) for prompt in texts]
+    texts = [template.ask(prompt) if template else prompt for prompt in settings.prompts]
     beginnings = [tokenizer.encode(text) for text in texts]
-    limits = Limits(settings.new_tokens, length, (EOS, IM_END))
+    limits = Limits(settings.new_tokens, length, stop_ids(template))
 
     def sample(engine: Predictor, share: Share) -> list[dict[str, str]]:
         found = write(EngineReader(engine, len(texts), length), beginnings, limits, agree=share)

@@ -11,6 +11,7 @@ from abovo.modeling.parameters import padded_vocabulary
 from abovo.settings.job import JobSettings
 from abovo.settings.training import Training
 from abovo.tokenizing.load import Tokenizer
+from abovo.tokenizing.templates import chat_template
 from abovo.training.device import resolve_precision
 from abovo.training.engines import micro_batch
 from abovo.training.loss import Batch
@@ -51,6 +52,7 @@ def task_of(
     """The task of a job from its first step on."""
     recipe = replace(settings.training, precision=resolve_precision(settings.training.precision, world.device))
     length = settings.sequence_length
+    template = chat_template(settings.chat)
     return Task(
         label="training",
         batch=lambda k: sets.batch(order.rows_of(k)),
@@ -59,7 +61,7 @@ def task_of(
         tokens_per_step=plan.tokens_per_step,
         recipe=recipe,
         schedule=schedule_of(settings, plan),
-        sample=sampler(tokenizer, recipe.samples, length, settings.chat) if recipe.samples.prompts else None,
+        sample=sampler(tokenizer, recipe.samples, length, template) if recipe.samples.prompts else None,
         flops_per_token=_flops_per_token(settings, tokenizer),
         whole=plan.steps,
     )

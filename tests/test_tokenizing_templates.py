@@ -1,4 +1,4 @@
-"""ChatML: labels on what the assistant says and its end marker, equal ids here and in the exported chat template."""
+"""Chat templates: labels on what the assistant says and its end, equal ids and masks here and in the exported form."""
 
 from dataclasses import replace
 
@@ -10,10 +10,11 @@ from abovo.instruction.prepare import prepare_instruction
 from abovo.instruction.rows import OPEN_ROWS, fill_rows
 from abovo.packing.bins import open_bin, open_mask
 from abovo.settings.instruction import Instruction, Records
-from abovo.tokenizing.chatml import encode, problem, render
-from abovo.tokenizing.huggingface import export_tokenizer
+from abovo.tokenizing.chatml import CHATML
+from abovo.tokenizing.export import export_tokenizer
 from abovo.tokenizing.load import load_tokenizer
-from abovo.tokenizing.special import IM_END, IM_START, PAD
+from abovo.tokenizing.special import EOS, IM_END, IM_START, PAD, PIECES
+from abovo.tokenizing.templates import TEMPLATE, TEMPLATES, stop_ids
 
 TALK = [
     {"role": "system", "content": "Be brief."},
@@ -37,39 +38,80 @@ def tokenizer(small):
     return load_tokenizer(small[2])
 
 
-def test_mask_covers_what_the_assistant_says_and_its_end_marker_only(tokenizer):
-    ids, mask = encode(TALK, tokenizer)
+@pytest.fixture(params=list(TEMPLATES))
+def template(request):
+    return TEMPLATES[request.param]
+
+
+def test_chatml_and_alpaca_read_as_their_users_know_them():
+    assert TEMPLATE == "chatml" and TEMPLATES[TEMPLATE] is CHATML
+    assert CHATML.render(TALK) == "".join(f"<|im_start|>{one['role']}\n{one['content']}<|im_end|>\n" for one in TALK)
+    assert CHATML.ask("Who?") == "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n"
+    asked = "Be brief.\n\n### Instruction:\nWho?\n\n### Response:\n"
+    talk = [TALK[0], {"role": "user", "content": "Who?"}]
+    assert TEMPLATES["alpaca"].render(talk, answer=True) == asked
+    talk = [*talk, {"role": "assistant", "content": "Lincoln."}]
+    assert TEMPLATES["alpaca"].render(talk) == f"{asked}Lincoln.<|im_end|>\n\n"
+
+
+def test_mask_covers_what_the_assistant_says_and_its_end_marker_only(tokenizer, template):
+    ids, mask = template.encode(TALK, tokenizer)
     labels = [token for token, counts in zip(ids, mask, strict=True) if counts]
     assert tokenizer.decode(labels) == " The treaty stands.\n<|im_end|>It sails.<|im_end|>"
     assert labels.count(IM_END) == 2 and IM_START not in labels
 
 
-def test_a_conversation_longer_than_a_row_keeps_its_leading_turns_up_to_an_answer(tokenizer):
-    whole, mask = encode(TALK, tokenizer)
-    first, first_mask = encode(TALK[:3], tokenizer)
-    assert encode(TALK, tokenizer, len(whole)) == (whole, mask)
-    for length in (len(whole) - 1, len(first) + 1, len(first)):
-        assert encode(TALK, tokenizer, length) == (first, first_mask)
-    assert encode(TALK, tokenizer, len(first) - 1) == ([], [])
+def test_a_conversation_longer_than_a_row_keeps_its_leading_turns_up_to_an_answer(tokenizer, template):
+    whole = template.encode(TALK, tokenizer)
+    first = template.encode(TALK[:3], tokenizer)
+    size, least = len(whole[0]), len(first[0])
+    assert template.encode_leading(TALK, tokenizer, size) == (whole, 5)
+    for length in (size - 1, least + 1, least):
+        assert template.encode_leading(TALK, tokenizer, length) == (first, 3)
+    assert template.encode_leading(TALK, tokenizer, least - 1) == (([], []), 0)
 
 
-def test_encoding_part_by_part_equals_encoding_the_rendered_text(tokenizer):
-    ids, _ = encode(TALK, tokenizer)
-    assert ids == tokenizer.encode(render(TALK))
-    assert tokenizer.decode(ids) == render(TALK)
+def test_encoding_part_by_part_equals_encoding_the_rendered_text(tokenizer, template):
+    ids, _ = template.encode(TALK, tokenizer)
+    assert ids == tokenizer.encode(template.render(TALK))
+    assert tokenizer.decode(ids) == template.render(TALK)
 
 
-def test_exported_chat_template_gives_the_same_ids(tokenizer, tmp_path):
+def test_exported_template_gives_the_same_text_ids_and_mask_in_transformers(tokenizer, template, tmp_path):
     from transformers import AutoTokenizer
 
-    export_tokenizer(tokenizer, tmp_path, 128, True)
+    export_tokenizer(tokenizer, tmp_path, 128, template)
     exported = AutoTokenizer.from_pretrained(tmp_path)
-    ids, _ = encode(TALK, tokenizer)
-    assert exported.apply_chat_template(TALK, tokenize=False) == render(TALK)
-    assert exported.apply_chat_template(TALK, tokenize=True, return_dict=False) == ids
+    ids, mask = template.encode(TALK, tokenizer)
+    assert exported.apply_chat_template(TALK, tokenize=False) == template.render(TALK)
+    found = exported.apply_chat_template(TALK, return_dict=True, return_assistant_tokens_mask=True)
+    assert (found["input_ids"], found["assistant_masks"]) == (ids, mask)
     asked = exported.apply_chat_template(TALK[:2], tokenize=False, add_generation_prompt=True)
-    assert asked == render(TALK[:2], answer=True)
+    assert asked == template.render(TALK[:2], answer=True)
     assert ids[: len(tokenizer.encode(asked))] == tokenizer.encode(asked)
+
+
+def test_template_whose_parts_share_a_piece_is_not_exported(tokenizer, tmp_path):
+    """The blank before the answer joins its first word: the ids of the parts are not those of the whole."""
+    jinja = (
+        "{% for message in messages %}{{ message['role'] + ':' + ' ' }}"
+        "{% generation %}{{ message['content'] }}{% endgeneration %}{% endfor %}"
+    )
+    with pytest.raises(AbovoError, match="the exported template ChatML gives other ids or another mask"):
+        export_tokenizer(tokenizer, tmp_path, 128, replace(CHATML, jinja=jinja))
+
+
+def test_end_of_an_answer_is_a_stop_beside_the_end_of_a_text(template):
+    assert stop_ids(template) == (EOS, IM_END) and stop_ids(None) == (EOS,)
+    said = [text for text, said in template.parts(TALK) if said]
+    assert len(said) == 2 and all(text.endswith(tuple(PIECES[number] for number in template.ends)) for text in said)
+
+
+def test_template_runs_in_a_sandbox():
+    from jinja2.exceptions import SecurityError
+
+    with pytest.raises(SecurityError):
+        replace(CHATML, jinja="{{ messages.__class__.__mro__[1].__subclasses__() }}").render(TALK)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +125,8 @@ def test_exported_chat_template_gives_the_same_ids(tokenizer, tmp_path):
     ],
 )
 def test_conversation_that_cannot_be_learned_from_is_named(conversation, reason):
-    assert reason in problem(conversation)
-    assert problem(TALK) is None
+    assert reason in CHATML.problem(conversation)
+    assert CHATML.problem(TALK) is None
 
 
 def test_rows_hold_whole_conversations_and_padding_never_counts():
@@ -118,7 +160,7 @@ def test_packed_window_never_mixes_labels(small, tokenizer):
                     {"role": "user", "content": question},
                     {"role": "assistant", "content": answer.removesuffix("<|im_end|>\n")},
                 ]
-                expected += encode(messages, tokenizer)[1]
+                expected += CHATML.encode(messages, tokenizer)[1]
             assert counts == expected + [0] * (len(row) - len(expected))
 
 
