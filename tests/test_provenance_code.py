@@ -1,10 +1,11 @@
 """The code hash covers what a script reaches with its settings, and nothing that only tells."""
 
+import ast
 import textwrap
 
 import pytest
 
-from abovo.provenance import code
+from abovo.provenance import code, syntax
 from abovo.provenance.code import code_hash, reached
 from abovo.provenance.tables import Table, used
 
@@ -118,7 +119,7 @@ TELLING = """
     from abovo.errors import AbovoError
     log = logging.getLogger("abovo")
     class Watched:
-        def __init__(self, label): self.progress = Progress(label)
+        def __init__(self, label): self.rows, self.progress = 0, Progress(label)
         def go(self, rows):
             for row in rows:
                 self.progress.update("row")
@@ -155,3 +156,24 @@ def test_what_only_tells_counts_for_nothing(package, statement):
 def test_what_acts_counts(package, statement):
     text = TELLING.format(statement=statement)
     assert package(main=text) != package(main=TELLING.format(statement="log.info(n)"))
+
+
+def test_rooms_that_only_watch_give_no_value_back(root):
+    """Outside of them, what they give is a handle: it is opened, told things, used as a context, and never read."""
+    # times and memory of a training go into files that no hash covers
+    allowed = {("abovo.training.loop", "row")}
+    for path in sorted((root / "src/abovo").rglob("*.py")):
+        module = ".".join(path.relative_to(root / "src").with_suffix("").parts)
+        if module.startswith(code.WATCHING):
+            continue
+        tree = ast.parse(path.read_text())
+        names = syntax.watchers(tree, code.WATCHING)
+        told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        told |= {id(item.context_expr) for node in ast.walk(tree) if isinstance(node, ast.With) for item in node.items}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and id(node) not in told and _asks(node.func, names.handles):
+                assert (module, node.func.attr) in allowed, f"{path}:{node.lineno} reads what a watcher says"
+
+
+def _asks(function, handles):
+    return isinstance(function, ast.Attribute) and syntax._last(function.value) in handles

@@ -110,10 +110,11 @@ def watchers(tree: ast.AST, watching: tuple[str, ...]) -> Watchers:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(watching):
             openers |= {alias.asname or alias.name for alias in node.names} - set(ERRORS)
     for node in nodes:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and _opens(node.value, openers):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            handles |= {_last(target) for target in targets}
-        elif isinstance(node, ast.AnnAssign | ast.arg) and _mentions(node.annotation, openers):
+            pairs = [pair for target in targets for pair in _pairs(target, node.value)]
+            handles |= {_last(target) for target, value in pairs if _opens(value, openers)}
+        if isinstance(node, ast.AnnAssign | ast.arg) and _mentions(node.annotation, openers):
             handles.add(node.arg if isinstance(node, ast.arg) else _last(node.target))
     if "log" in openers:
         handles.add("log")
@@ -121,6 +122,13 @@ def watchers(tree: ast.AST, watching: tuple[str, ...]) -> Watchers:
         if isinstance(node, ast.For) and _last(node.iter) in handles:
             handles.add(_last(node.target))
     return Watchers(frozenset(openers), frozenset(handles - {""}))
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
+    """(target, value) of an assignment, one by one where tuples are assigned."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        return list(zip(target.elts, value.elts, strict=True))
+    return [(target, value)]
 
 
 def _opens(value: ast.AST | None, openers: set[str]) -> bool:
