@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks"), str(ROOT / "tests")]
 CONFIG = ROOT / "config"
 SCRIPT = ROOT / "workflow/scripts/train.py"
 VALIDATION_TOKENS = 100_000
@@ -45,23 +45,18 @@ def packed_text(work: Path, source: Path | None, megabytes: float, vocabulary: i
 
 def _corpus(work: Path, source: Path | None, megabytes: float):
     import texts
+    from small_world import make_corpus
 
     from abovo.corpus.clean import clean
-    from abovo.corpus.shards import Document, write_lines
-    from abovo.provenance.products import Job, Made, produce
+    from abovo.corpus.shards import Document
 
     found = texts.speeches() if source is None else _spread(source, megabytes)
     cleaned = ((name, clean(text, "prose")[0]) for name, text in found)
     unique = {text: name for name, text in cleaned if len(text) >= 150}
     documents = [Document(name, text, "text", len(text) // 3) for text, name in unique.items()]
     share = min(0.2, VALIDATION_TOKENS / sum(document.tokens for document in documents))
-
-    def make(folder: Path) -> Made:
-        write_lines(folder / "shards/shard-00000.jsonl.zst", (document.line() for document in documents))
-        return Made({}, {"validation_share": share, "sources": {"text": {}}})
-
-    settings = {"source": str(source), "megabytes": megabytes}
-    return produce(Job(work / "corpus/manifest.json", "abovo/corpus/1", {}, settings, SCRIPT), make)
+    made_from = {"source": str(source), "megabytes": megabytes}
+    return make_corpus(work, documents, share, "benchmark", ["text"], made_from)
 
 
 def _spread(source: Path, megabytes: float) -> Iterable[tuple[str, str]]:

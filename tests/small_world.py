@@ -1,9 +1,10 @@
 """A corpus, tokenizer, packed rows and model of a few documents, made with the real code for tests of later stages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from small_training import shape
 
@@ -60,13 +61,20 @@ def documents() -> list[Document]:
 
 
 def make_corpus(
-    folder: Path, items: Iterable[Document] | None = None, share: float = 0.3, name: str = "small"
+    folder: Path,
+    items: Iterable[Document] | None = None,
+    share: float = 0.3,
+    name: str = "small",
+    sources: Iterable[str] = ("speeches", "docstrings"),
+    made_from: Mapping[str, Any] | None = None,
 ) -> Manifest:
+    """A corpus of one shard; what is `made_from` the same under one name is made once."""
+
     def make(place: Path) -> Made:
         write_lines(place / "shards" / "shard-00000.jsonl.zst", (item.line() for item in items or documents()))
-        return Made({}, {"validation_share": share, "sources": {"speeches": {}, "docstrings": {}}})
+        return Made({}, {"validation_share": share, "sources": {source: {} for source in sources}})
 
-    return produce(Job(folder / f"corpora/{name}/manifest.json", "abovo/corpus/1", {}, {}, SCRIPT), make)
+    return produce(Job(folder / f"corpora/{name}/manifest.json", "abovo/corpus/1", {}, made_from or {}, SCRIPT), make)
 
 
 def make_tokenizer(folder: Path, corpus: Manifest, size: int = 600) -> Path:
