@@ -9,6 +9,7 @@ import time
 import jsonschema
 import pytest
 import yaml
+from rounding import PROMISED
 from workflow import ROOT, Workflow, copy_of_the_tree
 
 from abovo.provenance.hashing import sha256_file
@@ -76,7 +77,7 @@ def test_results_follow_their_schema_and_name_the_bytes(whole):
 def test_trainer_and_evaluation_agree_on_the_loss_of_the_same_bin(whole):
     results = json.loads((whole.folder / TARGET).read_text())
     evaluated = results["metrics"]["rows.validation_loss"]["pretrain"]["value"]
-    assert evaluated == pytest.approx(results["models"]["pretrain"]["validation_loss"], rel=1e-5)
+    assert evaluated == pytest.approx(results["models"]["pretrain"]["validation_loss"], rel=PROMISED)
 
 
 def test_chain_killed_in_packing_and_training_ends_with_the_same_bytes(whole, tmp_path):
