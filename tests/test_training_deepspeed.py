@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from small_training import SHORT, fit
 from test_training_engines import command, dies_with_its_workers
 from test_training_phases import CONFIG, LENGTH, MODEL, SCRIPT, Data, phases, settings
-from zero_processes import model_of
+from zero_processes import BEGINNINGS, model_of
 
 from abovo.config.load import load
 from abovo.training.state import open_state
@@ -96,6 +96,22 @@ def outcome(folder, name):
 @pytest.mark.parametrize("strategy", [*EXACT, *ALONE])
 def test_zero_has_the_losses_and_weights_of_torch_in_one_process(folder, torch_alone, strategy):
     torch_alone.assert_equalled_by(*outcome(folder / strategy, "whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", EXACT)
+def test_processes_that_hold_parts_write_what_the_whole_model_finds_likeliest(folder, strategy):
+    _, weights = outcome(folder / strategy, "whole")
+    texts = json.loads((folder / strategy / "whole-written.json").read_text())
+    assert [len(text) for text in texts] == [8, 8, 3]
+    model = model_of([]).eval()
+    model.load_state_dict(weights, strict=False)
+    for beginning, text in zip(BEGINNINGS, texts, strict=True):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([beginning + text])).logits[0, len(beginning) - 1 : -1]
+        chosen = logits.gather(1, torch.tensor(text)[:, None])[:, 0]
+        assert (chosen >= logits.amax(1) - 1e-4).all()  # the likeliest, but for rounding
+        assert (logits.amax(1) - logits.mean(1)).min() > 0.1
 
 
 @pytest.mark.slow

@@ -13,14 +13,18 @@ import torch
 from small_training import SHORT, Killed, changed, counting_batch, small_model, task
 
 from abovo.console.launch import run, script_parser
+from abovo.modeling.generate import Limits, write
 from abovo.settings.engine import Engine
 from abovo.settings.sft import Lora
 from abovo.training import precision
 from abovo.training.adapters import add_adapters
 from abovo.training.engines import build_engine
 from abovo.training.loop import train
+from abovo.training.samples import EngineReader
 from abovo.training.state import open_state
 from abovo.training.world import open_world
+
+BEGINNINGS = [[20, 21, 22], [5], list(range(30, 43))]
 
 
 def arguments():
@@ -37,7 +41,7 @@ def model_of(options):
 
 
 def train_once(folder, strategy, steps, world, kill_before=None):
-    """From whatever `folder` holds; the rows of the metrics and the weights on rank 0."""
+    """From whatever `folder` holds; the rows of the metrics, the weights and what the model writes on rank 0."""
 
     def batch(k):
         if k == kill_before:
@@ -51,10 +55,16 @@ def train_once(folder, strategy, steps, world, kill_before=None):
     engine = build_engine(model_of(options), recipe, world, settings)
     if not world.leads:
         train(task(steps, batch, recipe), engine, world, None)
-        return None, engine.weights()
+        return None, engine.weights(), written(engine, world)
     with open_state(folder / "state", {}, 0) as state:
         train(task(steps, batch, recipe), engine, world, state)
-        return state.rows(), engine.weights()
+        return state.rows(), engine.weights(), written(engine, world)
+
+
+def written(engine, world):
+    """What follows BEGINNINGS, by all processes together."""
+    limits = Limits(new_tokens=8, context=16, stops=())
+    return [one.ids for one in write(EngineReader(engine, len(BEGINNINGS), 16), BEGINNINGS, limits, agree=world.share)]
 
 
 def main(options) -> None:
@@ -74,8 +84,9 @@ def main(options) -> None:
                 world.share()
             again = train_once(folder / "killed", strategy, options.steps, world)
             if world.leads:
-                for name, (rows, weights) in {"whole": whole, "again": again}.items():
+                for name, (rows, weights, texts) in {"whole": whole, "again": again}.items():
                     torch.save(weights, folder / f"{name}.pt")
+                    (folder / f"{name}-written.json").write_text(json.dumps(texts))
                     (folder / f"{name}.json").write_text(json.dumps(rows))
 
 
