@@ -1,4 +1,4 @@
-# Packs an instruction data set into rows of ChatML with a label mask. Facts come from a corpus, others from a source.
+# Packs an instruction data set into rows of conversations with a label mask. Facts come from a corpus, others from a source.
 rule prepare_instruction:
     input:
         request=asked(

@@ -94,14 +94,14 @@ def make_model(
 ) -> Manifest:
     """An untrained model in the layout of a trained one."""
     from abovo.modeling.build import build_model
-    from abovo.tokenizing.templates import TEMPLATE, TEMPLATES
+    from abovo.tokenizing.templates import TEMPLATES
     from abovo.training.export import export_model
 
     opened, length = load_tokenizer(tokenizer), packed["sequence_length"]
 
     def make(place: Path) -> Made:
         model = build_model(SHAPE, opened.vocabulary_size, length, seed)
-        export_model(model, opened, place / "model", length, TEMPLATES[TEMPLATE] if chat else None)
+        export_model(model, opened, place / "model", length, TEMPLATES["chatml"] if chat else None)
         fields = {
             "tokenizer_sha256": opened.sha256,
             "model_sha256": sha256_file(place / "model" / "model.safetensors"),

@@ -120,3 +120,19 @@ def test_training_seed_enters_training_but_no_data_stage(config):
     after = settings(config, DATA_STAGES + MODEL_STAGES)
     assert all(before[stage] != after[stage] for stage in MODEL_STAGES)
     assert all(before[stage] == after[stage] for stage in DATA_STAGES)
+
+
+def test_template_of_a_run_s_conversations_is_that_of_its_model_and_of_its_questions(config):
+    assert {name: one.get("template") for name, one in settings(config, MODEL_STAGES).items()} == {
+        "pretrain": None, "sft": "chatml", "evaluation": "chatml",
+    }  # fmt: skip
+    for name in ("speech-facts", "function-facts"):
+        path = config / "instruction" / f"{name}.yaml"
+        path.write_text(path.read_text() + "template: alpaca\n")
+        if name == "speech-facts":
+            with pytest.raises(AbovoError, match=r"run nano, key sft\.datasets: its sets have several chat templates"):
+                settings(config, ("sft",))
+    found = settings(config, ("instruction", "pretrain", "sft", "evaluation"))
+    assert {name: one.get("template") for name, one in found.items()} == {
+        "instruction": "alpaca", "pretrain": None, "sft": "alpaca", "evaluation": "alpaca",
+    }  # fmt: skip

@@ -9,7 +9,7 @@ import yaml
 
 from abovo.errors import AbovoError
 from abovo.evaluation.evaluation_sets import choose_documents, prepare_evaluation
-from abovo.evaluation.tasks import CHAT, TASKS, local_task
+from abovo.evaluation.tasks import TASKS, configured, local_task
 from abovo.settings.evaluation import EvaluationSets
 from abovo.tokenizing.templates import TEMPLATES
 
@@ -83,12 +83,18 @@ def test_task_files_name_the_data_beside_them(made, tmp_path):
     for task in made["tasks"]:
         config = yaml.safe_load(made.file(f"{task}.yaml").read_text())
         assert made.file(config["dataset_kwargs"]["data_files"]["test"])
-        local = local_task("name", task, tmp_path / "x.jsonl", tmp_path)
+        local = local_task("name", task, tmp_path / "x.jsonl", tmp_path, "chatml")
         assert {**local, "dataset_kwargs": config["dataset_kwargs"], "task": task} == config
 
 
-def test_chat_prompt_is_the_chat_template():
-    assert CHAT.replace("{{question}}", "Who?") == TEMPLATES["chatml"].ask("Who?")
+@pytest.mark.parametrize("template", list(TEMPLATES))
+def test_questions_in_a_chat_are_asked_in_the_words_of_the_template(template):
+    for task in TASKS:
+        prompt = configured(task, template)["doc_to_text"]
+        if task.endswith("_chat"):
+            assert prompt.replace("{{question}}", "Who?") == TEMPLATES[template].ask("Who?")
+        else:
+            assert prompt in ("", "Question: {{question}}\nAnswer:")
 
 
 def test_without_facts_there_are_documents_only(corpus, tmp_path):

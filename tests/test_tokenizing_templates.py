@@ -14,7 +14,7 @@ from abovo.tokenizing.chatml import CHATML
 from abovo.tokenizing.export import export_tokenizer
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import EOS, IM_END, IM_START, PAD, PIECES
-from abovo.tokenizing.templates import TEMPLATE, TEMPLATES, stop_ids
+from abovo.tokenizing.templates import TEMPLATES, stop_ids
 
 TALK = [
     {"role": "system", "content": "Be brief."},
@@ -44,7 +44,7 @@ def template(request):
 
 
 def test_chatml_and_alpaca_read_as_their_users_know_them():
-    assert TEMPLATE == "chatml" and TEMPLATES[TEMPLATE] is CHATML
+    assert TEMPLATES["chatml"] is CHATML
     assert CHATML.render(TALK) == "".join(f"<|im_start|>{one['role']}\n{one['content']}<|im_end|>\n" for one in TALK)
     assert CHATML.ask("Who?") == "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n"
     asked = "Be brief.\n\n### Instruction:\nWho?\n\n### Response:\n"
@@ -162,6 +162,18 @@ def test_packed_window_never_mixes_labels(small, tokenizer):
                 ]
                 expected += CHATML.encode(messages, tokenizer)[1]
             assert counts == expected + [0] * (len(row) - len(expected))
+
+
+def test_rows_are_written_in_the_template_that_the_data_set_names(small, tokenizer):
+    folder, corpus, path = small
+    output = folder / "instruction/alpaca/small/manifest.json"
+    made = prepare_instruction(path, corpus, replace(FACTS, template="alpaca"), output, world.SCRIPT)
+    for row, counts in zip(open_bin(made, "train").tolist(), open_mask(made, "train").tolist(), strict=True):
+        text = tokenizer.decode([token for token in row if token != PAD])
+        said = tokenizer.decode([token for token, label in zip(row, counts, strict=True) if label])
+        talks = text.removesuffix("\n\n").split("\n\n### Instruction:\n")
+        assert text.startswith("### Instruction:\n") and all(talk.endswith("<|im_end|>") for talk in talks)
+        assert said == "".join(talk.split("\n\n### Response:\n")[1] for talk in talks)
 
 
 def test_facts_inherit_the_split_of_their_document(small, tokenizer):

@@ -1,4 +1,4 @@
-"""Pack an instruction data set into rows of ChatML with a label mask.
+"""Pack an instruction data set into rows of conversations with a label mask.
 
     python workflow/scripts/prepare_instruction.py --settings '{"format": "facts", "facts": "speech", ...}' \\
         --corpus results/corpora/nano/manifest.json --tokenizer results/tokenizers/nano-4k/tokenizer_config.json \\

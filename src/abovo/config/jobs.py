@@ -12,9 +12,11 @@ from typing import Any
 from abovo.config.budget import budget
 from abovo.config.runs import Configuration, phases_up_to
 from abovo.config.stages import STAGES, phase_of
+from abovo.errors import AbovoError
 from abovo.settings.evaluation import EvaluationSets
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import build, decisive, narrow, plain
+from abovo.settings.run import Run
 from abovo.settings.stages import EvaluationSettings, LossFigure, PlanSettings, ResultsSettings
 
 Settings = dict[str, Any]
@@ -54,7 +56,18 @@ def _sft(configuration: Configuration, names: Mapping[str, str]) -> Settings:
     assert run.sft is not None, "a run without fine-tuning has no such job"
     phases = (JobPhase(name="sft", sets=run.sft.datasets, share=1.0),)
     own = {"phases": phases, "training": run.sft.training, "adapters": run.sft.lora, "tokens": run.sft.tokens}
-    return plain(narrow(JobSettings, run, chat=True, model=None, parameters=None, **own))
+    return plain(narrow(JobSettings, run, template=_template(configuration, run), model=None, parameters=None, **own))
+
+
+def _template(configuration: Configuration, run: Run) -> str | None:
+    """The chat template of the sets that a run is fine-tuned on; base and fine-tuned model are asked in it."""
+    sets = run.sft.datasets if run.sft is not None else ()
+    found = {name: configuration.shared("instruction", name).template for name in sets}
+    if len(set(found.values())) > 1:
+        told = ", ".join(f"{name}: {template}" for name, template in found.items())
+        mend = "give its sets one template, in config/instruction"
+        raise AbovoError(f"its sets have several chat templates ({told})", f"run {run.name}, key sft.datasets", mend)
+    return next(iter(found.values()), None)
 
 
 def _plan(configuration: Configuration, names: Mapping[str, str]) -> Settings:
@@ -83,7 +96,9 @@ def _evaluation_sets(configuration: Configuration, names: Mapping[str, str]) -> 
 
 def _evaluation(configuration: Configuration, names: Mapping[str, str]) -> Settings:
     run = configuration.run(names["run"])
-    return plain(narrow(EvaluationSettings, run.evaluation, seed=run.seed, threads=run.threads))
+    template = _template(configuration, run)
+    own = {} if template is None else {"template": template}
+    return plain(narrow(EvaluationSettings, run.evaluation, seed=run.seed, threads=run.threads, **own))
 
 
 def _results(configuration: Configuration, names: Mapping[str, str]) -> Settings:

@@ -28,7 +28,7 @@ from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.keys import decisive
 from abovo.settings.stages import EvaluationSettings
-from abovo.tokenizing.templates import TEMPLATE, TEMPLATES
+from abovo.tokenizing.templates import TEMPLATES
 
 log = logging.getLogger("abovo")
 # Rows of val.bin that are scored at once: what the bootstrap resamples, and small enough for a processor's caches.
@@ -146,7 +146,8 @@ class _Evaluation:
                 for task in item["tasks"]:
                     name = self._name(corpus, task)
                     origin[name] = task
-                    local[name] = local_task(name, task, item.file(data_file(task)).absolute(), Path(cache))
+                    data = item.file(data_file(task)).absolute()
+                    local[name] = local_task(name, task, data, Path(cache), self.settings.template)
             self.progress.update(f"scoring {', '.join([*local, *public])}", force=True)
             samples, results = harness.score(self.lm, local, public, self.progress)
         for name, task in origin.items():
@@ -162,7 +163,7 @@ class _Evaluation:
             tokens = [len(self.lm.tok_encode(sample["doc"]["text"])) for sample in samples]
             found, scores = document_metrics(samples, tokens, self.vocabulary, protocol, self.resampling)
         else:
-            form = TEMPLATES[TEMPLATE].title if task.endswith("_chat") else "plain text"
+            form = TEMPLATES[self.settings.template].title if task.endswith("_chat") else "plain text"
             found, scores = choice_metrics(samples, self._protocol(CHOICE.format(form=form)))
         self._keep(name, found, scores)
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import yaml
 
-from abovo.tokenizing.templates import TEMPLATE, TEMPLATES
+from abovo.tokenizing.templates import TEMPLATES
 
 PLAIN = "Question: {{question}}\nAnswer:"
-CHAT = TEMPLATES[TEMPLATE].ask("{{question}}")
+# Stands for the form that the chat template of a model gives a question.
+CHAT = "chat"
 
 
 def _rows(file: str) -> dict[str, Any]:
@@ -49,14 +50,22 @@ def data_file(task: str) -> str:
     return TASKS[task]["dataset_kwargs"]["data_files"]["test"]
 
 
-def write_tasks(tasks: list[str], folder: Path) -> None:
+def configured(task: str, template: str) -> dict[str, Any]:
+    """The configuration of a task, with the prompt as the template words it where it is asked in a chat."""
+    config = TASKS[task]
+    if config["doc_to_text"] != CHAT:
+        return config
+    return {**config, "doc_to_text": TEMPLATES[template].ask("{{question}}")}
+
+
+def write_tasks(tasks: list[str], folder: Path, template: str = "chatml") -> None:
     """One YAML per task beside the data, so that lm-eval's own command line can run them from that folder."""
     for task in tasks:
-        text = yaml.safe_dump({"task": task, **TASKS[task]}, sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump({"task": task, **configured(task, template)}, sort_keys=False, allow_unicode=True)
         (folder / f"{task}.yaml").write_text(text, encoding="utf-8")
 
 
-def local_task(name: str, task: str, data: Path, cache: Path) -> Mapping[str, Any]:
+def local_task(name: str, task: str, data: Path, cache: Path, template: str) -> Mapping[str, Any]:
     """The configuration of a local task under `name`, with the verified file and a cache of its own."""
     kwargs = {"data_files": {"test": str(data)}, "cache_dir": str(cache)}
-    return {"task": name, **TASKS[task], "dataset_kwargs": kwargs}
+    return {"task": name, **configured(task, template), "dataset_kwargs": kwargs}

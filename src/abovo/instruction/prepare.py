@@ -26,7 +26,7 @@ from abovo.settings.instruction import Instruction
 from abovo.settings.keys import decisive
 from abovo.tokenizing.load import Tokenizer, load_tokenizer
 from abovo.tokenizing.special import EOS, PAD
-from abovo.tokenizing.templates import TEMPLATE, TEMPLATES
+from abovo.tokenizing.templates import TEMPLATES
 
 log = logging.getLogger("abovo")
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -58,7 +58,7 @@ def prepare_instruction(
         progress = Progress(f"instruction data {output.parent}")
         for split in SPLITS:
             chosen = select(conversations(split, corpus, source, settings), settings.max_conversations)
-            counts[split] = write_split(folder, split, chosen, tokenizer, settings.sequence_length, progress)
+            counts[split] = write_split(folder, split, chosen, tokenizer, settings, progress)
         if not all(count["rows"] for count in counts.values()):
             empty = next(split for split in SPLITS if not counts[split]["rows"])
             mend = "raise validation_share or sequence_length, or check the source"
@@ -110,7 +110,12 @@ def select(found: Iterable[Messages], limit: int | None) -> Iterable[Messages]:
 
 
 def write_split(
-    folder: Path, split: Split, found: Iterable[Messages], tokenizer: Tokenizer, length: int, progress: Progress
+    folder: Path,
+    split: Split,
+    found: Iterable[Messages],
+    tokenizer: Tokenizer,
+    settings: Instruction,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Write one split's bin and mask; returns its counts, those left out by reason.
 
@@ -119,7 +124,7 @@ def write_split(
     """
     left_out: Counter[str] = Counter()
     counts: Counter[str] = Counter()
-    template = TEMPLATES[TEMPLATE]
+    template, length = TEMPLATES[settings.template], settings.sequence_length
 
     def encoded() -> Iterator[Encoded]:
         for messages in found:

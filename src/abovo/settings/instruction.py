@@ -1,10 +1,12 @@
-"""Conversations as ChatML rows with a label mask: config/instruction/."""
+"""Conversations as rows with a label mask: config/instruction/."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from abovo.settings.keys import key
 from abovo.settings.place import Place
+
+ChatTemplate = Literal["chatml", "alpaca"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,7 @@ class Records(Place):
 
 @dataclass(frozen=True, kw_only=True)
 class Instruction:
-    """Conversations as ChatML rows with a label mask. The file's name is the {dataset} in every path that it makes."""
+    """Conversations as rows with a label mask. The file's name is the {dataset} in every path that it makes."""
 
     format: Literal["facts", "alpaca", "oasst"] = key(
         "facts: questions made from a corpus' documents; alpaca: instruction, input, output; oasst: message trees"
@@ -30,6 +32,10 @@ class Instruction:
     source: Records | None = key("Where the records lie; not for facts", default=None)
     languages: tuple[str, ...] | None = key(
         "Languages whose trees are kept, by the root message's lang; format oasst only (default: all)", default=None
+    )
+    template: ChatTemplate = key(
+        "Chat template that conversations are written in; that of the model too, which is trained on them",
+        default="chatml",
     )
     validation_share: float = key(
         "Share of conversations held out, by the hash of the first request; facts follow their document instead",

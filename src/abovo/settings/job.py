@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from abovo.settings.engine import Engine
+from abovo.settings.instruction import ChatTemplate
 from abovo.settings.keys import key
 from abovo.settings.sft import Lora
 from abovo.settings.training import Schedule, Training
@@ -34,6 +35,8 @@ class JobSettings:
     model: Any = key("Shape of the model, as in config/models; null: that of the start", default=None)
     parameters: int | None = key("Parameters that the model is claimed to have, checked to 1 %", default=None)
     adapters: Lora | None = key("Low-rank adapters that are trained in place of the weights; null: none", default=None)
-    chat: bool = key("Whether the exported model answers in a chat: its template and the end of a turn", default=False)
+    template: ChatTemplate | None = key(
+        "Chat template in which the model answers, exported with it; null: it continues texts", default=None
+    )
     seed: int = key("Root of every random stream of the job", default=42, minimum=0)
     threads: int = key("Processor threads of torch; part of what CPU results depend on", default=2, minimum=1)

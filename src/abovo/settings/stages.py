@@ -7,6 +7,7 @@ from typing import Any
 from abovo.settings.corpus import Corpus
 from abovo.settings.evaluation import Measures
 from abovo.settings.hardware import Hardware
+from abovo.settings.instruction import ChatTemplate
 from abovo.settings.keys import key
 from abovo.settings.run import Run
 
@@ -25,6 +26,7 @@ class PlanSettings:
 class EvaluationSettings(Measures):
     """How a model of a run is measured."""
 
+    template: ChatTemplate = key("Chat template in which questions are asked", default="chatml")
     seed: int = key("Seed of the bootstrap and of the generations", default=42, minimum=0)
     threads: int = key("Processor threads of torch", default=2, minimum=1)
 

@@ -95,13 +95,11 @@ TEMPLATES: Table[Template] = Table(
     },
     chosen_by="template",
 )
-# The template of every conversation.
-TEMPLATE = "chatml"
 
 
-def chat_template(chat: bool) -> Template | None:
-    """The template of a model that answers in a chat, or none."""
-    return TEMPLATES[TEMPLATE] if chat else None
+def template_named(name: str | None) -> Template | None:
+    """The template of this name; None of a model that continues texts."""
+    return None if name is None else TEMPLATES[name]
 
 
 def stop_ids(template: Template | None) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Made
 from abovo.settings.job import JobSettings
 from abovo.tokenizing.load import Tokenizer
-from abovo.tokenizing.templates import chat_template
+from abovo.tokenizing.templates import template_named
 from abovo.training.adapters import merge_adapters, save_adapter
 from abovo.training.ending import ending
 from abovo.training.export import export_model
@@ -32,7 +32,7 @@ def export(model: Any, settings: JobSettings, tokenizer: Tokenizer, start: Manif
         counts["trained_parameters"] = trained_size(model)
         fields["adapter_sha256"] = save_adapter(model.to("cpu"), folder / "adapter", model_folder(start).as_posix())
         model = merge_adapters(model)
-    export_model(model, tokenizer, folder / "model", settings.sequence_length, chat_template(settings.chat))
+    export_model(model, tokenizer, folder / "model", settings.sequence_length, template_named(settings.template))
     fields |= {
         "tokenizer_sha256": tokenizer.sha256,
         "model_sha256": sha256_file(folder / "model" / "model.safetensors"),

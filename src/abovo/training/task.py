@@ -11,7 +11,7 @@ from abovo.modeling.parameters import padded_vocabulary
 from abovo.settings.job import JobSettings
 from abovo.settings.training import Training
 from abovo.tokenizing.load import Tokenizer
-from abovo.tokenizing.templates import chat_template
+from abovo.tokenizing.templates import template_named
 from abovo.training.device import resolve_precision
 from abovo.training.engines import micro_batch
 from abovo.training.loss import Batch
@@ -52,7 +52,7 @@ def task_of(
     """The task of a job from its first step on."""
     recipe = replace(settings.training, precision=resolve_precision(settings.training.precision, world.device))
     length = settings.sequence_length
-    template = chat_template(settings.chat)
+    template = template_named(settings.template)
     return Task(
         label="training",
         batch=lambda k: sets.batch(order.rows_of(k)),
