@@ -152,14 +152,20 @@ def _settle_input(output: Path, time: int) -> None:
     standing = Standing(output, _read(output), None)
     if standing.manifest is None or output.stat().st_mtime_ns <= time:
         return
-    for path in {output, *(file for file, _ in standing._files(bare=True))}:
+    request = place_of_request(output)
+    if request is not None and request.exists() and not _newer(request, output):
+        # one that is newer says that the artifact is due, or has not been looked at yet
+        _set_back(request, time)
+    files = {output, *(file for file, _ in standing._files(bare=True))}
+    for path in files:
         _set_back(path, time)
         if path.parent != output.parent:
             _set_back(path.parent, time)
             _set_back(path.parent / ".snakemake_timestamp", time)
+    oldest = min(_times(iter(files)))
     for _, path, digest in standing._inputs():
         if (_read(path) or {}).get("digest") == digest:
-            _settle_input(path, time)
+            _settle_input(path, oldest)
 
 
 def _set_back(path: Path, time: int) -> None:
