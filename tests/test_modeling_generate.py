@@ -8,7 +8,7 @@ import torch
 from small_training import shape
 
 from abovo.modeling.build import build_model
-from abovo.modeling.family import FAMILIES, Step
+from abovo.modeling.family import FAMILIES, Step, shape_of
 from abovo.modeling.generate import Drawing, Limits, ModelReader, steps, write
 from abovo.modeling.llama import Llama
 from abovo.tokenizing.special import EOS
@@ -28,14 +28,16 @@ class Forgetful(Llama):
 FORGETFUL = Forgetful()
 
 
-@pytest.fixture(params=["qwen3", "llama"])
-def model(request):
-    """In float64, where two ways to one logit part by 1e-14, with weights so large that logits lie far apart."""
+@pytest.fixture(params=["qwen3", "llama", "odd"])
+def model(request, monkeypatch):
+    """Of attention and recurrent, in float64, where two ways to one logit part by 1e-14, with logits far apart."""
+    monkeypatch.setitem(FAMILIES.entries, "odd", "odd_family:ODD")
     return large(request.param)
 
 
 def large(family):
-    model = build_model(shape(family=family), 128, 64, seed=1).double().eval()
+    settings = shape_of({"family": "odd", "width": 16, "inner": 24}) if family == "odd" else shape(family=family)
+    model = build_model(settings, 128, 64, seed=1).double().eval()
     with torch.no_grad():
         for weight in model.parameters():
             if weight.dim() > 1:
@@ -90,7 +92,9 @@ def test_family_that_keeps_nothing_reads_the_whole_prefix_again(monkeypatch):
     assert reader.cache is None and reader.family is FORGETFUL
 
 
-def test_greedy_is_the_librarys_own_generation(model):
+@pytest.mark.parametrize("family", ["qwen3", "llama"])
+def test_greedy_is_the_librarys_own_generation(family):
+    model = large(family)
     for beginning, own in zip(BEGINNINGS, write(ModelReader(model), BEGINNINGS, LIMITS), strict=True):
         row = torch.tensor([beginning])
         made = model.generate(

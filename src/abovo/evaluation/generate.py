@@ -36,7 +36,7 @@ def generate(
 
 def stops_of(model: Any, tokenizer: Any) -> set[int]:
     """The ids at which a model in the Hugging Face layout ends what it writes."""
-    named = getattr(model.generation_config, "eos_token_id", None)
+    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
 
 

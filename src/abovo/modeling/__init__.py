@@ -1,1 +1,3 @@
-"""Turn a model's configuration into a transformers model with fresh weights, and into its parameter count."""
+"""Turn a model's configuration into a model with fresh weights and into its parameter count, and a model and a
+beginning into what it writes.
+"""
