@@ -27,7 +27,13 @@ from abovo.tokenizing.special import EOS, PAD
 
 SETS = EvaluationSets(validation_bytes=6_000, facts=("speech",), facts_per_document=5, yesno_rows=12, choice_rows=6)
 SETTINGS = EvaluationSettings(
-    batch_size=8, prompts=("The nation", "Who said"), new_tokens=6, bootstrap_draws=100, seed=1, threads=2
+    family="qwen3",
+    batch_size=8,
+    prompts=("The nation", "Who said"),
+    new_tokens=6,
+    bootstrap_draws=100,
+    seed=1,
+    threads=2,
 )
 RESAMPLING = ResultsSettings(run="small", bootstrap_draws=100, seed=1)
 

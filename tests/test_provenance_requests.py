@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from abovo.errors import AbovoError
 from abovo.provenance.code import Script
+from abovo.provenance.manifest import digest_of, read_manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.provenance.requests import ask, place_of_request
 
@@ -136,3 +138,18 @@ def test_a_hundred_artifacts_are_looked_at_in_a_second():
     for output in outputs:
         wanted(output)
     assert time.monotonic() - started < 1
+
+
+def test_results_of_a_version_that_named_no_roles_are_made_again(tmp_path):
+    make(PACKED, raw=make(RAW))
+    data = json.loads(PACKED.read_text())
+    data["inputs"] = {entry["path"]: entry["digest"] for entry in data["inputs"].values()}
+    PACKED.chmod(0o644)
+    PACKED.write_text(json.dumps(data | {"digest": digest_of(data)}))  # the kept product is the same file
+    with pytest.raises(AbovoError, match="earlier version"):
+        read_manifest(PACKED)
+    told = []
+    assert wanted(PACKED, told)[1] and "an earlier version" in told[0]
+    make(PACKED, raw=make(RAW))
+    assert set(read_manifest(PACKED)["inputs"]) == {"raw"}
+    assert not wanted(PACKED)[1]

@@ -56,7 +56,7 @@ def _sft(configuration: Configuration, names: Mapping[str, str]) -> Settings:
     assert run.sft is not None, "a run without fine-tuning has no such job"
     phases = (JobPhase(name="sft", sets=run.sft.datasets, share=1.0),)
     own = {"phases": phases, "training": run.sft.training, "adapters": run.sft.lora, "tokens": run.sft.tokens}
-    return plain(narrow(JobSettings, run, template=_template(configuration, run), model=None, parameters=None, **own))
+    return plain(narrow(JobSettings, run, template=_template(configuration, run), parameters=None, **own))
 
 
 def _template(configuration: Configuration, run: Run) -> str | None:
@@ -97,7 +97,7 @@ def _evaluation_sets(configuration: Configuration, names: Mapping[str, str]) -> 
 def _evaluation(configuration: Configuration, names: Mapping[str, str]) -> Settings:
     run = configuration.run(names["run"])
     template = _template(configuration, run)
-    own = {} if template is None else {"template": template}
+    own = {"family": run.model.family} | ({} if template is None else {"template": template})
     return plain(narrow(EvaluationSettings, run.evaluation, seed=run.seed, threads=run.threads, **own))
 
 

@@ -112,7 +112,7 @@ FAMILIES: Table[Family] = Table(
         "qwen3": "abovo.modeling.qwen3:QWEN3",
         "llama": "abovo.modeling.llama:LLAMA",
     },
-    chosen_by="model.family",
+    chosen_by="family",
 )
 
 

@@ -85,6 +85,8 @@ def read_manifest(path: Path, schema: str | None = None) -> Manifest:
     data = read_json(path)
     if not isinstance(data, dict) or "digest" not in data:
         raise AbovoError("not a manifest", path, "remove it and make it again")
+    if not all(isinstance(entry, dict) for entry in data.get("inputs", {}).values()):
+        raise AbovoError("written by an earlier version, which named no roles", path, "remove it and make it again")
     if data["digest"] != digest_of(data):
         raise AbovoError("the manifest was altered after it was written", path, "remove it and make it again")
     if schema and not str(data.get("schema", "")).startswith(schema):

@@ -85,6 +85,8 @@ class Standing:
             if self.answered is not None:
                 yield "it is gone"
             return
+        if not all(isinstance(entry, Mapping) for entry in self.manifest.get("inputs", {}).values()):
+            yield "it was written by an earlier version"
         yield from self._changes(wanted)
         for path, size in self._files():
             if not path.exists():
@@ -143,7 +145,7 @@ class Standing:
     def _inputs(self) -> Iterator[tuple[str, Path, str]]:
         """(role, path, digest) of the inputs that have a manifest."""
         for role, entry in (self.manifest or {}).get("inputs", {}).items():
-            if not Path(entry["path"]).is_dir():
+            if isinstance(entry, Mapping) and not Path(entry["path"]).is_dir():
                 yield role, Path(entry["path"]), entry["digest"]
 
 

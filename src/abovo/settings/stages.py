@@ -26,6 +26,7 @@ class PlanSettings:
 class EvaluationSettings(Measures):
     """How a model of a run is measured."""
 
+    family: str = key("Family of the models that are measured; its code counts")
     template: ChatTemplate = key("Chat template in which questions are asked", default="chatml")
     seed: int = key("Seed of the bootstrap and of the generations", default=42, minimum=0)
     threads: int = key("Processor threads of torch", default=2, minimum=1)
