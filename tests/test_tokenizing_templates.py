@@ -9,6 +9,7 @@ from abovo.errors import AbovoError
 from abovo.instruction.prepare import prepare_instruction
 from abovo.instruction.rows import OPEN_ROWS, fill_rows
 from abovo.packing.bins import open_bin, open_mask
+from abovo.provenance.code import reached
 from abovo.settings.instruction import Instruction, Records
 from abovo.tokenizing.chatml import CHATML
 from abovo.tokenizing.export import export_tokenizer
@@ -105,6 +106,13 @@ def test_end_of_an_answer_is_a_stop_beside_the_end_of_a_text(template):
     assert stop_ids(template) == (EOS, IM_END) and stop_ids(None) == (EOS,)
     said = [text for text, said in template.parts(TALK) if said]
     assert len(said) == 2 and all(text.endswith(tuple(PIECES[number] for number in template.ends)) for text in said)
+
+
+@pytest.mark.parametrize("name", [*TEMPLATES, None])
+@pytest.mark.parametrize("script", ["prepare_instruction", "train", "evaluate"])
+def test_only_the_template_that_settings_name_counts_as_code(root, script, name):
+    found = reached(root / f"workflow/scripts/{script}.py", {"template": name})
+    assert {one for one in TEMPLATES if f"abovo.tokenizing.{one}" in found} == {name} - {None}
 
 
 def test_template_runs_in_a_sandbox():
