@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from abovo.config.jobs import job_settings
+from abovo.config.jobs import deciding_settings, job_settings
 from abovo.config.load import load
 from abovo.config.runs import Configuration
 from abovo.errors import AbovoError
@@ -98,9 +98,9 @@ STAGES_OF_NANO = {
 
 
 def settings(config, stages):
-    """The settings of each stage as config/ says them now."""
+    """The settings of each stage that decide something, as config/ says them now."""
     configuration = Configuration(config)
-    return {stage: job_settings(configuration, stage, STAGES_OF_NANO) for stage in stages}
+    return {stage: deciding_settings(configuration, stage, STAGES_OF_NANO) for stage in stages}
 
 
 DATA_STAGES = ("corpus", "tokenizer", "instruction", "evaluation_sets")
@@ -112,6 +112,25 @@ def test_description_does_not_enter_any_stage(config):
     for file in ("runs/nano.yaml", "corpora/nano.yaml", "tokenizers/nano-4k.yaml"):
         edit(config / file, "description: ", "description: Another word. ")
     assert settings(config, DATA_STAGES + MODEL_STAGES) == before
+
+
+def test_patience_with_the_hub_reaches_the_scripts_and_decides_nothing(config):
+    names = {"corpus": "tiny", "dataset": "alpaca", "decontamination": "standard"}
+    said = {
+        "corpus": "tiny.corpora.tiny.sources.web.timeout=7",
+        "instruction": "tiny.instruction.alpaca.source.give_up=7",
+        "decontamination": "tiny.decontamination.standard.sets.boolq.deadline=7",
+    }
+    shipped = Configuration(config)
+    for job, key in said.items():
+        changed = Configuration(config, key)
+        assert job_settings(changed, job, names) != job_settings(shipped, job, names)
+        assert deciding_settings(changed, job, names) == deciding_settings(shipped, job, names)
+
+
+def test_run_without_fine_tuning_says_so_when_it_is_asked_for(config):
+    with pytest.raises(AbovoError, match=r"runs/nano-phases\.yaml, key sft: is null; name a recipe"):
+        job_settings(Configuration(config), "sft", {"run": "nano-phases"})
 
 
 def test_training_seed_enters_training_but_no_data_stage(config):

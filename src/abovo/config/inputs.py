@@ -7,7 +7,7 @@ Snakemake runs on, in the configuration's order. Nothing is read but config/, an
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from abovo.config.runs import Configuration, phases_up_to
+from abovo.config.runs import Configuration, phases_up_to, sft_of
 from abovo.config.stages import Stage, phase_of, stages_up_to
 from abovo.corpus.local import find_files
 from abovo.errors import AbovoError
@@ -54,10 +54,7 @@ def start(configuration: Configuration, names: Names) -> list[str]:
 def instruction(configuration: Configuration, names: Names) -> list[str]:
     """The instruction sets that a run is fine-tuned on."""
     run = configuration.run(names["run"])
-    if run.sft is None:
-        where = f"config/runs/{run.name}.yaml, key sft"
-        raise AbovoError("is null", where, "name a recipe of config/sft")
-    return [f"results/instruction/{name}/{run.parts.tokenizer}/manifest.json" for name in run.sft.datasets]
+    return [f"results/instruction/{name}/{run.parts.tokenizer}/manifest.json" for name in sft_of(run).datasets]
 
 
 def evaluation_sets(configuration: Configuration, names: Names) -> list[str]:
@@ -79,15 +76,15 @@ def stages(_: Configuration, names: Names) -> list[Stage]:
 
 
 def models(configuration: Configuration, names: Names) -> list[str]:
-    return [f"{folder}/manifest.json" for folder in _folders(configuration, names, "results")]
+    return [f"{folder}/manifest.json" for folder in _folders(configuration, names)]
 
 
 def evaluations(configuration: Configuration, names: Names) -> list[str]:
-    return [f"{folder}/evaluation.json" for folder in _folders(configuration, names, "results")]
+    return [f"{folder}/evaluation.json" for folder in _folders(configuration, names)]
 
 
-def _folders(configuration: Configuration, names: Names, root: str) -> list[str]:
-    return [f"{root}/{one.name}/{names['run']}{names['phase_folder']}" for one in stages(configuration, names)]
+def _folders(configuration: Configuration, names: Names) -> list[str]:
+    return [f"results/{one.name}/{names['run']}{names['phase_folder']}" for one in stages(configuration, names)]
 
 
 def figures(configuration: Configuration, names: Names) -> list[str]:

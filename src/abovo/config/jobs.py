@@ -1,7 +1,7 @@
-"""Turn the name of a job into its settings: exactly the values of the configuration that can change its bytes.
+"""Turn the name of a job into its settings: the values of the configuration that its script is told.
 
-Settings travel on a script's command line and enter its fingerprint, so what is in here decides what reruns when a
-config file changes, and what is not in here (descriptions, other jobs' values) reruns nothing.
+Settings travel on a script's command line. Those of them that can change a byte enter its fingerprint, so what is in
+here decides what reruns when a config file changes, and what is not in here (other jobs' values) reruns nothing.
 """
 
 import itertools
@@ -10,32 +10,33 @@ from dataclasses import replace
 from typing import Any
 
 from abovo.config.budget import budget
-from abovo.config.runs import Configuration, phases_up_to
+from abovo.config.runs import Configuration, phases_up_to, sft_of
 from abovo.config.stages import STAGES, phase_of
 from abovo.errors import AbovoError
 from abovo.settings.evaluation import EvaluationSets
 from abovo.settings.job import JobPhase, JobSettings
-from abovo.settings.keys import build, decisive, narrow, plain
+from abovo.settings.keys import decisive, narrow, plain
 from abovo.settings.run import Run
 from abovo.settings.stages import EvaluationSettings, LossFigure, PlanSettings, ResultsSettings
 
 Settings = dict[str, Any]
-# Jobs whose settings have keys that only watch.
-TRAINING = ("pretrain", "sft")
+Names = Mapping[str, str]
+# A plan tells of values, too, that decide nothing of any other artifact: how many checkpoints are kept, for one.
+WHOLE = ("plan",)
 
 
-def job_settings(configuration: Configuration, job: str, names: Mapping[str, str]) -> Settings:
+def job_settings(configuration: Configuration, job: str, names: Names) -> Settings:
     """The settings of `job` for the wildcards `names` of its artifact."""
-    return JOBS[job](configuration, names)
+    return plain(JOBS[job](configuration, names))
 
 
-def deciding_settings(configuration: Configuration, job: str, names: Mapping[str, str]) -> Settings:
+def deciding_settings(configuration: Configuration, job: str, names: Names) -> Settings:
     """The settings of `job` without those that decide nothing of what is kept."""
-    settings = job_settings(configuration, job, names)
-    return decisive(build(JobSettings, settings)) if job in TRAINING else settings
+    settings = JOBS[job](configuration, names)
+    return plain(settings) if job in WHOLE else decisive(settings)
 
 
-def settings_of_code(configuration: Configuration, job: str, names: Mapping[str, str]) -> Settings:
+def settings_of_code(configuration: Configuration, job: str, names: Names) -> Settings:
     """What says which code counts: the settings that decide and, of a run's jobs, the family that a start settles."""
     settings = deciding_settings(configuration, job, names)
     if "run" not in names:
@@ -43,20 +44,20 @@ def settings_of_code(configuration: Configuration, job: str, names: Mapping[str,
     return {**settings, "model": {"family": configuration.run(names["run"]).model.family}}
 
 
-def _pretrain(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+def _pretrain(configuration: Configuration, names: Names) -> JobSettings:
     """Of a phase with an artifact of its own, nothing that comes after it."""
     run = configuration.run(names["run"])
     phases = (narrow(JobPhase, phase, sets=phase.corpora) for phase in phases_up_to(run, phase_of(names)))
-    return plain(narrow(JobSettings, run, phases=tuple(phases)))
+    return narrow(JobSettings, run, phases=tuple(phases))
 
 
-def _sft(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+def _sft(configuration: Configuration, names: Names) -> JobSettings:
     """One phase over the recipe's sets, adapters on the base model."""
     run = configuration.run(names["run"])
-    assert run.sft is not None, "a run without fine-tuning has no such job"
-    phases = (JobPhase(name="sft", sets=run.sft.datasets, share=1.0),)
-    own = {"phases": phases, "training": run.sft.training, "adapters": run.sft.lora, "tokens": run.sft.tokens}
-    return plain(narrow(JobSettings, run, template=_template(configuration, run), parameters=None, **own))
+    sft = sft_of(run)
+    phases = (JobPhase(name="sft", sets=sft.datasets, share=1.0),)
+    own = {"phases": phases, "training": sft.training, "adapters": sft.lora, "tokens": sft.tokens}
+    return narrow(JobSettings, run, template=_template(configuration, run), parameters=None, **own)
 
 
 def _template(configuration: Configuration, run: Run) -> str | None:
@@ -70,53 +71,52 @@ def _template(configuration: Configuration, run: Run) -> str | None:
     return next(iter(found.values()), None)
 
 
-def _plan(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+def _plan(configuration: Configuration, names: Names) -> PlanSettings:
     run = configuration.run(names["run"])
-    settings = PlanSettings(
+    return PlanSettings(
         run=run,
         corpora={name: configuration.shared("corpora", name) for name in run.corpora},
         hardware={name: configuration.shared("hardware", name) for name in configuration.names("hardware")},
         overrides=configuration.overridden(names["run"]),
     )
-    return plain(settings)
 
 
-def _shared(kind: str, wildcard: str) -> Callable[[Configuration, Mapping[str, str]], Settings]:
-    """All of a named part that decides something."""
+def _shared(kind: str, wildcard: str) -> Callable[[Configuration, Names], Any]:
+    """All of a named part."""
 
-    def settings(configuration: Configuration, names: Mapping[str, str]) -> Settings:
-        return decisive(configuration.shared(kind, names[wildcard]))
+    def settings(configuration: Configuration, names: Names) -> Any:
+        return configuration.shared(kind, names[wildcard])
 
     return settings
 
 
-def _evaluation_sets(configuration: Configuration, names: Mapping[str, str]) -> Settings:
-    return plain(narrow(EvaluationSets, configuration.shared("evaluation", names["evaluation"])))
+def _evaluation_sets(configuration: Configuration, names: Names) -> EvaluationSets:
+    return narrow(EvaluationSets, configuration.shared("evaluation", names["evaluation"]))
 
 
-def _evaluation(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+def _evaluation(configuration: Configuration, names: Names) -> EvaluationSettings:
     run = configuration.run(names["run"])
     template = _template(configuration, run)
     own = {"family": run.model.family} | ({} if template is None else {"template": template})
-    return plain(narrow(EvaluationSettings, run.evaluation, seed=run.seed, threads=run.threads, **own))
+    return narrow(EvaluationSettings, run.evaluation, seed=run.seed, threads=run.threads, **own)
 
 
-def _results(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+def _results(configuration: Configuration, names: Names) -> ResultsSettings:
     run = configuration.run(names["run"])
-    return plain(narrow(ResultsSettings, run.evaluation, seed=run.seed, run=run.name))
+    return narrow(ResultsSettings, run.evaluation, seed=run.seed, run=run.name)
 
 
-def _draw_loss(configuration: Configuration, names: Mapping[str, str]) -> Settings:
+def _draw_loss(configuration: Configuration, names: Names) -> LossFigure:
     run = configuration.run(names["run"])
     figure = narrow(LossFigure, run.tokenizer)
     if STAGES[names["stage"]].phases:
         phases = phases_up_to(run, phase_of(names))
         ends = itertools.accumulate(budget(replace(run, phases=phases), f"config/runs/{run.name}.yaml").phases)
         figure = replace(figure, phases={phase.name: end for phase, end in zip(phases, ends, strict=True)})
-    return plain(figure)
+    return figure
 
 
-JOBS: dict[str, Callable[[Configuration, Mapping[str, str]], Settings]] = {
+JOBS: dict[str, Callable[[Configuration, Names], Any]] = {
     "plan": _plan,
     "corpus": _shared("corpora", "corpus"),
     "decontamination": _shared("decontamination", "decontamination"),

@@ -205,6 +205,13 @@ def starting_point(files: Sequence[str]) -> str:
     return files[0] if len(files) == 1 else Path(files[0]).parent.as_posix()
 
 
+def sft_of(run: Run) -> Sft:
+    """How a run is fine-tuned. Raises AbovoError for one that is not."""
+    if run.sft is None:
+        raise AbovoError("is null", f"config/runs/{run.name}.yaml, key sft", "name a recipe of config/sft")
+    return run.sft
+
+
 def phases_up_to(run: Run, name: str | None) -> tuple[Phase, ...]:
     """The phases of a run up to the one called `name`, which has an artifact of its own; all of them for None.
 
