@@ -1,10 +1,10 @@
 """Put together what a run reached: results.json with every metric's interval, baseline and protocol.
 
-    python workflow/scripts/assemble_results.py \\
-        --settings '{"run": "nano", "bootstrap_draws": 2000, "seed": 42}' \\
-        --models pretrain=results/pretrain/nano/manifest.json sft=results/sft/nano/manifest.json \\
-        --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \\
-        --figures results/report/nano/sft/loss.svg --output results/sft/nano/results.json
+python workflow/scripts/assemble_results.py \\
+    --settings '{"run": "nano", "bootstrap_draws": 2000, "seed": 42}' \\
+    --models pretrain=results/pretrain/nano/manifest.json sft=results/sft/nano/manifest.json \\
+    --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \\
+    --figures results/report/nano/sft/loss.svg --output results/sft/nano/results.json
 """
 
 import argparse

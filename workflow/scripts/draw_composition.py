@@ -1,6 +1,6 @@
 """Draw what a corpus is made of: tokens per source, and what became of the documents that were read.
 
-python workflow/scripts/draw_composition.py --title "corpus nano" \
+python workflow/scripts/draw_composition.py --title "corpus nano" \\
     --corpus results/corpora/nano/manifest.json --output results/report/corpora/nano/composition.svg
 """
 

@@ -1,7 +1,7 @@
 """Draw training and validation loss of a model over the tokens it has seen, and the validation loss of each source.
 
-python workflow/scripts/draw_loss.py --settings '{"vocabulary_size": 4096}' --title "nano, pretraining" \
-    --model results/pretrain/nano/manifest.json --output results/report/nano/pretrain/loss.svg \
+python workflow/scripts/draw_loss.py --settings '{"vocabulary_size": 4096}' --title "nano, pretraining" \\
+    --model results/pretrain/nano/manifest.json --output results/report/nano/pretrain/loss.svg \\
     --by-source results/report/nano/pretrain/loss_by_source.svg --table results/report/nano/pretrain/loss_by_source.html
 """
 

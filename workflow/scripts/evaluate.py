@@ -1,8 +1,8 @@
 """Evaluate a model on the validation sets of its corpora and on public tasks.
 
-    python workflow/scripts/evaluate.py --settings '{"tasks": [], "batch_size": 16, ...}' \\
-        --model results/pretrain/nano/manifest.json --sets nano=results/evaluation/nano/facts/manifest.json \\
-        --packed nano=results/packed/nano/nano-4k/256/manifest.json --output results/pretrain/nano/evaluation.json
+python workflow/scripts/evaluate.py --settings '{"tasks": [], "batch_size": 16, ...}' \\
+    --model results/pretrain/nano/manifest.json --sets nano=results/evaluation/nano/facts/manifest.json \\
+    --packed nano=results/packed/nano/nano-4k/256/manifest.json --output results/pretrain/nano/evaluation.json
 """
 
 import argparse

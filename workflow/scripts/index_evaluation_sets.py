@@ -1,6 +1,6 @@
 """Index the n-grams of evaluation sets, so that corpora can be cleaned of them.
 
-python workflow/scripts/index_evaluation_sets.py --settings '{...}' \
+python workflow/scripts/index_evaluation_sets.py --settings '{...}' \\
     --output results/decontamination/standard/manifest.json
 """
 

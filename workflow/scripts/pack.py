@@ -1,7 +1,7 @@
 """Pack a corpus into rows of token ids.
 
-python workflow/scripts/pack.py --corpus results/corpora/nano/manifest.json \
-    --tokenizer results/tokenizers/nano-4k/tokenizer_config.json --sequence-length 256 \
+python workflow/scripts/pack.py --corpus results/corpora/nano/manifest.json \\
+    --tokenizer results/tokenizers/nano-4k/tokenizer_config.json --sequence-length 256 \\
     --output results/packed/nano/nano-4k/256/manifest.json
 """
 

@@ -1,7 +1,7 @@
 """Make the evaluation sets of a corpus from its validation documents.
 
-    python workflow/scripts/prepare_evaluation.py --settings '{"validation_bytes": 320000, "facts": ["speech"], ...}' \\
-        --corpus results/corpora/nano/manifest.json --output results/evaluation/nano/facts/manifest.json
+python workflow/scripts/prepare_evaluation.py --settings '{"validation_bytes": 320000, "facts": ["speech"], ...}' \\
+    --corpus results/corpora/nano/manifest.json --output results/evaluation/nano/facts/manifest.json
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Read one part of a source of a corpus: clean, filter and count its documents, and write their hashes.
 
-python workflow/scripts/read_source.py --settings '{...}' --source speeches --part 0 \
+python workflow/scripts/read_source.py --settings '{...}' --source speeches --part 0 \\
     --plan results/corpora/nano/plan.json --output results/corpora/nano/sources/speeches/0/manifest.json
 """
 

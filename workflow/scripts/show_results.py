@@ -1,7 +1,7 @@
 """Turn the evaluations of a run's models into a page with all of them side by side.
 
-python workflow/scripts/show_results.py --titles "base model" "after fine-tuning" \
-    --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \
+python workflow/scripts/show_results.py --titles "base model" "after fine-tuning" \\
+    --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \\
     --output results/report/nano/sft/results.html
 """
 

@@ -1,6 +1,7 @@
 """Turn a tokenizer's card into a page that the report shows.
 
-python workflow/scripts/show_tokenizer.py --tokenizer results/tokenizers/nano-4k/tokenizer_config.json \
+python workflow/scripts/show_tokenizer.py --title "Tokenizer nano-4k" \\
+    --tokenizer results/tokenizers/nano-4k/tokenizer_config.json \\
     --output results/report/tokenizers/nano-4k/card.html
 """
 

@@ -1,17 +1,18 @@
 """Train a model on packed sets; killed or stopped, the same command goes on from the last checkpoint.
 
-python workflow/scripts/train.py --settings settings.json \
-    --tokenizer results/tokenizers/nano-4k/tokenizer_config.json \
-    --sets nano=results/packed/nano/nano-4k/256/manifest.json \
+python workflow/scripts/train.py --settings settings.json \\
+    --tokenizer results/tokenizers/nano-4k/tokenizer_config.json \\
+    --sets nano=results/packed/nano/nano-4k/256/manifest.json \\
     --state results/pretrain/nano/state --output results/pretrain/nano/manifest.json
 """
 
+import argparse
 from pathlib import Path
 
 from abovo.console.launch import named_path, run, script_parser, settings
 
 
-def arguments():
+def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("--settings", type=settings, required=True, help="the job's settings: JSON or a file's path")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer_config.json of the run's tokenizer")
@@ -24,7 +25,7 @@ def arguments():
     return parser
 
 
-def main(options):
+def main(options: argparse.Namespace) -> None:
     from abovo.provenance.code import Script
     from abovo.training.job import read_inputs, read_settings, run_job
 

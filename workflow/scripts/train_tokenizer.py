@@ -1,6 +1,6 @@
 """Train a tokenizer on the training documents of a corpus and measure it on the validation documents.
 
-python workflow/scripts/train_tokenizer.py --settings config/tokenizers/nano-4k.yaml \
+python workflow/scripts/train_tokenizer.py --settings config/tokenizers/nano-4k.yaml \\
     --corpus results/corpora/nano/manifest.json --output results/tokenizers/nano-4k/tokenizer_config.json
 """
 
