@@ -1,6 +1,7 @@
 """abovo: small language models from raw text to an evaluated, instruction-tuned model.
 
-One folder per stage; a module imports only from folders that stand on a floor below its own (tests/test_floors.py).
+One folder per stage; a module imports only from folders that stand on a floor below its own
+(tests/test_house_floors.py).
 """
 
 import os

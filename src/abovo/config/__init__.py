@@ -1,1 +1,1 @@
-"""Turn the YAML files of config/ into checked, complete settings: a dictionary per run, corpus, tokenizer or recipe."""
+"""Turn the YAML files of config/ into runs with all their parts, and those into what each job is told and made from."""

@@ -108,7 +108,10 @@ class Training:
     compile: Literal["auto", "never"] = key(
         "auto: torch.compile for the blocks on a GPU, never on a CPU", default="auto"
     )
-    log_interval: int = key("Steps between rows of metrics.jsonl", default=10, decides=False, minimum=1)
+    log_interval: int = key(
+        "Steps between rows of timings.jsonl and on the boards; metrics.jsonl has every step",
+        default=10, minimum=1, decides=False,
+    )  # fmt: skip
     validation_interval: int = key("Steps between validations", default=500, minimum=1)
     checkpoint_interval: int = key("Steps between checkpoints", default=500, minimum=1)
     tensorboard: bool = key("Whether TensorBoard files are written beside the metrics", default=True, decides=False)

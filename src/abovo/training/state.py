@@ -58,8 +58,7 @@ class State:
         """Put a checkpoint of `content` (tensors, numbers, strings) on the disk.
 
         The newest `last` are kept, those of multiples of `every`, which outlive the state, and that of step `best`; the
-        others go. Raises
-        AbovoError where it cannot be written; what was there before is then still there.
+        others go. Raises AbovoError where it cannot be written; what was there before is then still there.
         """
         final = self.folder / f"step-{step:09d}"
         partial = final.with_suffix(".partial")
@@ -141,9 +140,9 @@ class State:
 def open_state(folder: Path, identity: Mapping[str, Any], needed_bytes: int) -> Iterator[State]:
     """Lock the folder for this process and check that it belongs to this run.
 
-    `identity` says what the state depends on (data, tokenizer, model, recipe, world). Raises AbovoError when another
-    trainer holds the lock, when the folder holds the state of another identity (naming what differs), or when the
-    disk has no room for two checkpoints of `needed_bytes` each.
+    `identity` says what the state depends on (data, tokenizer, model, recipe; not the engine). Raises AbovoError when
+    another trainer holds the lock, when the folder holds the state of another identity (naming what differs), or when
+    the disk has no room for two checkpoints of `needed_bytes` each.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / "lock", "another trainer"):
