@@ -8,10 +8,11 @@ from scipy.stats import binomtest
 
 from abovo.errors import AbovoError
 from abovo.evaluation.generate import smoke_score
-from abovo.evaluation.metrics import Resampling, byte_baselines, choice_metrics, document_metrics, public_metrics
+from abovo.evaluation.metrics import byte_baselines, choice_metrics, document_metrics, public_metrics
 from abovo.evaluation.statistics import Scores, bootstrap, paired_difference, wilson
+from abovo.settings.stages import Resampling
 
-FEW = Resampling(200, 7)
+FEW = Resampling(bootstrap_draws=200, seed=7)
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 10), (3, 10), (10, 10), (137, 300)])

@@ -11,14 +11,7 @@ from abovo.console.progress import Progress
 from abovo.errors import AbovoError
 from abovo.evaluation import harness
 from abovo.evaluation.generate import generate, smoke_score
-from abovo.evaluation.metrics import (
-    Metrics,
-    Resampling,
-    choice_metrics,
-    document_metrics,
-    loss_metric,
-    public_metrics,
-)
+from abovo.evaluation.metrics import Metrics, choice_metrics, document_metrics, loss_metric, public_metrics
 from abovo.evaluation.statistics import Scores, rounded
 from abovo.evaluation.tasks import data_file, local_task
 from abovo.provenance.code import Script
@@ -26,8 +19,8 @@ from abovo.provenance.files import write_json
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
-from abovo.settings.keys import decisive
-from abovo.settings.stages import EvaluationSettings
+from abovo.settings.keys import decisive, narrow
+from abovo.settings.stages import EvaluationSettings, Resampling
 from abovo.tokenizing.templates import TEMPLATES
 
 log = logging.getLogger("abovo")
@@ -96,7 +89,7 @@ class _Evaluation:
         self.context = int(model["sequence_length"])
         self.metrics: Metrics = {}
         self.scores: dict[str, Scores] = {}
-        self.resampling = Resampling(settings.bootstrap_draws, settings.seed)
+        self.resampling = narrow(Resampling, settings)
         self.progress = Progress(f"evaluate {model.path.parent.as_posix()}")
 
     def run(self, folder: Path) -> Made:

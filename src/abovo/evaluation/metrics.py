@@ -3,28 +3,17 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from abovo.errors import AbovoError
 from abovo.evaluation.harness import log_likelihood, option_log_likelihoods
-from abovo.evaluation.statistics import Scores, bootstrap, metric, rounded, wilson
+from abovo.evaluation.statistics import Interval, Scores, bootstrap, metric, rounded, wilson
+from abovo.settings.stages import Resampling
 
 Metrics = dict[str, dict[str, Any]]
 Sample = Mapping[str, Any]
 # Accuracy of always giving the most frequent answer, on the split that lm-eval scores.
 PUBLIC_MAJORITY = {"boolq": 0.6217}
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """How often and with which seed the bootstrap draws."""
-
-    draws: int
-    seed: int
-
-    def text(self, items: str) -> str:
-        return f"bootstrap over {items}, {self.draws} draws, seed {self.seed}"
 
 
 def document_metrics(
@@ -43,11 +32,10 @@ def document_metrics(
     texts = [sample["doc"]["text"].encode() for sample in samples]
     by_byte = Scores([value / math.log(2) for value in nats], [len(text) for text in texts])
     by_token = Scores(nats, tokens)
-    low, high = bootstrap(by_token, resampling.draws, resampling.seed)
-    method = resampling.text("documents")
+    (low, high), method = _interval(by_token, "documents", resampling)
     found = {
         "bits_per_byte": metric(
-            by_byte.value, len(samples), "documents", bootstrap(by_byte, resampling.draws, resampling.seed), method,
+            by_byte.value, len(samples), "documents", *_interval(by_byte, "documents", resampling),
             byte_baselines(texts), protocol=protocol, bytes=sum(by_byte.wholes), by_source=_sources(samples, by_byte),
         ),
         "token_perplexity": metric(
@@ -123,10 +111,9 @@ def public_metrics(
     if "bits_per_byte" in kept[0]:
         pairs = [sample["bits_per_byte"] for sample in kept]
         scores = Scores([-nats / math.log(2) for nats, _ in pairs], [float(size) for _, size in pairs])
-        interval = bootstrap(scores, resampling.draws, resampling.seed)
         entry = metric(
-            scores.value, len(kept), "documents", interval, resampling.text("documents"), {"uniform over bytes": 8.0},
-            protocol=protocol,
+            scores.value, len(kept), "documents", *_interval(scores, "documents", resampling),
+            {"uniform over bytes": 8.0}, protocol=protocol,
         )  # fmt: skip
         return {"bits_per_byte": entry}, scores
     raise AbovoError("neither acc nor bits_per_byte is among its metrics", f"task {task}", "leave the task out")
@@ -136,11 +123,16 @@ def loss_metric(
     scores: Scores, rows: int, block: int, vocabulary: int, protocol: Mapping[str, Any], resampling: Resampling
 ) -> dict[str, Any]:
     """The validation loss from nats and targets of blocks of neighbouring packed rows."""
-    interval = bootstrap(scores, resampling.draws, resampling.seed)
-    method = resampling.text(f"blocks of {block} neighbouring rows")
+    interval, method = _interval(scores, f"blocks of {block} neighbouring rows", resampling)
     baseline = {"uniform over the vocabulary": math.log(vocabulary)}
     targets = int(sum(scores.wholes))
     return metric(scores.value, rows, "rows", interval, method, baseline, protocol=protocol, targets=targets)
+
+
+def _interval(scores: Scores, items: str, resampling: Resampling) -> tuple[Interval, str]:
+    """The bootstrap's interval of a value over `items`, and how it was made."""
+    draws, seed = resampling.bootstrap_draws, resampling.seed
+    return bootstrap(scores, draws, seed), f"bootstrap over {items}, {draws} draws, seed {seed}"
 
 
 def _proportion(values: Sequence[float], baseline: Mapping[str, float], protocol: Mapping[str, Any]) -> dict[str, Any]:
