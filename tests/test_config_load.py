@@ -82,7 +82,7 @@ def test_shared_parts_cannot_be_set_in_a_run_file(config):
 
 
 def test_defaults_are_filled_in(config):
-    assert load("engines", "torch", config)["device"] == "auto"
+    assert load("engines", "torch", config).device == "auto"
     assert Configuration(config).run("nano").training.gradient_clip == 1.0
 
 

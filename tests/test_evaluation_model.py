@@ -11,7 +11,7 @@ import small_world as world
 import torch
 from rounding import PROMISED
 
-from abovo.config.load import read_schema
+from abovo.config.load import results_schema
 from abovo.errors import AbovoError
 from abovo.evaluation.evaluate import check_inputs, evaluate_model
 from abovo.evaluation.evaluation_sets import prepare_evaluation
@@ -136,7 +136,7 @@ def test_results_hold_both_stages_side_by_side_and_follow_the_schema(small, eval
         parts = pair({stage: small[stage] for stage in stages}, [evaluated[stage] for stage in stages])
         made = assemble_results(parts, [figure], root / "config", RESAMPLING, output, world.SCRIPT)
         assert made["stage"] == stages[-1]
-        check(read_manifest(output).data, read_schema("results", root / "config"), output)
+        check(read_manifest(output).data, results_schema(root / "config"), output)
     entry = made["metrics"]["validation.bits_per_byte"]
     assert entry["difference"]["value"] == pytest.approx(entry["sft"]["value"] - entry["pretrain"]["value"], abs=1e-7)
     low, high = entry["difference"]["interval"]
@@ -169,7 +169,7 @@ def test_results_of_a_stage_between_compare_each_model_with_the_one_it_came_from
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         made[count] = read_manifest(path)
-        check(made[count].data, read_schema("results", root / "config"), path)
+        check(made[count].data, results_schema(root / "config"), path)
     assert [made[2]["stage"], made[3]["stage"]] == ["cpt", "sft"]
     for count, before, after in ((2, "pretrain", "cpt"), (3, "cpt", "sft")):
         for entry in made[count]["metrics"].values():

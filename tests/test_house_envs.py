@@ -76,9 +76,9 @@ def test_environment_pins_what_the_lock_pins(stage):
 def test_data_environment_holds_the_packages_that_corpora_read():
     _, found = environment("data")
     for name in names("corpora", Path("config")):
-        for source in load("corpora", name, Path("config"))["sources"].values():
-            if source["type"] == "package":
-                wanted = {normal(package.partition("==")[0]) for package in source["packages"]}
+        for source in load("corpora", name, Path("config")).sources.values():
+            if source.type == "package":
+                wanted = {normal(package.partition("==")[0]) for package in source.packages}
                 assert wanted <= set(found), f"config/corpora/{name}.yaml needs {wanted - set(found)} in envs/data.yaml"
 
 

@@ -55,7 +55,7 @@ def test_seed_shape_has_exactly_its_document_s_parameters():
 @pytest.mark.parametrize("name", names("models", CONFIG))
 def test_shipped_model_has_the_parameters_that_it_claims(name):
     """By formula and in the real model, whatever the vocabulary."""
-    model = shape_of(load("models", name, CONFIG))
+    model = load("models", name, CONFIG)
     claim = model.non_embedding_parameters
     for vocabulary in (4096, 32768):
         count = count_parameters(model, vocabulary)
@@ -68,12 +68,12 @@ def test_ladder_is_named_after_the_parameters_outside_the_embeddings():
     rungs = [name for name in names("models", CONFIG) if name[0].isdigit()]
     assert len(rungs) >= 5
     for name in rungs:
-        claim = load("models", name, CONFIG)["non_embedding_parameters"]
+        claim = load("models", name, CONFIG).non_embedding_parameters
         assert claim == pytest.approx(int(name.removesuffix("m")) * 1e6, rel=0.01), name
 
 
 def test_a_shape_that_is_not_what_it_claims_is_refused():
-    model = shape_of({**load("models", "3m", CONFIG), "layers": 9})
+    model = replace(load("models", "3m", CONFIG), layers=9)
     with pytest.raises(AbovoError, match=r"config/models, key non_embedding.*claims 3,002,048 .* 3,377,280"):
         count_parameters(model, 4096)
 

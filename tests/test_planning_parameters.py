@@ -38,7 +38,7 @@ def test_count_equals_the_table(rows, model, expected):
 
 
 def test_shipped_tiny_seed_has_the_parameters_of_the_document():
-    count = count_parameters(shape_of(load("models", "tiny-seed", Path("config"))), 32768)
+    count = count_parameters(load("models", "tiny-seed", Path("config")), 32768)
     assert (count.total, count.tables) == (23_072_000, 2 * 32768 * 256)
     assert count.embedding == count.output == 32768 * 256
 

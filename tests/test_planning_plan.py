@@ -12,7 +12,6 @@ from abovo.config.budget import budget
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
 from abovo.modeling.cost import adapter_flops_per_token, count_parameters, training_flops_per_token
-from abovo.modeling.family import shape_of
 from abovo.planning.compute import hours
 from abovo.planning.plan import describe, plan, plan_settings
 from abovo.settings.hardware import Hardware
@@ -29,25 +28,29 @@ def settings():
     run = {
         "name": "small-run",
         "parts": parts,
-        "model": load("models", "nano", CONFIG),
+        "model": plain(load("models", "nano", CONFIG)),
         "tokenizer": {"corpus": "web", "vocabulary_size": 4000},
         "tokens": 1_000_000,
         "sequence_length": 256,
-        "training": load("training", "nano", CONFIG),
-        "engine": load("engines", "torch", CONFIG),
-        "evaluation": load("evaluation", "text", CONFIG),
+        "training": plain(load("training", "nano", CONFIG)),
+        "engine": plain(load("engines", "torch", CONFIG)),
+        "evaluation": plain(load("evaluation", "text", CONFIG)),
         "phases": [
             {"name": "a", "corpora": {"web": 3.0, "books": 1.0}, "share": 0.7},
             {"name": "b", "corpora": {"books": 1.0}, "share": 0.3},
         ],
-        "sft": load("sft", "nano", CONFIG)
-        | {"tokens": 50_000, "lora": {"rank": 8, "alpha": 16}, "training": load("training", "lora-nano", CONFIG)},
+        "sft": {
+            **plain(load("sft", "nano", CONFIG)),
+            "tokens": 50_000,
+            "lora": {"rank": 8, "alpha": 16},
+            "training": plain(load("training", "lora-nano", CONFIG)),
+        },
     }
     return plan_settings(
         {
             "run": run,
             "corpora": {"web": corpus | {"tokens": 1_000_000}, "books": corpus | {"tokens": 100_000}},
-            "hardware": {name: load("hardware", name, CONFIG) for name in names("hardware", CONFIG)},
+            "hardware": {name: plain(load("hardware", name, CONFIG)) for name in names("hardware", CONFIG)},
             "overrides": {"tokens": 1_000_000},
         }
     )
@@ -95,14 +98,11 @@ def test_steps_of_a_phase_do_not_depend_on_the_phases_after_it(settings):
 
 def test_parameters_use_the_padded_vocabulary(settings):
     assert plan(settings)["model"]["vocabulary_rows"] == 4096
-    assert (
-        plan(settings)["model"]["parameters"]
-        == count_parameters(shape_of(load("models", "nano", Path("config"))), 4096).total
-    )
+    assert plan(settings)["model"]["parameters"] == count_parameters(load("models", "nano", Path("config")), 4096).total
 
 
 def test_operations_are_6n_and_attention(settings):
-    model = shape_of(load("models", "nano", Path("config")))
+    model = load("models", "nano", Path("config"))
     multiplied = count_parameters(model, 4096).total  # the tied table is multiplied with
     width = model.heads * model.head_dim
     expected = 6 * multiplied + 12 * model.layers * width * 256

@@ -16,6 +16,7 @@ from test_training_phases import CONFIG, LENGTH, MODEL, SCRIPT, Data, phases, se
 from zero_processes import BEGINNINGS, model_of
 
 from abovo.config.load import load
+from abovo.settings.keys import plain
 from abovo.training.state import open_state
 
 pytest.importorskip("deepspeed", reason="DeepSpeed runs on Linux only")
@@ -164,7 +165,7 @@ def test_the_script_exports_the_same_layout_under_zero2_as_in_one_process(tmp_pa
     data = Data(tmp_path)
     values = settings(phases=phases()[:1], tokens=6 * 4 * LENGTH)
     torch_model = data.train(tmp_path / "torch/manifest.json", values).parent / MODEL
-    engine = {**load("engines", "zero2", CONFIG), "device": "cpu"}
+    engine = {**plain(load("engines", "zero2", CONFIG)), "device": "cpu"}
     words = ["--settings", json.dumps({**values, "engine": engine}), "--tokenizer", data.tokenizer]
     words += ["--sets", f"speeches={data.packed['speeches'].path}", "--state", tmp_path / "zero2/state"]
     words += ["--output", tmp_path / "zero2/manifest.json"]

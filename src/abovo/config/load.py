@@ -16,7 +16,7 @@ from abovo.settings.engine import Engine
 from abovo.settings.evaluation import Evaluation
 from abovo.settings.hardware import Hardware
 from abovo.settings.instruction import Instruction
-from abovo.settings.keys import build, plain
+from abovo.settings.keys import build
 from abovo.settings.model import Model
 from abovo.settings.run import RunFile
 from abovo.settings.sft import SftFile
@@ -61,17 +61,13 @@ def find(kind: str, name: str, *folders: Path) -> Path:
     raise AbovoError(f"there is no {name!r} in {places}", "config", hint)
 
 
-def load(kind: str, name: str, root: Path, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """config/{kind}/{name}.yaml as `load_settings` reads it, complete, as JSON knows it."""
-    return plain(load_settings(kind, name, root, values))
-
-
-def load_settings(kind: str, name: str, root: Path, values: Mapping[str, Any] | None = None) -> Any:
-    """Read config/{kind}/{name}.yaml, lay `values` (dotted keys) over it, and build the settings of its kind.
+def load(kind: str, name: str, *folders: Path, values: Mapping[str, Any] | None = None) -> Any:
+    """Read {kind}/{name}.yaml of the first folder that has it, lay `values` (dotted keys) over it, and build the
+    settings of its kind.
 
     Raises AbovoError naming file and key for an unknown name, an unknown key, a wrong type or a value out of range.
     """
-    path = find(kind, name, root)
+    path = find(kind, name, *folders)
     data = _read_yaml(path)
     for key, value in (values or {}).items():
         _set(data, key, value, path)
@@ -84,9 +80,9 @@ def class_of(kind: str, data: Mapping[str, Any], path: Path) -> type:
 
 
 @functools.cache
-def read_schema(kind: str, root: Path) -> dict[str, Any]:
-    """A schema of config/schemas/."""
-    return _read_yaml(root / "schemas" / f"{kind}.schema.yaml")
+def results_schema(config: Path) -> dict[str, Any]:
+    """What results.json must hold: the one schema that no settings class gives."""
+    return _read_yaml(config / "schemas/results.schema.yaml")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

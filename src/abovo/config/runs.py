@@ -16,7 +16,7 @@ from abovo.config.budget import SLACK
 from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.engines import check_engine
-from abovo.config.load import find, load_settings, names
+from abovo.config.load import find, load, names
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
 from abovo.settings.corpus import Corpus
@@ -64,7 +64,7 @@ class Configuration:
         return names(kind, *self.folders)
 
     def _load(self, kind: str, name: str, values: Mapping[str, Any] | None = None) -> Any:
-        return load_settings(kind, name, find(kind, name, *self.folders).parents[1], values)
+        return load(kind, name, *self.folders, values=values)
 
     def overridden(self, run: str) -> dict[str, Any]:
         """The values of this call that concern a run: its own, and those of shared parts."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from abovo.config.load import read_schema
+from abovo.config.load import results_schema
 from abovo.errors import AbovoError
 from abovo.evaluation.statistics import Scores, paired_difference, rounded
 from abovo.provenance.chain import Chain
@@ -67,7 +67,7 @@ def assemble_results(
 
 def check_results(fields: Mapping[str, Any], config: Path, where: Path) -> None:
     """Check what results.json will say against its schema, less the keys that every manifest gets on being written."""
-    schema = read_schema("results", config)
+    schema = results_schema(config)
     own = [key for key in schema["required"] if key in fields or key not in MANIFEST_KEYS]
     check(dict(fields), {**schema, "required": own}, where)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from abovo.config.load import SHIPPED, find, load_settings, names
+from abovo.config.load import SHIPPED, load, names
 from abovo.console.progress import Progress, duration
 from abovo.provenance.environment import peak_memory_bytes
 from abovo.settings.hardware import Hardware
@@ -123,7 +123,7 @@ def peak_flops_per_second(device: torch.device, processes: int, folders: Sequenc
         return None
     name = torch.cuda.get_device_name(device)
     for file in names("hardware", *folders):
-        machine: Hardware = load_settings("hardware", file, find("hardware", file, *folders).parents[1])
+        machine: Hardware = load("hardware", file, *folders)
         if machine.device_name and machine.device_name in name:
             return machine.peak_flops_per_second / machine.devices * processes
     return None
