@@ -60,9 +60,10 @@ class Contest:
         from abovo.settings.training import Training
         from abovo.training.device import prepare_device
         from abovo.training.engine_torch import TorchEngine
-        from abovo.training.loop import Task, train
+        from abovo.training.loop import train
         from abovo.training.loss import Batch
         from abovo.training.state import open_state
+        from abovo.training.task import Task
         from abovo.training.world import World
 
         device = prepare_device(Engine(kind="torch", device="cpu"), self.threads)

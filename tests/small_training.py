@@ -11,8 +11,9 @@ from abovo.settings.keys import build, plain
 from abovo.settings.training import Training
 from abovo.training.engine_torch import TorchEngine
 from abovo.training.engines import build_engine
-from abovo.training.loop import Task, _validate, train
+from abovo.training.loop import _validate, train
 from abovo.training.loss import Batch
+from abovo.training.task import Task
 from abovo.training.world import World
 
 CPU = torch.device("cpu")

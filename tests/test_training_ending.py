@@ -9,8 +9,9 @@ from abovo.errors import AbovoError
 from abovo.settings.training import SpikeGuard as Guard
 from abovo.training.ending import SpikeGuard, best_validation, ending, is_over
 from abovo.training.engine_torch import TorchEngine
-from abovo.training.loop import Task, train
+from abovo.training.loop import train
 from abovo.training.state import open_state
+from abovo.training.task import Task
 
 STOPPING = changed(RECIPE, validation_interval=5, checkpoint_interval=3, early_stopping={"patience": 2})
 

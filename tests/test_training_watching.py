@@ -14,9 +14,10 @@ from abovo.modeling.generate import Limits, ModelReader, write
 from abovo.training import watching
 from abovo.training.boards import WeightsAndBiases
 from abovo.training.engine_torch import TorchEngine
-from abovo.training.loop import Task, train
+from abovo.training.loop import train
 from abovo.training.samples import EngineReader
 from abovo.training.state import open_state
+from abovo.training.task import Task
 from abovo.training.watching import Stopwatch
 
 PROMPTS = ["The navy of the nation", "Let the harvest"]

@@ -15,10 +15,11 @@ from abovo.settings.keys import decisive
 from abovo.training.branch import keep_state, plant_state
 from abovo.training.ending import ending
 from abovo.training.engines import build_engine, micro_batch
-from abovo.training.loop import Task, train
+from abovo.training.loop import train
 from abovo.training.memory import find_rows, remembered
 from abovo.training.start import trained_size
 from abovo.training.state import State, discard_state, open_state
+from abovo.training.task import Task
 from abovo.training.world import World
 
 Rows = list[dict[str, Any]]
