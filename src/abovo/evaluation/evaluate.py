@@ -60,8 +60,7 @@ def evaluate_model(
 
 def check_inputs(model: Manifest, sets: Sequence[Manifest], packed: Sequence[Manifest]) -> None:
     """Fail unless rows and model share the tokenizer and every set comes from a corpus that the rows were made of."""
-    for name in model.names("model/"):
-        model.file(name)
+    model.verify("model/")
     weights = model.path.parent / "model" / "model.safetensors"
     if not model.data.get("model_sha256") or model["model_sha256"] != sha256_file(weights):
         raise AbovoError(f"its model_sha256 is not that of {weights}", model.path, "make the model again")

@@ -56,6 +56,11 @@ class Manifest:
             raise AbovoError(f"its bytes are not those that {self.path} lists", path, mend)
         return path
 
+    def verify(self, prefix: str = "") -> None:
+        """Fail unless every output file whose name starts with `prefix` has the bytes that the manifest lists."""
+        for name in self.names(prefix):
+            self.file(name)
+
     def require_tokenizer(self, sha256: str | None) -> None:
         """Fail unless the artifact was made with the tokenizer whose spm.model has this sha256; null never passes."""
         own = self.data.get("tokenizer_sha256")

@@ -182,9 +182,7 @@ def _is_sound(product: Path, name: str) -> bool:
     if not (product / name).is_file():
         return False
     try:
-        manifest = read_manifest(product / name)
-        for file in manifest.names():
-            manifest.file(file)
+        read_manifest(product / name).verify()
     except AbovoError as error:
         log.warning("%s; the kept product is discarded and made again", error)
         return False

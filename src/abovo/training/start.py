@@ -45,8 +45,7 @@ def model_folder(start: Manifest) -> Path:
 
 def verify_start(start: Manifest) -> None:
     """Raise AbovoError where a byte of the model is not the manifest's."""
-    for name in start.names("" if start.path.is_dir() else "model/"):
-        start.file(name)
+    start.verify("" if start.path.is_dir() else "model/")
 
 
 def size_of(model: nn.Module) -> int:
