@@ -45,7 +45,7 @@ from abovo.config.stages import (
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
 from abovo.provenance.hashing import canonical_json, sha256_file
-from abovo.provenance.requests import ask
+from abovo.provenance.requests import ask, level_clocks
 
 
 def clear(function, *arguments):
@@ -132,16 +132,16 @@ def files(function):
 
 
 ASKED = {}
+level_clocks()
 
 
 def tell(line):
     print(line, file=sys.stderr)
 
 
-def asked(manifest, script, job=None, besides=()):
+def asked(manifest, script, job=None):
     """An input function: the request for an artifact, its settings and the hash of its code. It is written anew when
-    either changes, or when something is gone that the artifact's manifest names. `besides` are manifests that the rule
-    takes and the artifact's own does not name."""
+    either changes, or when something is gone that the artifact's manifest names."""
 
     def request(wildcards):
         names = dict(wildcards)
@@ -150,8 +150,7 @@ def asked(manifest, script, job=None, besides=()):
         if output not in ASKED:
             values = clear(deciding_settings, CONFIGURATION, job, names) if job else {}
             hashed = hash_for(script, job, names)
-            others = [Path(path.format(**names)) for path in besides]
-            ASKED[output] = str(clear(ask, output, values, hashed, tell, others))
+            ASKED[output] = str(clear(ask, output, values, hashed, tell))
         return local(ASKED[output])
 
     return request

@@ -31,7 +31,6 @@ rule read_source:
             "results/corpora/{corpus}/sources/{source}/{part}/manifest.json",
             "read_source",
             "corpus",
-            besides=["results/corpora/{corpus}/plan.json"],
         ),
         plan="results/corpora/{corpus}/plan.json",
         tokenizer=of(inputs.counting_tokenizer),

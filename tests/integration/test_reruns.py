@@ -113,6 +113,7 @@ ROWS: dict[str, tuple[Change, set[str]]] = {
     "a figure is gone": (without("results/report/nano/sft/loss.svg"), RESULTS | {"draw_loss"}),
     "`.snakemake` is gone": (without(".snakemake"), set()),
     "`.snakemake` is gone, and seed": (both(without(".snakemake"), with_setting("nano.seed=43")), TRAINED),
+    "results copied": (both(without(".snakemake"), copied), set()),
     "results copied, and seed": (both(without(".snakemake"), copied, with_setting("nano.seed=43")), TRAINED),
 }  # fmt: skip
 

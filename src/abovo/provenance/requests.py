@@ -7,7 +7,7 @@ stands is compared with that, so results that were copied, or whose files were r
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,9 @@ REQUESTS = ROOT / "settings"
 Tell = Callable[[str], None]
 
 
-def ask(output: Path, settings: Mapping[str, Any], code: str, tell: Tell, besides: Sequence[Path] = ()) -> Path:
+def ask(output: Path, settings: Mapping[str, Any], code: str, tell: Tell) -> Path:
     """The request for the artifact whose manifest is `output`, written where it is not there as it should be.
 
-    `besides` are manifests that its rule takes and its own does not name, since not all of them matters.
     `tell` gets one line where the artifact stands and has to be made again, or stands on something that is gone.
     """
     place = place_of_request(output)
@@ -47,8 +46,25 @@ def ask(output: Path, settings: Mapping[str, Any], code: str, tell: Tell, beside
     elif standing.manifest and not reasons:
         for line in standing.lost():
             tell(line)
-        standing.settle(place, besides)
+        if _newer(place, output):  # what it says is answered, whenever it was written
+            time = output.stat().st_mtime_ns
+            os.utime(place, ns=(time, time))
     return place
+
+
+def level_clocks(memory: Path = Path(".snakemake/metadata")) -> None:
+    """Where Snakemake remembers nothing, give all that stands below results/ one time, that of the oldest file.
+
+    Clocks of results that were copied say nothing, and Snakemake would go by them: then requests alone, which are
+    written anew where something is due, are newer than what they ask for.
+    """
+    if not ROOT.is_dir() or (memory.is_dir() and any(memory.iterdir())):
+        return
+    paths = [path for path in ROOT.rglob("*") if not path.is_symlink()]
+    oldest = min((path.stat().st_mtime_ns for path in paths if path.is_file()), default=0)
+    for path in paths:
+        if path.stat().st_mtime_ns != oldest:
+            os.utime(path, ns=(oldest, oldest))
 
 
 def answer(output: Path, settings: Mapping[str, Any], digest: str) -> None:
@@ -109,19 +125,6 @@ class Standing:
             if not path.exists() and not _memory(path).exists():
                 yield f"{path}: is gone, {self.output} was made from it and stands; make it: snakemake --cores 1 {path}"
 
-    def settle(self, request: Path, besides: Sequence[Path] = ()) -> None:
-        """Set the clocks of a request and of all inputs back to the artifact's own where they are later.
-
-        By content the artifact is newer than they are; times say otherwise where files were copied.
-        """
-        time = min(_times(path for path, _ in self._files(bare=True)), default=0)
-        time = min(time or self.output.stat().st_mtime_ns, self.output.stat().st_mtime_ns)
-        _set_back(request, time)
-        for path in map(Path, (self.manifest or {}).get("figures", ())):
-            os.utime(path, ns=(time, time)) if path.stat().st_mtime_ns != time else None
-        for path in (*(path for _, path, _ in self._inputs()), *besides):
-            _settle_input(path, time)
-
     def _changes(self, wanted: Mapping[str, Any]) -> Iterator[str]:
         assert self.manifest is not None
         own = self.answered
@@ -135,48 +138,17 @@ class Standing:
         elif self.manifest.get("created_by", {}).get("code") != wanted["code"]:
             yield "it was made by other code"
 
-    def _files(self, bare: bool = False) -> Iterator[tuple[Path, int | None]]:
-        """(path, bytes) of what the manifest names: its files and, unless `bare`, the figures that it was given."""
+    def _files(self) -> Iterator[tuple[Path, int | None]]:
+        """(path, bytes) of what the manifest names: its files, and the figures that it was given."""
         for name, entry in (self.manifest or {}).get("outputs", {}).items():
             yield self.output.parent / name, entry["bytes"]
-        if not bare:
-            yield from ((Path(name), None) for name in (self.manifest or {}).get("figures", ()))
+        yield from ((Path(name), None) for name in (self.manifest or {}).get("figures", ()))
 
     def _inputs(self) -> Iterator[tuple[str, Path, str]]:
         """(role, path, digest) of the inputs that have a manifest."""
         for role, entry in (self.manifest or {}).get("inputs", {}).items():
             if isinstance(entry, Mapping) and not Path(entry["path"]).is_dir():
                 yield role, Path(entry["path"]), entry["digest"]
-
-
-def _settle_input(output: Path, time: int) -> None:
-    """Make an artifact, and all that it was made from in turn, no later than `time`."""
-    standing = Standing(output, _read(output), None)
-    if standing.manifest is None or output.stat().st_mtime_ns <= time:
-        return
-    request = place_of_request(output)
-    if request is not None and request.exists() and not _newer(request, output):
-        # one that is newer says that the artifact is due, or has not been looked at yet
-        _set_back(request, time)
-    files = {output, *(file for file, _ in standing._files(bare=True))}
-    for path in files:
-        _set_back(path, time)
-        if path.parent != output.parent:
-            _set_back(path.parent, time)
-            _set_back(path.parent / ".snakemake_timestamp", time)
-    oldest = min(_times(iter(files)))
-    for _, path, digest in standing._inputs():
-        if (_read(path) or {}).get("digest") == digest:
-            _settle_input(path, oldest)
-
-
-def _set_back(path: Path, time: int) -> None:
-    if path.exists() and path.stat().st_mtime_ns > time:
-        os.utime(path, ns=(time, time))
-
-
-def _times(paths: Iterator[Path]) -> list[int]:
-    return [path.stat().st_mtime_ns for path in paths if path.exists()]
 
 
 def _newer(path: Path, other: Path) -> bool:
