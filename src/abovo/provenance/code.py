@@ -15,7 +15,8 @@ from typing import Any
 
 import abovo
 from abovo.provenance.hashing import canonical_json, sha256_json
-from abovo.provenance.syntax import Statement, statements
+from abovo.provenance.parsed import read_statements
+from abovo.provenance.syntax import Statement
 from abovo.provenance.tables import used
 
 PACKAGE = Path(abovo.__file__).parent
@@ -24,7 +25,8 @@ PACKAGE = Path(abovo.__file__).parent
 WATCHING = ("abovo.console", "abovo.errors", "abovo.training.boards", "abovo.training.watching")
 # What names the code and the machine that made an artifact decides none of its bytes either.
 NAMING = tuple(
-    f"abovo.provenance.{room}" for room in ("code", "differences", "environment", "requests", "syntax", "tables")
+    f"abovo.provenance.{room}"
+    for room in ("code", "differences", "environment", "parsed", "requests", "syntax", "tables")
 )
 # One definition of a module, or all of it.
 Place = tuple[str, str | None]
@@ -113,7 +115,7 @@ def _entries(statement: Statement, settings: Mapping[str, Any]) -> list[tuple[st
 
 @functools.cache
 def _module(path: Path) -> tuple[Statement, ...]:
-    return statements(path, WATCHING)
+    return read_statements(path, WATCHING)
 
 
 def _is_ours(module: str) -> bool:
