@@ -168,7 +168,7 @@ def test_a_bin_replaced_under_a_resume_is_refused_with_its_name(tmp_path, manife
         says = f"{path}: its bytes are not those that"
     else:
         data.pack(share=0.4)
-        says = "had inputs.packed/small = "
+        says = "had inputs.set/small = "
     status, log = run.live()
     assert status == 1 and says in error_in(log), log
     assert sorted(run.state.glob("step-*")) == kept

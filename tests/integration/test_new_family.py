@@ -13,7 +13,7 @@ REDUCED = ",".join(
     [
         "nano.corpus.tokens=400_000",
         "nano.tokenizer.vocabulary_size=1024",
-        "odd.tokens=40_960",
+        "odd.tokens=163_840",
         "odd.training.checkpoint_interval=4",
         "odd.training.schedule.warmup_steps=4",
         "odd.training.optimizer.learning_rate=0.03",
