@@ -10,6 +10,12 @@ for link in gpu slurm; do
     [[ -e $link ]] || ln -sfn "profiles/$link" "$link"
 done
 
+# An environment belongs to one checkout; through a link, the one of another checkout would be emptied
+if [[ -L .venv ]]; then
+    echo "error: .venv is a link to $(readlink .venv); remove it (rm .venv) to get an environment here, or use that one: source .venv/bin/activate" >&2
+    exit 1
+fi
+
 wanted=$(cat envs/requirements.lock pyproject.toml <(pwd -P) | cksum)
 if [[ -f .venv/installed && $(<.venv/installed) == "$wanted" ]] && .venv/bin/python -c '' 2>/dev/null; then
     exit 0
