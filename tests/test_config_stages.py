@@ -1,6 +1,7 @@
 """A stage is one row of a table and one rule: everything after its model follows by itself."""
 
 import itertools
+import shutil
 import sys
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def test_stage_is_one_row_and_one_rule(tree):
     assert "--models pretrain=results/pretrain/nano/manifest.json cpt=results/cpt/nano/manifest.json" in text
     # and the stages that are there already stay as they are
     assert "cpt" not in tree.make("-n", "-p", "results/sft/nano/results.json")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_targets_in_any_order_are_planned(tree, monkeypatch, seed):
+    """Snakemake goes through targets in the order of their hashes: a phase before its run, or after it."""
+    monkeypatch.setenv("PYTHONHASHSEED", str(seed))
+    shutil.rmtree(tree.folder / "results", ignore_errors=True)
+    run = "results/pretrain/nano-phases"
+    assert "Job stats" in tree.make("-n", f"{run}/manifest.json", f"{run}/phase-a/manifest.json")
 
 
 def test_model_of_a_phase_is_evaluated_like_any_other(tree):

@@ -78,9 +78,13 @@ def answer(output: Path, settings: Mapping[str, Any], digest: str) -> None:
 
 
 def place_of_request(output: Path) -> Path | None:
-    """Where the request for an artifact lies; None for one outside of results/, which nobody requests."""
+    """Where the request for an artifact lies; None for one outside of results/, which nobody requests.
+
+    Each lies in a folder of its own: Snakemake lists a folder once while it plans, and would take for missing what is
+    written there later, for another target in another order.
+    """
     path = Path(os.path.relpath(output))
-    return REQUESTS / path.relative_to(ROOT) if path.is_relative_to(ROOT) else None
+    return REQUESTS / path.relative_to(ROOT).with_suffix("") / "request.json" if path.is_relative_to(ROOT) else None
 
 
 def _memory(output: Path) -> Path:
