@@ -45,3 +45,8 @@ rule all:
     default_target: True
     input:
         "results/sft/nano/results.json",
+
+
+# A job's one clear line, below all that Snakemake has to say of its failure.
+onerror:
+    tell_last_words(log)

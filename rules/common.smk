@@ -42,10 +42,11 @@ from abovo.config.stages import (
     titles,
     training_title,
 )
+from abovo.console.last_words import last_words
 from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
-from abovo.provenance.hashing import canonical_json, sha256_file
-from abovo.provenance.requests import ask, level_clocks
+from abovo.provenance.hashing import sha256_file
+from abovo.provenance.requests import ask, hand_over, level_clocks
 
 
 def clear(function, *arguments):
@@ -67,13 +68,13 @@ clear(CONFIGURATION.check)
 
 
 def settings_for(job):
-    """A params function: the resolved settings of a job as one line of JSON. Snakemake compares no params that may
-    depend on inputs: what decides stands in the request, and what only watches reruns nothing.
+    """A params function: the file that tells a job its settings. Snakemake compares no params that may depend on inputs:
+    what decides stands in the request, and what only watches reruns nothing.
     """
 
-    def settings(wildcards, input):
+    def settings(wildcards, input, output):
         values = clear(job_settings, CONFIGURATION, job, dict(wildcards))
-        return canonical_json(values).decode()
+        return str(clear(hand_over, Path(output[0]), values))
 
     return settings
 
@@ -137,6 +138,11 @@ level_clocks()
 
 def tell(line):
     print(line, file=sys.stderr)
+
+
+def tell_last_words(logs):
+    for line in last_words(map(Path, logs)):
+        tell(line)
 
 
 def asked(manifest, script, job=None):

@@ -12,7 +12,7 @@ from abovo.errors import AbovoError
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import digest_of, read_manifest
 from abovo.provenance.products import Job, Made, produce
-from abovo.provenance.requests import ask, level_clocks, place_of_request
+from abovo.provenance.requests import ask, hand_over, level_clocks, place_of_request
 
 RAW, PACKED = Path("results/raw/manifest.json"), Path("results/packed/manifest.json")
 SETTINGS = {"length": 8, "near": None}
@@ -166,3 +166,14 @@ def test_results_of_a_version_that_named_no_roles_are_made_again(tmp_path):
     make(PACKED, raw=make(RAW))
     assert set(read_manifest(PACKED)["inputs"]) == {"raw"}
     assert not wanted(PACKED)[1]
+
+
+@pytest.mark.parametrize("output", [RAW, Path("other/results/raw/manifest.json"), Path("../raw/manifest.json")])
+def test_what_a_job_was_given_stays_when_other_settings_are_planned(output):
+    """A job that waits for its turn would take the settings of a dry run else."""
+    given = hand_over(output, SETTINGS)
+    other = hand_over(output, SETTINGS | {"length": 9})
+    assert given != other and given.parent == other.parent
+    assert json.loads(given.read_text()) == SETTINGS
+    assert given.is_relative_to("results/settings") and ".." not in given.parts
+    assert hand_over(output, SETTINGS) == given

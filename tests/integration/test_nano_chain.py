@@ -173,4 +173,7 @@ def test_tampered_bin_stops_the_next_stage_with_its_name(whole):
     path.chmod(mode)
     assert done.returncode != 0
     assert "error: results/packed/nano/nano-4k/256/train.bin: its bytes are not those that" in done.stdout
+    last = [line for line in done.stdout.splitlines() if line.startswith("error: ")][-1]
+    assert last.endswith("(pretrain, results/logs/pretrain/nano.log)")
+    assert done.stdout.index(last) > done.stdout.index("Error in rule pretrain")
     assert not (whole.folder / "results/pretrain/nano/manifest.json").exists()

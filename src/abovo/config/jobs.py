@@ -1,6 +1,6 @@
 """Turn the name of a job into its settings: the values of the configuration that its script is told.
 
-Settings travel on a script's command line. Those of them that can change a byte enter its fingerprint, so what is in
+A script gets its settings by a file. Those of them that can change a byte enter its fingerprint, so what is in
 here decides what reruns when a config file changes, and what is not in here (other jobs' values) reruns nothing.
 """
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from abovo.provenance.differences import differing
 from abovo.provenance.files import write_json
-from abovo.provenance.hashing import canonical_json
+from abovo.provenance.hashing import canonical_json, sha256_json
 
 ROOT = Path("results")
 REQUESTS = ROOT / "settings"
@@ -75,6 +75,19 @@ def answer(output: Path, settings: Mapping[str, Any], digest: str) -> None:
         write_json(memory, {**request, "digest": digest})
     else:
         memory.unlink(missing_ok=True)
+
+
+def hand_over(output: Path, settings: Mapping[str, Any]) -> Path:
+    """The file, beside the artifact's request, that tells its job all its settings, those too that decide nothing.
+
+    It is named by its content: what a waiting job was given stays, whatever is planned meanwhile with other settings.
+    """
+    path = Path(*(part for part in Path(os.path.relpath(output)).parts if part != ".."))
+    folder = REQUESTS / (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).with_suffix("")
+    place = folder / f"{sha256_json(settings)[:12]}.json"
+    if not place.exists():
+        write_json(place, settings)
+    return place
 
 
 def place_of_request(output: Path) -> Path | None:
