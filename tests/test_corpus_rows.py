@@ -97,7 +97,8 @@ BAD = [
     ("a.jsonl", b'{"text": "x"}\n{', "line 2: not valid JSON"),
     ("a.jsonl", b'{"text": "x"}\n[1]\n', "line 2: not a JSON object; write one object per record"),
     ("a.jsonl", b'{"text": "caf\xe9"}\n', "line 1: not UTF-8 (byte 13)"),
-    ("a.jsonl", b'{"text": "x", "n": NaN}\n', "line 1: not valid JSON (key 'n' holds NaN); write null"),
+    ("a.jsonl", b'{"text": "x", "n": Infinity}\n', "line 1: not valid JSON (key 'n' holds Infinity); write null"),
+    ("a.jsonl", b'{"text": "\\ud800", "n": NaN}\n', "line 1: not valid JSON"),
     ("a.json", b'[{"text": "x"}, {"n": [-Infinity]}]', "record 2: not valid JSON (holds -Infinity); write null"),
     ("a.json", b'[{"text": "x"}, 3]', "record 2: not a JSON object"),
     ("a.json", b'[{"text": "x"},]', "record 2: not valid JSON"),
@@ -119,6 +120,13 @@ def test_both_views_tell_damage_in_the_same_words(tmp_path, name, data, says):
     text, row = both(tmp_path / name)
     assert says in text and str(tmp_path / name) in text
     assert text.removesuffix(", or set `bad_records: count`") == row
+
+
+def test_nan_is_read_as_null_as_tables_mean_it(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text": "x", "n": [NaN, 2]}\n{"text": NaN, "n": 1}\n')
+    assert [row.values for row in rows(path)] == [{"text": "x", "n": [None, 2]}, {"text": None, "n": 1}]
+    assert [(record.text, record.fault) for record in texts(path)] == [("x", ""), (None, "")]
 
 
 @pytest.mark.parametrize(

@@ -136,10 +136,11 @@ def _json_record(key: str, data: bytes | None, where: str, rules: Rules) -> Reco
             data.decode("utf-8")
         except UnicodeDecodeError as unicode:
             return rules.refuse(key, "not UTF-8", where, f"byte {unicode.start}")
-        constant = _constant(data)
+        row, constant = _lenient(data)
         if constant:
             return rules.refuse(key, "not valid JSON", where, constant, "write null or leave the key out")
-        return rules.refuse(key, "not valid JSON", where, str(error))
+        if row is None:
+            return rules.refuse(key, "not valid JSON", where, str(error))
     return rules.row(key, row, where)
 
 
@@ -147,17 +148,25 @@ class _Constant(str):
     """A word that Python writes for a number which JSON does not have."""
 
 
-def _constant(data: bytes) -> str:
-    """Where a record is no JSON only for NaN or Infinity, which key holds it; else ""."""
-    words: list[str] = []
+def _lenient(data: bytes) -> tuple[Any, str]:
+    """A record that is no JSON only for NaN, which Python and pandas write for an empty cell, with null in its place;
+    or, where infinity is what makes it none, the key that holds it. Else (None, "")."""
+    words: list[_Constant] = []
+
+    def constant(word: str) -> _Constant | None:
+        if word == "NaN":
+            return None
+        words.append(_Constant(word))
+        return words[-1]
+
     try:
-        row = json.loads(data, parse_constant=lambda word: words.append(word) or _Constant(word))  # type: ignore[func-returns-value]
+        row = json.loads(data, parse_constant=constant)  # type: ignore[arg-type]
+        if not words:
+            return orjson.loads(json.dumps(row)), ""  # what else is wrong with it, a lone surrogate say, stays wrong
     except (ValueError, RecursionError):
-        return ""
-    if not words:
-        return ""
+        return None, ""
     keys = [key for key, value in row.items() if isinstance(value, _Constant)] if isinstance(row, dict) else []
-    return f"key {keys[0]!r} holds {row[keys[0]]}" if keys else f"holds {words[0]}"
+    return None, f"key {keys[0]!r} holds {row[keys[0]]}" if keys else f"holds {words[0]}"
 
 
 PACKINGS: dict[str, Callable[[IO[bytes]], Any]] = {

@@ -1,27 +1,28 @@
 """Turn an instruction data set into packed rows of conversations with a label mask: train.bin, val.bin, a manifest."""
 
 import heapq
+import itertools
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from abovo.console.progress import Progress
-from abovo.corpus.records import Row
 from abovo.corpus.shards import Split, read_documents
 from abovo.corpus.sources import Rows, open_rows
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
 from abovo.facts.lots import number
 from abovo.facts.question import make_facts, revision
+from abovo.instruction.fields import Tally
+from abovo.instruction.formats import FORMATS, Messages
 from abovo.instruction.rows import Encoded, fill_rows
 from abovo.packing.bins import RowWriter
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
-from abovo.provenance.tables import Table
 from abovo.settings.instruction import Instruction
 from abovo.settings.keys import decisive
 from abovo.tokenizing.load import Tokenizer, load_tokenizer
@@ -30,12 +31,6 @@ from abovo.tokenizing.templates import TEMPLATES
 
 log = logging.getLogger("abovo")
 SPLITS: tuple[Split, ...] = ("train", "val")
-# A conversation is a list of {role, content}.
-Messages = list[dict[str, str]]
-# format -> function from rows to (key, conversation); the key decides the split, so rows that belong together share it
-FORMATS: Table[Callable[[Iterable[Row], Instruction], Iterator[tuple[str, Messages]]]] = Table(
-    {"alpaca": "abovo.instruction.formats:alpaca", "oasst": "abovo.instruction.formats:oasst"}, chosen_by="format"
-)
 
 
 def prepare_instruction(
@@ -57,13 +52,21 @@ def prepare_instruction(
         counts: dict[str, dict[str, Any]] = {}
         progress = Progress(f"instruction data {output.parent}")
         for split in SPLITS:
-            chosen = select(conversations(split, corpus, source, settings), settings.max_conversations)
-            counts[split] = write_split(folder, split, chosen, tokenizer, settings, progress)
-        if not all(count["rows"] for count in counts.values()):
-            empty = next(split for split in SPLITS if not counts[split]["rows"])
-            mend = "raise validation_share or sequence_length, or check the source"
-            raise AbovoError(f"no conversation is left for {empty} ({counts[empty]})", output.parent, mend)
-        progress.close(", ".join(f"{split} {count['conversations']}" for split, count in counts.items()))
+            tally = Tally()  # the same in both passes over a source
+            found = conversations(split, corpus, source, settings, tally)
+            counts[split] = write_split(folder, split, found, tokenizer, settings, progress)
+        if source is not None:
+            counts["source"] = tally.counts()
+            if tally.unread_keys:
+                log.warning("%s: keys of its records that are not read: %s", output.parent, told(tally.unread_keys))
+        left_out = total_left_out(counts)
+        for split in SPLITS:
+            if not counts[split]["rows"]:
+                what = f"no conversation is left for {split} (left out: {told(left_out) or 'none'})"
+                mend = "raise validation_share or sequence_length; records of one first request share a split"
+                raise AbovoError(what, output.parent, mend)
+        kept = ", ".join(f"{split} {counts[split]['conversations']}" for split in SPLITS)
+        progress.close(f"{kept}; left out: {told(left_out) or 'none'}")
         fields = {
             "tokenizer_sha256": tokenizer.sha256,
             "vocabulary_size": tokenizer.vocabulary_size,
@@ -88,25 +91,29 @@ def _source(corpus: Manifest | None, settings: Instruction) -> Rows | None:
 
 
 def conversations(
-    split: Split, corpus: Manifest | None, source: Rows | None, settings: Instruction
+    split: Split, corpus: Manifest | None, source: Rows | None, settings: Instruction, tally: Tally
 ) -> Iterator[Messages]:
-    """The conversations of one split in the order of the data."""
+    """The conversations of one split in the order of the data; `tally` counts what a source's format leaves out."""
     if corpus is not None:
         documents = read_documents(corpus, split)
         for fact in make_facts(settings.facts or "", documents, settings.facts_per_document):
             yield [{"role": "user", "content": fact.question}, {"role": "assistant", "content": fact.answer}]
     elif source is not None:
         share = settings.validation_share
-        for key, messages in FORMATS[settings.format](source.read(), settings):
+        for key, messages in FORMATS[settings.format](source.read(), settings, tally):
             if is_validation(document_hash(key), share) == (split == "val"):
                 yield messages
 
 
-def select(found: Iterable[Messages], limit: int | None) -> Iterable[Messages]:
+def select(found: Iterable[Messages], limit: int | None, left_out: Counter[str]) -> Iterable[Messages]:
     """At most `limit` conversations, drawn and ordered by hash; never more of them in memory than that."""
     if limit is None:
         return found
-    return heapq.nsmallest(limit, found, key=lambda messages: number(json.dumps(messages, ensure_ascii=False)))
+    read = itertools.count()
+    counted = (messages for messages, _ in zip(found, read, strict=False))
+    chosen = heapq.nsmallest(limit, counted, key=lambda messages: number(json.dumps(messages, ensure_ascii=False)))
+    left_out["beyond max_conversations"] += next(read) - len(chosen)
+    return chosen
 
 
 def write_split(
@@ -127,7 +134,7 @@ def write_split(
     template, length = TEMPLATES[settings.template], settings.sequence_length
 
     def encoded() -> Iterator[Encoded]:
-        for messages in found:
+        for messages in select(found, settings.max_conversations, left_out):
             reason = template.problem(messages)
             (ids, mask), kept = (([], []), 0) if reason else template.encode_leading(messages, tokenizer, length)
             if not ids:
@@ -143,7 +150,17 @@ def write_split(
             counts.update(rows=1, padding=length - used)
     totals = {key: counts[key] for key in ("conversations", "shortened", "tokens", "labels", "rows")}
     padded = counts["padding"] / max(1, counts["rows"] * length)
-    return {**totals, "padded_share": round(padded, 6), "left_out": dict(sorted(left_out.items()))}
+    return {**totals, "padded_share": round(padded, 6), "left_out": dict(sorted((+left_out).items()))}
+
+
+def total_left_out(counts: Mapping[str, Mapping[str, Any]]) -> Counter[str]:
+    """What the source and both splits left out, by reason."""
+    return sum((Counter(count["left_out"]) for count in counts.values()), Counter())
+
+
+def told(counts: Mapping[str, int]) -> str:
+    """Counts as a person reads them: too long 3, empty message 1."""
+    return ", ".join(f"{what} {count:,}" for what, count in sorted(counts.items()))
 
 
 def _licences(corpus: Manifest | None, settings: Instruction) -> Any:

@@ -24,7 +24,8 @@ class Instruction:
     """Conversations as rows with a label mask. The file's name is the {dataset} in every path that it makes."""
 
     format: Literal["facts", "alpaca", "oasst"] = key(
-        "facts: questions made from a corpus' documents; alpaca: instruction, input, output; oasst: message trees"
+        "facts: questions made from a corpus' documents; alpaca: instruction, input, output, and where there are any"
+        " history and system; oasst: message trees"
     )
     corpus: str | None = key("Name in config/corpora whose documents give the facts; format facts only", default=None)
     facts: Literal["speech", "functions"] | None = key("Kind of the facts; format facts only", default=None)
