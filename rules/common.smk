@@ -31,6 +31,14 @@ def checkout(rules):
 CHECKOUT = checkout(workflow.current_basedir)
 sys.path.insert(0, str(CHECKOUT / "src"))
 
+
+def environment(name):
+    """The conda environment of a job, for `--software-deployment-method conda`. Snakemake formats the path, so braces in
+    it are doubled."""
+    path = str(CHECKOUT / f"envs/{name}.yaml")
+    return path.replace("{", "{{").replace("}", "}}")
+
+
 from abovo.config import inputs
 from abovo.config.engines import gpus, launcher
 from abovo.config.jobs import deciding_settings, job_settings, settings_of_code

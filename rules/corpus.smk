@@ -11,7 +11,7 @@ rule plan_corpus:
     benchmark:
         "results/benchmarks/corpora/{corpus}/plan.jsonl"
     conda:
-        "../envs/data.yaml"
+        environment("data")
     threads: 1
     resources:
         mem_mb=2000,
@@ -43,7 +43,7 @@ rule read_source:
     benchmark:
         "results/benchmarks/corpora/{corpus}/sources/{source}/{part}.jsonl"
     conda:
-        "../envs/data.yaml"
+        environment("data")
     threads: 1
     resources:
         mem_mb=2000,
@@ -74,7 +74,7 @@ rule find_duplicates:
     benchmark:
         "results/benchmarks/corpora/{corpus}/duplicates/{job}.jsonl"
     conda:
-        "../envs/data.yaml"
+        environment("data")
     threads: 1
     resources:
         mem_mb=memory_of_deduplication,
@@ -105,7 +105,7 @@ rule assemble_corpus:
     benchmark:
         "results/benchmarks/corpora/{corpus}/assemble.jsonl"
     conda:
-        "../envs/data.yaml"
+        environment("data")
     threads: 1
     resources:
         mem_mb=memory_of_deduplication,

@@ -14,7 +14,7 @@ rule index_evaluation_sets:
     benchmark:
         "results/benchmarks/decontamination/{decontamination}.jsonl"
     conda:
-        "../envs/data.yaml"
+        environment("data")
     threads: 1
     resources:
         mem_mb=1000,

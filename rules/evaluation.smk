@@ -15,7 +15,7 @@ rule prepare_evaluation:
     benchmark:
         "results/benchmarks/evaluation/{corpus}/{evaluation}.jsonl"
     conda:
-        "../envs/data.yaml"
+        environment("data")
     threads: 1
     resources:
         mem_mb=1000,
@@ -47,7 +47,7 @@ rule evaluate:
     benchmark:
         "results/benchmarks/{stage}/{run}{phase_folder}.evaluation.jsonl"
     conda:
-        "../envs/evaluation.yaml"
+        environment("evaluation")
     threads: threads_of_process
     resources:
         mem_mb=4000,
@@ -82,7 +82,7 @@ rule assemble_results:
     benchmark:
         "results/benchmarks/{stage}/{run}{phase_folder}.results.jsonl"
     conda:
-        "../envs/reporting.yaml"
+        environment("reporting")
     threads: 1
     resources:
         mem_mb=1000,

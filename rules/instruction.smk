@@ -17,7 +17,7 @@ rule prepare_instruction:
     benchmark:
         "results/benchmarks/instruction/{dataset}/{tokenizer}.jsonl"
     conda:
-        "../envs/data.yaml"
+        environment("data")
     threads: 1
     resources:
         mem_mb=1000,

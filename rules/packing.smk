@@ -21,7 +21,7 @@ rule pack:
     benchmark:
         "results/benchmarks/packed/{corpus}/{tokenizer}/{sequence_length}.jsonl"
     conda:
-        "../envs/data.yaml"
+        environment("data")
     threads: 1
     resources:
         mem_mb=1000,

@@ -9,7 +9,7 @@ rule plan:
     benchmark:
         "results/benchmarks/plan/{run}.jsonl"
     conda:
-        "../envs/reporting.yaml"
+        environment("reporting")
     threads: 1
     resources:
         mem_mb=500,

@@ -18,7 +18,7 @@ rule pretrain:
     benchmark:
         "results/benchmarks/pretrain/{run}.jsonl"
     conda:
-        "../envs/training.yaml"
+        environment("training")
     threads: threads_of_run
     resources:
         gpu=gpus_of_run,

@@ -14,7 +14,7 @@ rule draw_composition:
     benchmark:
         "results/benchmarks/draw_composition/{corpus}.jsonl"
     conda:
-        "../envs/reporting.yaml"
+        environment("reporting")
     threads: 1
     resources:
         mem_mb=500,
@@ -43,7 +43,7 @@ rule show_tokenizer:
     benchmark:
         "results/benchmarks/show_tokenizer/{tokenizer}.jsonl"
     conda:
-        "../envs/reporting.yaml"
+        environment("reporting")
     threads: 1
     resources:
         mem_mb=500,
@@ -96,7 +96,7 @@ rule draw_loss:
     benchmark:
         "results/benchmarks/draw_loss/{run}/{stage}{phase_folder}.jsonl"
     conda:
-        "../envs/reporting.yaml"
+        environment("reporting")
     threads: 1
     resources:
         mem_mb=500,
@@ -128,7 +128,7 @@ rule show_results:
     benchmark:
         "results/benchmarks/show_results/{run}/{stage}{phase_folder}.jsonl"
     conda:
-        "../envs/reporting.yaml"
+        environment("reporting")
     threads: 1
     resources:
         mem_mb=500,

@@ -15,7 +15,7 @@ rule fine_tune:
     benchmark:
         "results/benchmarks/sft/{run}.jsonl"
     conda:
-        "../envs/training.yaml"
+        environment("training")
     threads: threads_of_run
     resources:
         gpu=gpus_of_run,

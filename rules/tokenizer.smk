@@ -17,7 +17,7 @@ rule train_tokenizer:
     benchmark:
         "results/benchmarks/tokenizers/{tokenizer}.jsonl"
     conda:
-        "../envs/data.yaml"
+        environment("data")
     threads: 2
     resources:
         mem_mb=3000,

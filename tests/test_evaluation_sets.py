@@ -1,6 +1,7 @@
 """Evaluation sets hold validation documents only, are balanced, and are the same in every order of work."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 
 from abovo.errors import AbovoError
 from abovo.evaluation.evaluation_sets import choose_documents, prepare_evaluation
-from abovo.evaluation.tasks import TASKS, configured, local_task
+from abovo.evaluation.tasks import TASKS, configured, data_file, local_task
 from abovo.settings.evaluation import EvaluationSets
 from abovo.tokenizing.templates import TEMPLATES
 
@@ -83,7 +84,13 @@ def test_task_files_name_the_data_beside_them(made, tmp_path):
     for task in made["tasks"]:
         config = yaml.safe_load(made.file(f"{task}.yaml").read_text())
         assert made.file(config["dataset_kwargs"]["data_files"]["test"])
-        local = local_task("name", task, tmp_path / "x.jsonl", tmp_path, "chatml")
+        folder = tmp_path / f"[{task}] *"
+        folder.mkdir()
+        shutil.copy(made.file(data_file(task)), folder / "x.jsonl")
+        local = dict(local_task("name", task, folder / "x.jsonl", "chatml"))
+        # lines end at a newline alone: texts may hold other signs that end lines
+        lines = (folder / "x.jsonl").read_bytes().decode().split("\n")[:-1]
+        assert list(local.pop("custom_dataset")()["test"]) == [json.loads(line) for line in lines]
         assert {**local, "dataset_kwargs": config["dataset_kwargs"], "task": task} == config
 
 

@@ -50,8 +50,8 @@ MODELS = [
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Workflow:
-    """The chain, made in one go on two cores."""
-    workflow = Workflow(copy_of_the_tree(tmp_path_factory.mktemp("whole")), REDUCED)
+    """The chain, made in one go on two cores, in a folder whose name means something to shells and to patterns."""
+    workflow = Workflow(copy_of_the_tree(tmp_path_factory.mktemp("whole") / "it's [a] {b} é ;x"), REDUCED)
     workflow.make("--cores", "2", TARGET)
     return workflow
 

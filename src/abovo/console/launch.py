@@ -1,11 +1,16 @@
 """Turn a script's `main` into a process: arguments in, log lines out, one clear line and status 1 on failure."""
 
 import argparse
+import atexit
 import errno
 import json
 import logging
 import os
+import resource
+import select
+import shutil
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
@@ -18,6 +23,8 @@ from abovo.errors import AbovoError
 from abovo.settings.keys import build
 
 log = logging.getLogger("abovo")
+# as a shell reports a process that SIGPIPE ended
+BROKEN_PIPE = 141
 Settings = TypeVar("Settings")
 
 
@@ -64,6 +71,7 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     An AbovoError becomes one line on stderr and in the log file, and status 1. Anything unexpected leaves its
     traceback in the log file (on stderr where there is none) and one line on stderr, status 1 as well.
     """
+    atexit.register(_reader_left)
     try:
         options = parser.parse_args()
     except AbovoError as error:
@@ -82,8 +90,10 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
         log.error("interrupted")
         _leave(130)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            _leave(BROKEN_PIPE)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            log.error("error: %s: no space left on the device; make space and start again", error.filename or "disk")
+            log.error("error: %s", _no_space(error, getattr(options, "output", None)))
         else:
             _unexpected(error, options.log)
         _leave(1)
@@ -104,6 +114,31 @@ def _leave(status: int) -> None:
         os._exit(status)
     if status:
         sys.exit(status)
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads what is printed any more, as `head` or a pager leaves; what is to come is thrown away."""
+    if sys.__stdout__ is None:
+        return False
+    poll = select.poll()
+    poll.register(sys.__stdout__.fileno(), 0)
+    left = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    if left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+    return left
+
+
+def _no_space(error: OSError, output: Path | None) -> AbovoError:
+    """What a full disk, or a quota, means: the folder, what is free there and what the job had written."""
+    named = [Path(error.filename).parent] if error.filename else [output.parent if output else Path()]
+    if not error.filename:
+        named.append(Path(tempfile.gettempdir()))
+    folder = min(filter(Path.is_dir, named), key=lambda place: shutil.disk_usage(place).free, default=Path())
+    why = "the quota is used up" if error.errno == errno.EDQUOT else "no space left on the device"
+    free = f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free"
+    written = resource.getrusage(resource.RUSAGE_SELF).ru_oublock * 512
+    needed = f", the job had written {written / 1e6:,.1f} MB" if written else ""
+    return AbovoError(f"{why} ({free}{needed})", folder, "make space and start again; a plan says what a run needs")
 
 
 def _quiet_libraries() -> None:

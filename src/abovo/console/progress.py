@@ -1,5 +1,6 @@
 """Print the state of a long job as one line that is rewritten on a terminal and repeated now and then elsewhere."""
 
+import contextlib
 import logging
 import sys
 import time
@@ -26,15 +27,21 @@ class Progress:
             return
         self.printed = time.monotonic()
         if self.terminal:
-            sys.stderr.write(f"\r\x1b[2K{self.label}: {text}")
-            sys.stderr.flush()
+            _show(f"\r\x1b[2K{self.label}: {text}")
         else:
             log.info("%s: %s", self.label, text)
 
     def close(self, text: str) -> None:
         if self.terminal:
-            sys.stderr.write("\r\x1b[2K")
+            _show("\r\x1b[2K")
         log.info("%s: %s (%s)", self.label, text, duration(time.monotonic() - self.started))
+
+
+def _show(text: str) -> None:
+    """Write to the terminal; a terminal that is gone stops no work."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def duration(seconds: float) -> str:

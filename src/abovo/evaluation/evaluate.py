@@ -2,7 +2,6 @@
 
 import logging
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -132,16 +131,14 @@ class _Evaluation:
 
     def _tasks(self) -> None:
         public = list(self.settings.tasks)
-        with tempfile.TemporaryDirectory(prefix="abovo-evaluation-") as cache:
-            local, origin = {}, {}
-            for corpus, item in self.sets.items():
-                for task in item["tasks"]:
-                    name = self._name(corpus, task)
-                    origin[name] = task
-                    data = item.file(data_file(task)).absolute()
-                    local[name] = local_task(name, task, data, Path(cache), self.settings.template)
-            self.progress.update(f"scoring {', '.join([*local, *public])}", force=True)
-            samples, results = harness.score(self.lm, local, public, self.progress)
+        local, origin = {}, {}
+        for corpus, item in self.sets.items():
+            for task in item["tasks"]:
+                name = self._name(corpus, task)
+                origin[name] = task
+                local[name] = local_task(name, task, item.file(data_file(task)), self.settings.template)
+        self.progress.update(f"scoring {', '.join([*local, *public])}", force=True)
+        samples, results = harness.score(self.lm, local, public, self.progress)
         for name, task in origin.items():
             self._local(name, task, samples[name])
         for name in public:
