@@ -82,7 +82,7 @@ def test_data_environment_holds_the_packages_that_corpora_read():
                 assert wanted <= set(found), f"config/corpora/{name}.yaml needs {wanted - set(found)} in envs/data.yaml"
 
 
-RULE = re.compile(r'conda:\s+"\.\./envs/(\w+)\.yaml".*?script=path_of\("(\w+)"\)', re.DOTALL)
+RULE = re.compile(r'conda:\s+environment\("(\w+)"\).*?script=path_of\("(\w+)"\)', re.DOTALL)
 
 
 def rules():

@@ -82,9 +82,9 @@ def hand_over(output: Path, settings: Mapping[str, Any]) -> Path:
 
     It is named by its content: what a waiting job was given stays, whatever is planned meanwhile with other settings.
     """
-    path = Path(*(part for part in Path(os.path.relpath(output)).parts if part != ".."))
-    folder = REQUESTS / (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).with_suffix("")
-    place = folder / f"{sha256_json(settings)[:12]}.json"
+    parts = output.with_suffix("").parts
+    root = parts.index(ROOT.name)  # artifacts of a module may lie below a prefix
+    place = Path(*parts[:root], REQUESTS, *parts[root + 1 :], f"{sha256_json(settings)[:12]}.json")
     if not place.exists():
         write_json(place, settings)
     return place
