@@ -55,6 +55,7 @@ from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.requests import ask, hand_over, level_clocks
+from abovo.provenance.standins import stand_in
 
 
 def clear(function, *arguments):
@@ -135,7 +136,7 @@ def files(function):
     """As `of`, for files of the project's own, which lie where they are whatever the prefix of artifacts."""
 
     def paths(wildcards):
-        return [local(path) for path in of(function)(wildcards)]
+        return [local(stand_in(path)) for path in of(function)(wildcards)]
 
     return paths
 

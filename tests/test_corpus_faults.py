@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import logging
 import subprocess
 import sys
 import zlib
@@ -200,14 +199,6 @@ def test_a_line_of_200_mb_is_refused_in_bounded_memory(tmp_path, name):
     found, memory = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert found == [["first", ""], [None, "too large"], ["third", ""]]
     assert memory < 60_000_000
-
-
-def test_files_that_are_not_read_are_named(tmp_path, caplog):
-    (tmp_path / "a.jsonl").write_bytes(line(GOOD))
-    (tmp_path / "notes.pdf").write_bytes(b"x")
-    with caplog.at_level(logging.WARNING, "abovo"):
-        read(tmp_path)
-    assert "1 files of other kinds are not read, such as notes.pdf" in caplog.text
 
 
 def test_a_file_that_is_gone_or_a_package_that_changed_after_the_plan_is_told(tmp_path):

@@ -1,5 +1,6 @@
 """Texts and whole rows are two views of one reader: the same kinds and packings, the same errors, the same memory."""
 
+import csv
 import gzip
 import io
 import json
@@ -20,7 +21,10 @@ RECORDS = [{"text": f"number {number} é", "more": [number, {"x": None}]} for nu
 LINES = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in RECORDS).encode()
 TEXT = "".join(record["text"] + "\n" for record in RECORDS).encode()
 LIST = b"\xef\xbb\xbf \n" + json.dumps(RECORDS, indent=1).encode() + b"\n"
-KINDS = {"jsonl": LINES, "ndjson": LINES, "lines.json": LINES, "list.json": LIST, "txt": TEXT, "raw": TEXT}
+VALUES = [[f'{record["text"]}, "so"\nto say', record["more"][0]] for record in RECORDS[:9]]
+KINDS = {
+    "jsonl": LINES, "ndjson": LINES, "lines.json": LINES, "list.json": LIST, "txt": TEXT, "raw": TEXT, "md": TEXT,
+}  # fmt: skip
 PACK = {"": bytes, "gz": gzip.compress, "zst": zstandard.compress}
 
 
@@ -57,10 +61,50 @@ def test_every_kind_and_packing_gives_the_same_texts_and_rows(tmp_path, kind, pa
     path = tmp_path / ".".join(part for part in ("a", kind, packing) if part)
     path.write_bytes(PACK[packing](KINDS[kind]))
     assert [record.text for record in texts(path)] == [record["text"] for record in RECORDS]
-    plain = kind in ("txt", "raw")
+    plain = kind in ("txt", "raw", "md")
     found = rows(path)
     assert [row.values for row in found] == ([{"text": one["text"]} for one in RECORDS] if plain else RECORDS)
     assert found[6].where == f"{path}, {'record' if kind == 'list.json' else 'line'} 7"
+
+
+@pytest.mark.parametrize("packing", PACK)
+@pytest.mark.parametrize(("kind", "dialect"), [("csv", ","), ("csv", ";"), ("tsv", "\t")])
+def test_separated_values_give_the_same_texts_and_rows(tmp_path, kind, dialect, packing):
+    """Whatever is in the quotes: separators, line ends, quotes."""
+    path = tmp_path / ".".join(part for part in ("a", kind, packing) if part)
+    file = io.StringIO(newline="")
+    csv.writer(file, delimiter=dialect).writerows([["text", "n"], *VALUES])
+    path.write_bytes(PACK[packing](b"\xef\xbb\xbf" + file.getvalue().encode()))
+    found = texts(path)
+    assert [record.text for record in found] == [text for text, _ in VALUES]
+    assert [record.id for record in found] == [f"{path.name}#{number:08d}" for number in range(1, 10)]
+    assert texts(path, column="n")[4].text == "4"
+    assert [row.values for row in rows(path)] == [{"text": text, "n": str(number)} for text, number in VALUES]
+    assert rows(path)[2].where == f"{path}, line 6"
+    source = opened(settings(path))
+    assert list(source.read(path.name, 7)) == found[7:]
+
+
+def test_a_row_of_separated_values_over_the_limit_ends_the_job_in_bounded_memory(tmp_path):
+    """Where it ends cannot be told, and what follows would be lost."""
+    path = tmp_path / "a.csv"
+    path.write_text("n,text\n1," + "x" * 200_000 + '\n2,"' + "line\n" * 300_000 + '"\n3,z\n')
+    assert [len(record.text) for record in texts(path, max_record_mb=2)] == [200_000, 1_500_000, 1]
+    with pytest.raises(
+        AbovoError, match=r"a\.csv, line 3: the row that begins here is larger than 1 MB, or a quote is"
+    ):
+        texts(path, max_record_mb=1, bad_records="count")
+
+
+def test_columns_of_separated_values_are_told_where_the_text_is_not_there(tmp_path):
+    (tmp_path / "a.csv").write_text("title,body\nx,y\n")
+    with pytest.raises(AbovoError, match=r"no column 'text' \(has: body, title\); set the source's `column`"):
+        texts(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("text,text\nx,y\n")
+    for said in both(tmp_path / "a.csv"):
+        assert "line 1: two columns are named 'text'; rename one" in said
+    (tmp_path / "a.csv").write_text("")
+    assert [record.fault for record in texts(tmp_path / "a.csv")] == ["empty file"]
 
 
 def test_parquet_gives_all_columns_row_by_row(tmp_path):
@@ -109,7 +153,16 @@ BAD = [
     ("a.json.gz", gzip.compress(LIST)[:-9], "cannot be read beyond line 0 (Compressed file ended"),
     ("a.jsonl.gz", b"no gzip", "cannot be read beyond line 0"),
     ("a.parquet", b"PAR1 no", "cannot be read as parquet"),
-    ("a.csv", b"text\n", "no reader for this kind of file (known: .txt, .raw, .jsonl, .json, .ndjson, .parquet"),
+    ("a.csv", b"text,n\nx,1\nyes, no,2\n", "line 3: not valid CSV (3 values in a row of 2 columns); quote values"),
+    ("a.csv", b'text,n\nx,1\n"y"z,2\nx,3\n', "line 3: not valid CSV (',' expected after '\"'); mend its quotes"),
+    ("a.csv", b'text,n\nx,1\n"y,2\nx,3\n', "cannot be read beyond line 3 (unexpected end of data: a quote is not"),
+    ("a.tsv", b"n\ttext\n1\tx\n2\tcaf\xe9\n", "line 3: not UTF-8 (byte 3)"),
+    ("a.csv.gz", gzip.compress(b"text\nx\n")[:-4], "cannot be read beyond line "),
+    (
+        "a.html",
+        b"text\n",
+        "no reader for this kind of file (known: .txt, .raw, .md, .jsonl, .json, .ndjson, .csv, .tsv",
+    ),
     ("a.parquet.gz", b"", "no reader for this kind of file"),
 ]
 

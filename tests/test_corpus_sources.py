@@ -114,7 +114,7 @@ def test_a_changed_file_is_another_revision_and_its_place_is_not_part_of_it(tmp_
         ("a.jsonl.zst", zstandard.compress(LINES)[:-5], "a.jsonl.zst"),
         ("a.jsonl.zst", b"plain", "a.jsonl.zst: cannot be read"),
         ("a.parquet", b"PAR1 no", "a.parquet: cannot be read as parquet"),
-        ("a.csv", b"text\n", "a.csv: no reader for this kind of file"),
+        ("a.html", b"text\n", "a.html: no reader for this kind of file"),
     ],
 )
 def test_a_bad_file_is_named_with_its_record(tmp_path, name, data, says):

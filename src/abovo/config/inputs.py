@@ -163,4 +163,6 @@ def files_of_dataset(configuration: Configuration, names: Names) -> list[str]:
 
 
 def _files(source: Any) -> list[str]:
-    return [str(path) for path in find_files(source.paths).values()] if source.type == "local" else []
+    if source.type != "local":
+        return []
+    return [str(path) for path in find_files(source.paths, getattr(source, "column", None)).values()]

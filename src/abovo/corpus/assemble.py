@@ -19,7 +19,7 @@ from abovo.corpus.read import NOTHING_MEND, merged_counts, nothing_left, write_p
 from abovo.corpus.reading import Portion, Reading
 from abovo.corpus.refused import counts_up_to
 from abovo.corpus.shares import source_budget
-from abovo.corpus.sources import open_source
+from abovo.corpus.sources import open_source, tell_unread
 from abovo.corpus.split import are_validation
 from abovo.errors import AbovoError
 from abovo.provenance.code import Script
@@ -154,8 +154,9 @@ def _describe(
         sources[share.name] = mine
         about[share.name] = {
             "type": settings.type, "licence": settings.licence, "language": settings.language,
-            "revision": share.parts[0].manifest["revision"],
+            "revision": share.parts[0].manifest["revision"], "unread": plan["sources"][share.name]["unread"],
         }  # fmt: skip
+        tell_unread(f"source {share.name}", about[share.name]["unread"])
         if share.budget is not None and share.tokens < SHORT * share.budget:
             shortfalls[share.name] = {"budget": share.budget, "tokens": share.tokens}
             log.warning(

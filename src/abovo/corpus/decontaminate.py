@@ -21,7 +21,7 @@ import orjson
 from abovo.corpus.keys import CONTAMINATED, Part
 from abovo.corpus.ngrams import PlainWords
 from abovo.corpus.records import Row, known
-from abovo.corpus.sources import open_rows
+from abovo.corpus.sources import open_rows, tell_unread
 from abovo.errors import AbovoError
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
@@ -47,6 +47,9 @@ def index_evaluation_sets(settings: Decontamination, output: Path, script: Scrip
     """
     opened = {name: open_rows(source) for name, source in settings.sets.items()}
     revisions = {name: rows.revision for name, rows in opened.items()}
+    unread = {name: rows.unread for name, rows in opened.items()}
+    for name, rows in opened.items():
+        tell_unread(f"evaluation set {name}", rows.unread)
 
     def make(folder: Path) -> Made:
         hashes, numbers, sets, first = [], [], {}, 0
@@ -65,7 +68,7 @@ def index_evaluation_sets(settings: Decontamination, output: Path, script: Scrip
                 raise AbovoError(what, f"evaluation set {name}", "check its split and columns")
             sets[name] = {
                 "tasks": list(source.tasks), "revision": revisions[name], "rows": row, "too_short": short,
-                "ngrams": found, "first_row": first,
+                "ngrams": found, "first_row": first, "unread": unread[name],
             }  # fmt: skip
             first += row
         both, rows = np.concatenate(hashes), np.concatenate(numbers)
@@ -75,7 +78,8 @@ def index_evaluation_sets(settings: Decontamination, output: Path, script: Scrip
         rule = {key: getattr(settings, key) for key in RULE}
         return Made({"rows": first, "ngrams": int(both.size)}, {**rule, "sets": sets})
 
-    return produce(Job(output, SCHEMA, {}, {**decisive(settings), "revisions": revisions}, script), make)
+    parameters = {**decisive(settings), "revisions": revisions, "unread": unread}
+    return produce(Job(output, SCHEMA, {}, parameters, script), make)
 
 
 def _texts(rows: Iterable[Row], columns: Iterable[str]) -> Iterator[list[str]]:

@@ -1,35 +1,35 @@
 """Turn files of this machine, named or found in a folder, into records."""
 
 import hashlib
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from abovo.corpus import units
+from abovo.corpus.folders import Entry, Unread, shown, suffix_of, told, walk
 from abovo.corpus.parquet import parquet_groups
-from abovo.corpus.readers import KNOWN, kind_of, read_file
+from abovo.corpus.readers import KNOWN, has_records, kind_of, read_file
 from abovo.corpus.records import Part, Rules
 from abovo.corpus.units import cut, parts, unit_names
 from abovo.errors import AbovoError
 from abovo.provenance.hashing import sha256_file
 from abovo.settings.place import Place
 
-log = logging.getLogger("abovo")
-# What is taken for text in a folder. A .json or .raw file mostly is something else, so it is read where it is named.
-IN_FOLDERS = ("txt", "jsonl", "ndjson", "parquet")
+# What is taken for text in a folder. A file of the second kinds often is something else there, so it is looked into,
+# and a .raw file is read only where it is named; so is a .md file, where whole rows are wanted.
+IN_FOLDERS, LOOKED_INTO = ("txt", "md", "jsonl", "ndjson", "parquet"), ("json", "csv", "tsv")
 # Kinds of files of lines, which are cut where they are large.
-LINES, TEXT_LINES = ("jsonl", "ndjson"), ("txt", "raw")
+LINES, TEXT_LINES = ("jsonl", "ndjson"), ("txt", "raw", "md")
 
 
 def open_files(place: Place, revision: Mapping[str, Any] | None, rules: Rules):
     """Open one path or a list of them; a folder stands for every file in it that can be read.
 
-    With a known `revision` a file is hashed only before it is read, and must be the one of that time.
+    With a known `revision` a file is hashed only before it is read, and must be the one of that time; what is not read
+    was counted when it was resolved.
     """
-    files = find_files(place.paths)
+    files, unread = _found(place.paths, rules.column, count=revision is None)
     if revision is None:
-        _tell_left_out(place.paths)
         revision = {"files": _describe(files, rules)}
     listed = {item["name"]: item for item in revision["files"]}
     missing = sorted(set(listed) - set(files))
@@ -45,7 +45,7 @@ def open_files(place: Place, revision: Mapping[str, Any] | None, rules: Rules):
         before = listed[name]["lines"][number] if "lines" in listed[name] else 0
         return read_file(files[name], name, str(files[name]), rules, Part(number, pieces, start, before))
 
-    return dict(revision), unit_names(revision["files"]), read
+    return dict(revision), unit_names(revision["files"]), read, unread
 
 
 def _describe(files: Mapping[str, Path], rules: Rules) -> list[dict[str, Any]]:
@@ -80,37 +80,75 @@ def _ranges(path: Path) -> dict[str, Any]:
     return {"sha256": digest.hexdigest(), "pieces": len(lines), "lines": lines}
 
 
-def find_files(paths: str | Sequence[str]) -> dict[str, Path]:
-    """Files by a name without the folders above the path given, so that ids do not tell where a machine keeps them."""
+def find_files(paths: str | Sequence[str], column: str | None) -> dict[str, Path]:
+    """Files by a name without the folders above the path given, so that ids do not tell where a machine keeps them.
+
+    `column` is that of the text, None where whole rows are wanted.
+    """
+    return _found(paths, column, count=False)[0]
+
+
+def _found(paths: str | Sequence[str], column: str | None, *, count: bool) -> tuple[dict[str, Path], Unread]:
+    """The files that are read, and how many others there are, by what they are."""
     found: dict[str, Path] = {}
+    unread: dict[str, dict[str, int]] = {}
     for given in map(Path, [paths] if isinstance(paths, str) else paths):
         if given.is_dir():
-            own = {
-                path.relative_to(given).as_posix(): path
-                for path in sorted(given.rglob("*"))
-                if path.is_file() and kind_of(path.name)[0] in IN_FOLDERS
-            }
+            own, others = _in_folder(given, column)
             if not own:
-                raise AbovoError(
-                    f"the folder holds no file of text (known: {', '.join(IN_FOLDERS)})", given, "name another folder"
-                )
+                known = ", ".join((*IN_FOLDERS, *LOOKED_INTO))
+                held = f"; it holds {told(_counted(others))}" if others else ""
+                what = f"the folder holds no file of text (known: {known}{held})"
+                raise AbovoError(what, shown(given), "name another folder, or set `column`")
+            for what, one in _counted(others).items() if count else ():
+                sums = unread.setdefault(what, {"files": 0, "bytes": 0})
+                unread[what] = {key: sums[key] + one[key] for key in sums}
         elif given.is_file():
             if not kind_of(given.name)[0]:
-                raise AbovoError(f"no reader for this kind of file (known: {KNOWN})", given, "convert it")
+                raise AbovoError(f"no reader for this kind of file (known: {KNOWN})", shown(given), "convert it")
             own = {given.name: given}
         else:
-            raise AbovoError("the file does not exist", given, "mend the source's `paths`")
+            raise AbovoError("the file does not exist", shown(given), "mend the source's `paths`")
         twice = sorted(own.keys() & found.keys())
         if twice:
             mend = "name the folder above both, so that their names differ"
             raise AbovoError(f"two files are named {twice[0]}: {found[twice[0]]} too", own[twice[0]], mend)
         found.update(own)
-    return found
+    for path in found.values():
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise AbovoError("the name of the file is not UTF-8", shown(path), "rename it") from None
+    return found, dict(sorted(unread.items()))
 
 
-def _tell_left_out(paths: str | Sequence[str]) -> None:
-    for given in map(Path, [paths] if isinstance(paths, str) else paths):
-        others = [path for path in given.rglob("*") if path.is_file() and kind_of(path.name)[0] not in IN_FOLDERS]
-        if others:
-            first = min(path.relative_to(given).as_posix() for path in others)
-            log.warning("%s: %d files of other kinds are not read, such as %s", given, len(others), first)
+def _in_folder(folder: Path, column: str | None) -> tuple[dict[str, Path], list[Entry]]:
+    """The files that are read, by name, and the others, each with what it is."""
+    own: dict[str, Path] = {}
+    others: list[Entry] = []
+    for entry in walk(folder):
+        what = entry.why or _no_text(entry, column)
+        if what:
+            others.append(entry._replace(why=what))
+        else:
+            own[entry.name] = entry.path
+    return dict(sorted(own.items())), others
+
+
+def _no_text(entry: Entry, column: str | None) -> str:
+    """Why a file of a folder is not taken for text; "" where it is."""
+    kind = kind_of(entry.path.name)[0]
+    if kind in LOOKED_INTO:
+        missing = "records" if column is None else f"a column {column!r}"
+        return "" if has_records(entry.path, column) else f".{kind} without {missing}"
+    return "" if kind in IN_FOLDERS and (kind, column) != ("md", None) else suffix_of(entry.name)
+
+
+def _counted(others: Sequence[Entry]) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for entry in others:
+        sums = counts.setdefault(entry.why, {"files": 0, "bytes": 0})
+        sums["files"] += 1
+        if entry.path.is_file():
+            sums["bytes"] += entry.path.stat().st_size
+    return counts

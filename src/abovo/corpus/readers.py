@@ -1,39 +1,34 @@
-"""Turn an open file into records: text, JSON or parquet; damage is named with file and record, or counted.
+"""Turn an open file into records: text, JSON, CSV or parquet; damage is named with file and record, or counted.
 
 Memory does not grow with a file: lines and elements of lists are read up to a limit, and parquet page by page.
 """
 
-import gzip
-import io
 import itertools
 import json
-import math
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
-import zstandard
 
-from abovo.corpus import units
-from abovo.corpus.json_lists import elements
+from abovo.corpus.lines import PACKINGS, pieces, whole
 from abovo.corpus.parquet import read_parquet
 from abovo.corpus.records import Part, Record, Row, Rules
-from abovo.corpus.zst import zstd_lines
+from abovo.corpus.separated import header_of, read_separated
 from abovo.errors import AbovoError
 
-DAMAGE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
-BOM = b"\xef\xbb\xbf"
+# What of a file is read to see whether its first record is one (bytes).
+LOOK = 16_000_000
 
 
 def kind_of(name: str) -> tuple[str, str]:
     """(kind, packing) of a file by its name: ("jsonl", "gz") for a.jsonl.gz; a kind of "" has no reader."""
     stem, packing = name.lower(), ""
-    for ending in PACKINGS:
-        if ending and stem.endswith(f".{ending}"):
-            stem, packing = stem[: -len(ending) - 1], ending
-    kind = stem.rpartition(".")[2]
+    beginning, _, ending = stem.rpartition(".")
+    if ending in PACKINGS and beginning:
+        stem, packing = beginning, ending
+    beginning, _, kind = stem.rpartition(".")
+    kind = kind if beginning else ""
     return (kind if kind in READERS and not (kind == "parquet" and packing) else ""), packing
 
 
@@ -50,67 +45,46 @@ def read_file(source: Path | IO[bytes], name: str, where: str, rules: Rules, par
         yield rules.empty(name, "empty file", where)
 
 
-def _pieces(
-    source: Path | IO[bytes], packing: str, where: str, largest: int, part: Part, *, lists: bool = False
-) -> Iterator[tuple[str, int, bytes | None]]:
-    """("line", number from 1, its bytes) of a plain or packed file; None for one of more than `largest` bytes.
+def has_records(path: Path, column: str | None) -> bool:
+    """Whether a .json, .csv or .tsv file begins with a record that has the column (None: with any record).
 
-    With `lists`, a file that begins with a bracket is one JSON list: ("record", number from 1, its bytes).
+    An empty file does, and a damaged one, so that whoever reads it counts or names it. A single object is no list and
+    no lines of records, and one without the column is something else anyway.
     """
-    word, number, place, end = "line", part.lines, 0, math.inf
+    kind, packing = kind_of(path.name)
     try:
-        with source.open("rb", 1 << 18) if isinstance(source, Path) else io.BufferedReader(source, 1 << 18) as file:  # type: ignore[type-var]
-            if part.pieces > 1:
-                place, end = _first_line(file, part.number), (part.number + 1) * units.RANGE
-            lines = PACKINGS[packing](file)
-            if lists and lines.peek(1).removeprefix(BOM).lstrip().startswith(b"["):
-                word = "record"
-                for number, data in enumerate(elements(lines, largest, where), 1):
-                    yield word, number, data
-                return
-            while place < end and (line := lines.readline(largest + 2)):
-                place += len(line)
-                if number == 0:
-                    line = line.removeprefix(BOM)
-                number += 1
-                if len(line) <= largest or (len(line.rstrip(b"\r\n")) <= largest and line.endswith(b"\n")):
-                    yield word, number, line
-                    continue
-                while line and not line.endswith(b"\n"):
-                    line = lines.readline(1 << 20)
-                    place += len(line)
-                yield word, number, None
-    except DAMAGE as error:
-        raise AbovoError(f"cannot be read beyond {word} {number} ({error})", where, "replace the file") from None
-
-
-def _first_line(file: IO[bytes], piece: int) -> int:
-    """Go to the first line that begins in a range of bytes, and return its place."""
-    if piece:
-        file.seek(piece * units.RANGE - 1)
-        while (rest := file.readline(1 << 20)) and not rest.endswith(b"\n"):
-            pass
-    return file.tell()
+        if kind != "json":
+            header = header_of(path, packing, kind, str(path), LOOK)
+            return header is None or column is None or column in header
+        found = pieces(path, packing, str(path), LOOK, Part(), lists=True)
+        records = (piece for piece in found if piece[2] is None or not piece[2].isspace())
+        word, _, data = next(records, ("", 0, b""))
+        if word == "line" and column is None and next(records, None) is None:
+            return False
+    except AbovoError:
+        return True
+    if not data:
+        return word != "line"
+    try:
+        row = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return word == "record"
+    return isinstance(row, dict) and (column is None or column in row)
 
 
 def _read_text(
     source: Path | IO[bytes], packing: str, name: str, where: str, rules: Rules, part: Part
 ) -> Iterator[Record | Row]:
     if rules.by_line:
-        for word, number, line in _pieces(source, packing, where, rules.largest, part):
+        for word, number, line in pieces(source, packing, where, rules.largest, part):
             if number > part.lines + part.start:
                 yield rules.text(f"{name}#{number:08d}", line, f"{where}, {word} {number}", line=True)
     elif not part.start:
-        pieces: list[bytes] = []
-        size = 0
-        for _, _, line in _pieces(source, packing, where, rules.largest, part):
-            size += rules.largest + 1 if line is None else len(line)
-            if size > rules.largest:
-                yield rules.empty(name, "too large", where)
-                return
-            pieces.append(line or b"")
-        if pieces:
-            yield rules.text(name, b"".join(pieces), where)
+        data = whole(source, packing, where, rules.largest)
+        if data is None:
+            yield rules.empty(name, "too large", where)
+        elif data:
+            yield rules.text(name, data, where)
 
 
 def _read_json(
@@ -119,7 +93,7 @@ def _read_json(
     lists = kind_of(name)[0] == "json"
     found = (
         piece
-        for piece in _pieces(source, packing, where, rules.largest, part, lists=lists)
+        for piece in pieces(source, packing, where, rules.largest, part, lists=lists)
         if piece[2] is None or not piece[2].isspace()
     )
     for word, number, data in itertools.islice(found, part.start, None):
@@ -169,17 +143,15 @@ def _lenient(data: bytes) -> tuple[Any, str]:
     return None, f"key {keys[0]!r} holds {row[keys[0]]}" if keys else f"holds {words[0]}"
 
 
-PACKINGS: dict[str, Callable[[IO[bytes]], Any]] = {
-    "": lambda file: file,
-    "gz": lambda file: io.BufferedReader(gzip.GzipFile(fileobj=file), 1 << 18),  # type: ignore[type-var]
-    "zst": zstd_lines,
-}
 READERS: dict[str, Callable[..., Iterator[Record | Row]]] = {
     "txt": _read_text,
     "raw": _read_text,
+    "md": _read_text,
     "jsonl": _read_json,
     "json": _read_json,
     "ndjson": _read_json,
+    "csv": read_separated,
+    "tsv": read_separated,
     "parquet": read_parquet,
 }
 # The endings that have a reader, as errors tell them.

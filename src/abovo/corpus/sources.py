@@ -4,12 +4,14 @@ A source is read unit by unit (a file, a run of row groups, an address), and eac
 source is ever held in memory. Units do not depend on each other, so any of them can be read apart.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import xxhash
 
+from abovo.corpus.folders import Unread, told
 from abovo.corpus.records import WHOLE, Record, Row, Rules
 from abovo.errors import AbovoError
 from abovo.provenance.tables import Table
@@ -17,29 +19,35 @@ from abovo.settings import corpus
 from abovo.settings.decontamination import EvaluationSet
 from abovo.settings.instruction import Records
 
+log = logging.getLogger("abovo")
+
 
 @dataclass(frozen=True)
 class Source:
     """An opened source: what exactly it is (`revision`, part of the fingerprint), its `units` and how to `read` one.
 
     `read(unit, start=0)` leaves out the first `start` records of the unit. Who stops iterating reads nothing more.
+    `unread` counts what its folders hold besides; it is known where the revision was not given.
     """
 
     revision: dict[str, Any]
     units: tuple[str, ...]
     read: Callable[..., Iterator[Record]]
+    unread: Unread = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """An opened source of whole rows: its `revision`, and a fresh pass over all of them, in its order."""
+    """An opened source of whole rows: its `revision`, a fresh pass over all of them, in its order, and what its folders
+    hold besides (`unread`)."""
 
     revision: dict[str, Any]
     read: Callable[[], Iterator[Row]]
+    unread: Unread = field(default_factory=dict)
 
 
-# type of source -> function that opens it: (settings, known revision or None, rules) -> (revision, units, read)
-TYPES: Table[Callable[..., tuple[dict[str, Any], tuple[str, ...], Callable]]] = Table(
+# type of source -> function that opens it: (settings, known revision or None, rules) -> fields of `Source`
+TYPES: Table[Callable[..., tuple]] = Table(
     {
         "package": "abovo.corpus.packages:open_packages",
         "local": "abovo.corpus.local:open_files",
@@ -60,8 +68,15 @@ def open_source(settings: corpus.Source, revision: Mapping[str, Any] | None = No
 
 def open_rows(settings: Records | EvaluationSet) -> Rows:
     """Open a source of whole rows: instruction data, evaluation sets. All damage ends the reading with an error."""
-    revision, units, read = TYPES[settings.type](settings, None, WHOLE)
-    return Rows(revision, lambda: (row for unit in units for row in read(unit)))
+    source = Source(*TYPES[settings.type](settings, None, WHOLE))
+    read: Callable[[str], Iterator[Any]] = source.read
+    return Rows(source.revision, lambda: (row for unit in source.units for row in read(unit)), source.unread)
+
+
+def tell_unread(name: str, unread: Unread) -> None:
+    """Say on the screen what of a source's folders is not read."""
+    if unread:
+        log.warning("%s: not read are %s", name, told(unread))
 
 
 def ordered_units(source: Source, order: str, seed: int) -> list[str]:

@@ -21,7 +21,7 @@ from abovo.corpus.reading import Reading
 from abovo.corpus.sample import Sampling, Sizes, Stretch, available, draw, size_of
 from abovo.corpus.shards import read_lines, write_lines
 from abovo.corpus.shares import source_budget
-from abovo.corpus.sources import Source, open_source, ordered_units
+from abovo.corpus.sources import Source, open_source, ordered_units, tell_unread
 from abovo.errors import AbovoError
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
@@ -72,6 +72,9 @@ def plan_corpus(corpus: Corpus, measures: Measures, output: Path, script: Script
     """
     sources = {name: open_source(settings) for name, settings in corpus.sources.items()}
     revisions = {name: source.revision for name, source in sources.items()}
+    unread = {name: source.unread for name, source in sources.items()}
+    for name, found in unread.items():
+        tell_unread(f"source {name}", found)
 
     def make(folder: Path) -> Made:
         place = folder / _SAMPLE
@@ -84,10 +87,11 @@ def plan_corpus(corpus: Corpus, measures: Measures, output: Path, script: Script
         plans: dict[str, dict[str, Any]] = {}
         sizes: dict[str, Size] = {}
         for sample in samples:
-            plans[sample.name] = _plan_source(corpus, sample, removed, sizes)
+            plan = _plan_source(corpus, sample, removed, sizes)
+            plans[sample.name] = {**plan, "unread": unread[sample.name]}
         return Made(_totals(corpus, plans), {"sources": plans}, measured=_measured(samples, plans))
 
-    settings = {**decisive(corpus), "revisions": revisions}
+    settings = {**decisive(corpus), "revisions": revisions, "unread": unread}
     return produce(Job(output, "abovo/corpus_plan/2", measures.inputs, settings, script), make)
 
 

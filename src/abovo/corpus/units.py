@@ -11,7 +11,8 @@ from typing import Any
 
 # Sources of fewer parquet files than this are cut finer, so that there is work for as many readers.
 FINE = 64
-PIECE = re.compile(r"(.+\.(?:parquet|jsonl|ndjson|txt|raw))@(\d+)/(\d+)", re.IGNORECASE)
+# No file that can be read has a name like this: its ending would be no kind.
+PIECE = re.compile(r"(.+)@(\d+)/(\d+)", re.DOTALL)
 # Bytes of a plain file of lines that are one unit; a line belongs to the range that it begins in.
 RANGE = 64 << 20
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from abovo.console.progress import Progress
 from abovo.corpus.shards import Split, read_documents
-from abovo.corpus.sources import Rows, open_rows
+from abovo.corpus.sources import Rows, open_rows, tell_unread
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
 from abovo.facts.lots import number
@@ -47,6 +47,8 @@ def prepare_instruction(
     if corpus is not None:
         inputs["corpus"] = corpus
     found = source.revision if source is not None else revision([settings.facts or ""])
+    unread = source.unread if source is not None else {}
+    tell_unread(f"instruction data {output.parent}", unread)
 
     def make(folder: Path) -> Made:
         counts: dict[str, dict[str, Any]] = {}
@@ -74,10 +76,11 @@ def prepare_instruction(
             "eos_id": EOS,
             "pad_id": PAD,
             "licences": _licences(corpus, settings),
+            "unread": unread,
         }
         return Made(counts, fields)
 
-    parameters = {**decisive(settings), "revision": found}
+    parameters = {**decisive(settings), "revision": found, "unread": unread}
     return produce(Job(output, "abovo/instruction/1", inputs, parameters, script), make)
 
 

@@ -99,7 +99,7 @@ class Source(Place):
     )
     packages: tuple[str, ...] = key("Installed packages, NAME or NAME==VERSION (type package)", default=())
     documents: Literal["file", "line"] = key(
-        "What a document is in a .txt or .raw file (types local and huggingface)", default="file"
+        "What a document is in a .txt, .raw or .md file (types local and huggingface)", default="file"
     )
     column: str = key("Column or key that holds the text (types local and huggingface)", default="text")
     bad_records: Literal["stop", "count"] = key(

@@ -10,8 +10,8 @@ class Place:
     """Files of this machine, or a data set of the hub."""
 
     paths: str | tuple[str, ...] = key(
-        "File, folder or list of them: .txt .raw .jsonl .ndjson .json, also packed as .gz or .zst, and .parquet (type"
-        " local)",
+        "File, folder or list of them: .txt .raw .md .jsonl .ndjson .json .csv .tsv, also packed as .gz or .zst, and"
+        " .parquet (type local)",
         default=(),
     )
     dataset: str | None = key("Data set id on the hub, owner/name (type huggingface)", default=None)
