@@ -4,6 +4,7 @@ import importlib.util
 import json
 import random
 import re
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,28 @@ def test_a_corpus_opens_its_own_judge_and_collects_what_all_parts_found(index, t
     assert [(one["source"], one["id"], one["ngrams"]) for one in listed] == [
         ("web", f"{number}", 78) for number in range(4)
     ]
+
+
+def test_lists_of_more_parts_than_files_may_be_open_become_one_in_order(index, tmp_path):
+    manifest, rows = index(boolq=passages(5)), list(range(300))
+    random.Random(1).shuffle(rows)
+    parts = []
+    for number in range(150):
+        own = sorted(rows[2 * number : 2 * number + 2])
+        (tmp_path / f"{number}").mkdir()
+        lines = (json.dumps({"id": f"{row}", "position": row, "rows": {"boolq": [row % 5]}}) for row in own)
+        (tmp_path / f"{number}/contaminated.jsonl").write_text("\n".join(lines) + "\n")
+        parts.append(Part(number, "web", Manifest(tmp_path / f"{number}/manifest.json", {}), 0))
+    (tmp_path / "out").mkdir()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (120, limits[1]))
+    try:
+        collect(manifest, [("web", None, parts)], tmp_path / "out/all")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    listed = [json.loads(line)["id"] for line in (tmp_path / "out/all").read_text().splitlines()]
+    assert listed == [f"{number}" for number in range(300)]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["all"]
 
 
 @pytest.mark.parametrize(("action", "kept"), [("remove", 55), ("cut", 60)])

@@ -1,5 +1,6 @@
 """Evaluation sets hold validation documents only, are balanced, and are the same in every order of work."""
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -8,6 +9,7 @@ import pytest
 import small_world as world
 import yaml
 
+from abovo.corpus.shards import Document
 from abovo.errors import AbovoError
 from abovo.evaluation.evaluation_sets import choose_documents, prepare_evaluation
 from abovo.evaluation.tasks import TASKS, configured, data_file, local_task
@@ -49,6 +51,13 @@ def test_validation_documents_are_whole_and_within_the_budget(made):
 def test_choice_of_documents_does_not_depend_on_their_order():
     items = world.documents()
     assert choose_documents(items, 5_000) == choose_documents(reversed(items), 5_000)
+
+
+def test_documents_of_equal_ids_in_two_sources_are_both_chosen_in_one_order():
+    items = [Document("a.jsonl#00000001", f"text of {source}", source, 3) for source in ("x", "y", "z")]
+    orders = [choose_documents(order, 1000) for order in itertools.permutations(items)]
+    assert all(order == orders[0] for order in orders) and len(orders[0]) == 3
+    assert [len(choose_documents(items, size)) for size in (10, 20)] == [1, 2]
 
 
 def test_questions_are_balanced_and_never_asked_twice(made):

@@ -199,3 +199,14 @@ def test_killed_job_is_followed_by_the_same_bytes(tmp_path, script):
     manifest = produce(Job(output, "abovo/test/1", {}, {}, script), Work())
     assert sorted(manifest.names()) == ["part/data.txt"]
     assert not (tmp_path / "out" / "data.txt").exists()
+
+
+@pytest.mark.parametrize(("limits", "says"), [((70, 4096), ""), ((70, 200), "300 files have to be open at once")])
+def test_as_many_files_may_be_open_as_a_job_needs_or_one_line_says_so(limits, says):
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({}, {}))\n"
+        "from abovo.provenance.files import allow_open_files; allow_open_files(300)\n"
+        "files = [open('/dev/null') for _ in range(250)]"
+    ).format(*limits)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode == 0) == (not says) and says in done.stderr

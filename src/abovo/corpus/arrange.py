@@ -13,6 +13,7 @@ from abovo.console.progress import Progress
 from abovo.corpus.choose import Share
 from abovo.corpus.keys import DOCUMENTS, Part
 from abovo.corpus.shards import read_lines, write_lines
+from abovo.provenance.files import SPARE_FILES, allow_open_files
 
 # Files that documents are dealt out to at a time; where there are more shards, each is dealt out again.
 MOST_FILES = 256
@@ -28,6 +29,7 @@ def write_shards(shares: Sequence[Share], shard_mb: float, folder: Path) -> int:
     waiting = folder / ".waiting"
     waiting.mkdir()
     firsts = _groups(0, number)
+    allow_open_files(len(firsts) + SPARE_FILES)
     progress, done = Progress("corpus"), 0
     total = sum(share.documents for share in shares)
     with ExitStack() as stack:

@@ -10,8 +10,10 @@ short row's.
 import heapq
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unicodedata import normalize
 
@@ -36,6 +38,8 @@ FILTER_BITS, MOST_FILTER_BITS = 32, 27
 # How much makes a passage; the manifest repeats it.
 RULE = ("ngram", "least_ngrams", "least_share")
 Hit = dict[str, Any]
+# Lists of parts that are open at once while they are merged.
+MOST_LISTS = 64
 
 
 def index_evaluation_sets(settings: Decontamination, output: Path, script: Script | Path) -> Manifest:
@@ -195,21 +199,39 @@ def collect(
 ) -> dict[str, dict[str, Any]]:
     """Put the lists of refused and cut documents, (source, first place that does not count, parts), into one file that
     names the source of each, in the order of the source, and return the overlap with each set."""
-    with target.open("wb") as whole:
+    with target.open("wb") as whole, TemporaryDirectory(dir=target.parent) as spare:
         for source, end, parts in lists:
-            for line in heapq.merge(*(_listed(part, end) for part in parts), key=itemgetter("position")):
+            for line in _merged([partial(_listed, part, end) for part in parts], Path(spare)):
                 del line["position"]
                 whole.write(orjson.dumps({"source": source, **line}) + b"\n")
     return overlap(index, [target])
 
 
+def _merged(lists: Sequence[Callable[[], Iterator[Hit]]], spare: Path) -> Iterator[Hit]:
+    """The lines of lists that are each in order, in one order. Where there are more lists than files may be open, runs
+    of them are merged into files first."""
+    passes = 0
+    while len(lists) > MOST_LISTS:
+        paths = [spare / f"{passes}-{first}" for first in range(0, len(lists), MOST_LISTS)]
+        for number, path in enumerate(paths):
+            some = lists[number * MOST_LISTS : (number + 1) * MOST_LISTS]
+            with path.open("wb") as file:
+                file.writelines(orjson.dumps(line) + b"\n" for line in _merged(some, spare))
+        lists, passes = [partial(_lines, path) for path in paths], passes + 1
+    yield from heapq.merge(*(one() for one in lists), key=itemgetter("position"))
+
+
+def _lines(path: Path) -> Iterator[Hit]:
+    with path.open("rb") as file:
+        yield from map(orjson.loads, file)
+
+
 def _listed(part: Part, end: int | None) -> Iterator[dict[str, Any]]:
     """The lines of a part's list, which stand in the order of the source, as far as they count."""
     bounds = [bound for bound in (end, part.below) if bound is not None]
-    with (part.manifest.path.parent / CONTAMINATED).open("rb") as file:
-        for line in map(orjson.loads, file):
-            if all(line["position"] < bound for bound in bounds):
-                yield line
+    for line in _lines(part.manifest.path.parent / CONTAMINATED):
+        if all(line["position"] < bound for bound in bounds):
+            yield line
 
 
 def overlap(index: Manifest, lists: Iterable[Path]) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ import numpy as np
 from abovo.console.progress import Progress
 from abovo.corpus.keys import Part, parts_of
 from abovo.provenance.code import Script
+from abovo.provenance.files import SPARE_FILES, allow_open_files
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.corpus import Corpus
@@ -54,6 +55,7 @@ def shared_documents(
     (folder / "shared").mkdir(parents=True)
     counts = {"documents": sum(part.documents for part in parts), "groups": 0, "exact_groups": 0}
     names = [part.source for part in parts]
+    allow_open_files(len(set(names)) + _MOST_FILES + SPARE_FILES)
     with ExitStack() as stack:
         files = {
             name: stack.enter_context((folder / "shared" / f"{name}.bin").open("wb", 1 << 18))

@@ -58,15 +58,18 @@ def prepare_evaluation(corpus: Manifest, settings: EvaluationSets, output: Path,
 
 
 def choose_documents(documents: Iterable[Document], budget: int) -> list[Document]:
-    """Documents in the order of their ids' hashes while they fit into `budget` bytes; never more of them in memory."""
-    heap: list[tuple[int, str, Document]] = []
+    """Documents in the order of their ids' hashes while they fit into `budget` bytes; never more of them in memory.
+
+    Only with its source is an id one document's alone.
+    """
+    heap: list[tuple[int, str, str, Document]] = []
     held = 0
     for document in documents:
-        heapq.heappush(heap, (-number("validation", document.id), document.id, document))
+        heapq.heappush(heap, (-number("validation", document.id), document.id, document.source, document))
         held += _bytes(document)
         while held > budget and len(heap) > 1:
-            held -= _bytes(heapq.heappop(heap)[2])
-    return [document for _, _, document in sorted(heap, reverse=True)]
+            held -= _bytes(heapq.heappop(heap)[3])
+    return [document for *_, document in sorted(heap, reverse=True)]
 
 
 def choose_facts(facts: Iterable[Fact], yesno_rows: int, choice_rows: int) -> tuple[list[Fact], list[Row]]:

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import resource
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from abovo.errors import AbovoError
+
+# Files that a process has open besides those that it works on: logs, libraries, a lock.
+SPARE_FILES = 64
 
 
 @contextmanager
@@ -49,6 +53,16 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def allow_open_files(number: int) -> None:
+    """See to it that so many files may be open at once. Raises AbovoError where the system does not allow it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY != soft < number:
+        if resource.RLIM_INFINITY != hard < number:
+            what = f"{number} files have to be open at once, and the system allows {hard}"
+            raise AbovoError(what, "open files", "raise the limit: ulimit -Hn")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
 
 
 def link_or_copy(source: Path, target: Path) -> None:
