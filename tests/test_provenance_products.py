@@ -12,7 +12,7 @@ import pytest
 
 from abovo.errors import AbovoError
 from abovo.provenance import code
-from abovo.provenance.files import exclusive
+from abovo.provenance.locks import exclusive
 from abovo.provenance.manifest import read_manifest
 from abovo.provenance.products import Job, Made, produce
 

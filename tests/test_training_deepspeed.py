@@ -16,6 +16,7 @@ from test_training_phases import CONFIG, LENGTH, MODEL, SCRIPT, Data, phases, se
 from zero_processes import BEGINNINGS, model_of
 
 from abovo.config.load import load
+from abovo.errors import AbovoError
 from abovo.settings.keys import plain
 from abovo.training.state import open_state
 
@@ -153,6 +154,16 @@ def test_a_checkpoint_of_zero_goes_on_in_one_process_of_torch(folder, torch_alon
     state = folder / strategy / "whole" / "state"
     (state / f"step-{STEPS:09d}").rename(state / "put-aside")
     torch_alone.assert_equalled_by(*resume(state, model_of([])))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["zero1", "zero3"])
+def test_rows_changed_beside_a_checkpoint_of_zero_are_refused(folder, tmp_path, strategy):
+    state = shutil.copytree(folder / strategy / "whole" / "state", tmp_path / "state")
+    metrics = state / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes().replace(b'"loss":4', b'"loss":3', 1))
+    with pytest.raises(AbovoError, match=r"metrics\.jsonl: is not what was written, and no older checkpoint fits"):
+        resume(state, model_of([]))
 
 
 @pytest.mark.slow

@@ -117,6 +117,24 @@ def test_a_truncated_newest_checkpoint_is_passed_over_and_the_bytes_are_the_same
     assert run.product() == undisturbed.product()
 
 
+@pytest.mark.slow
+def test_a_first_loss_that_was_changed_under_a_resume_reaches_no_manifest(undisturbed, data, tmp_path):
+    run = Run(tmp_path / "run", data, undisturbed.settings)
+    kept = stop_at(run, 17)
+    metrics = run.state / "metrics.jsonl"
+    true = metrics.read_bytes()
+    metrics.write_bytes(true.replace(b'"loss":6.', b'"loss":5.', 1))
+    assert metrics.read_bytes() != true
+    status, log = run.live()
+    assert status == 1 and "Traceback" not in log, log
+    assert f"{metrics}: is not what was written, and no older checkpoint fits; put it back as it was" in error_in(log)
+    assert sorted(run.state.glob("step-*")) == kept and not run.model.exists()
+    metrics.write_bytes(true)
+    status, log = run.live()
+    assert status == 0 and "going on from the checkpoint of step" in log, log
+    assert run.product() == undisturbed.product()
+
+
 def test_a_checkpoint_of_another_config_is_refused_and_the_value_named(data, tmp_path):
     run = Run(tmp_path / "run", data)
     kept = stop_at(run, 9)

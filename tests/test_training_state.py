@@ -1,5 +1,6 @@
 """The live state survives damage, refuses strangers and admits one trainer at a time."""
 
+import json
 import multiprocessing
 import shutil
 
@@ -68,6 +69,93 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, damage
         step, _ = state.load()
         assert step == 20
         assert [row["step"] for row in state.rows()] == [10, 20]
+
+
+def fill_files(folder):
+    with open_state(folder, IDENTITY, 0) as state:
+        for step in (10, 20, 30):
+            for path in (state.metrics, state.timings, state.samples):
+                state.append(path, {"step": step, "loss": step + 0.5})
+            state.save(step, content(step))
+
+
+def digit(text):
+    return text.replace(b"5", b"6", 1)
+
+
+DAMAGES = {
+    "a digit": digit,
+    "removed": lambda text: None,
+    "emptied": lambda text: b"",
+    "cut short": lambda text: text[: len(text) // 4],
+    "no JSON": lambda text: b"[" + text[1:],
+    "more before": lambda text: b"{}\n" + text,
+}
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "timings.jsonl", "samples.jsonl"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_rows_that_no_checkpoint_knows_end_with_a_line_and_leave_all_as_it_is(tmp_path, name, damage):
+    fill_files(tmp_path / "state")
+    path = tmp_path / "state" / name
+    changed = DAMAGES[damage](path.read_bytes())
+    path.unlink() if changed is None else path.write_bytes(changed)
+    before = sorted(tmp_path.rglob("*"))
+    refusal = pytest.raises(AbovoError, match=rf"{name}: (is|was) .*, or remove {tmp_path}/state to begin")
+    with open_state(tmp_path / "state", IDENTITY, 0) as state, refusal:
+        state.load()
+    assert sorted(tmp_path.rglob("*")) == before
+    assert changed is None or path.read_bytes() == changed
+
+
+def test_rows_changed_after_an_older_checkpoint_go_back_to_it(tmp_path, caplog):
+    fill_files(tmp_path / "state")
+    path = tmp_path / "state" / "metrics.jsonl"
+    head, last = path.read_bytes()[:-12], path.read_bytes()[-12:]
+    path.write_bytes(head + last.replace(b"30", b"31"))
+    with open_state(tmp_path / "state", IDENTITY, 0) as state:
+        step, loaded = state.load()
+        assert step == 20 and torch.equal(loaded["model"]["w"], torch.full((4,), 20.0))
+        assert [row["step"] for row in state.rows()] == [10, 20]
+        assert state.steps() == [20]
+    assert f"checkpoint passed over: {path}: is not what was written" in caplog.text
+
+
+def test_rows_changed_under_a_living_training_are_never_handed_on(tmp_path):
+    with open_state(tmp_path / "state", IDENTITY, 0) as state:
+        state.append(state.metrics, {"step": 10, "loss": 5})
+        state.metrics.write_bytes(digit(state.metrics.read_bytes()))
+        with pytest.raises(AbovoError, match=r"metrics\.jsonl: was changed while the training wrote it"):
+            state.rows()
+        state.append(state.metrics, {"step": 20, "loss": 4})
+        state.save(20, content(20))
+        with pytest.raises(AbovoError, match="is not what was written"):
+            state.load()
+
+
+@pytest.mark.parametrize("key", ["step", "stays", "identity", "files"])
+def test_a_checkpoint_whose_record_was_changed_is_passed_over(tmp_path, key):
+    fill(tmp_path / "state")
+    path = tmp_path / "state" / "step-000000030" / "state.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {key: {"step": 29, "stays": True, "identity": "x", "files": {}}[key]}))
+    with open_state(tmp_path / "state", IDENTITY, 0) as state:
+        assert state.load()[0] == 20
+
+
+def test_a_checkpoint_under_the_name_of_another_step_is_passed_over(tmp_path):
+    fill(tmp_path / "state")
+    (tmp_path / "state" / "step-000000030").rename(tmp_path / "state" / "step-000000035")
+    with open_state(tmp_path / "state", IDENTITY, 0) as state:
+        assert state.load()[0] == 20
+
+
+def test_a_state_that_lost_its_identity_serves_no_other_training(tmp_path):
+    fill(tmp_path / "state")
+    (tmp_path / "state" / "identity.json").unlink()
+    other = {"settings": {"seed": 43}, "inputs": {}}
+    with open_state(tmp_path / "state", other, 0) as state, pytest.raises(AbovoError, match="another training"):
+        state.load()
 
 
 def test_half_written_checkpoint_is_ignored(tmp_path):

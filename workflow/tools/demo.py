@@ -8,7 +8,6 @@ which the kernel drops with its last holder, and Snakemakes started by hand are 
 """
 
 import argparse
-import fcntl
 import logging
 import os
 import signal
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from abovo.console.launch import run, script_parser
 from abovo.errors import AbovoError
+from abovo.provenance.locks import exclusive
 
 log = logging.getLogger("abovo")
 STATE = Path(".snakemake")
@@ -34,12 +34,7 @@ def arguments() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     results = Path(f"results/sft/{options.run}/results.json")
     report = Path(f"results/report/{options.run}.html")
-    STATE.mkdir(exist_ok=True)
-    with (STATE / "demo.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AbovoError("another make demo is at work here", Path.cwd(), "wait for it or stop it") from None
+    with exclusive(STATE / "demo.lock", "another make demo") as lock:
         if any(STATE.glob("locks/*")):
             remove_stale_lock(lock.fileno())
         before = newest_log()

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from abovo.console.job_log import JobLog
 from abovo.errors import AbovoError
 from abovo.settings.keys import build
 
@@ -154,8 +155,7 @@ def _set_up_logging(path: Path | None) -> None:
     # of several processes that a launcher started, the first one speaks; the others tell errors only
     leads = os.environ.get("RANK", "0") == "0"
     if path is not None and leads:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        handlers.append(JobLog(path))
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
@@ -176,6 +176,9 @@ def _unexpected(error: BaseException, path: Path | None) -> None:
     if path is None:
         traceback.print_exc()
     else:
+        for handler in log.handlers:
+            handler.flush()
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
     place = f"; the traceback is in {path}" if path else ""

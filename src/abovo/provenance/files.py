@@ -1,7 +1,8 @@
 """Write files so that a reader, or a process that comes after kill -9, sees all of a file or nothing of it."""
 
-import fcntl
+import errno
 import json
+import logging
 import os
 import resource
 import shutil
@@ -12,6 +13,10 @@ from typing import Any
 
 from abovo.errors import AbovoError
 
+log = logging.getLogger("abovo")
+# What a file system says that does not know a call at all
+NOT_HERE = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+_warned: set[str] = set()
 # Files that a process has open besides those that it works on: logs, libraries, a lock.
 SPARE_FILES = 64
 
@@ -47,12 +52,30 @@ def read_json(path: Path) -> Any:
 
 
 def sync(path: Path) -> None:
-    """Flush a file or folder to the disk."""
+    """Flush a file or folder to the disk, as far as the file system can."""
+    folder = path.is_dir()
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # a folder opened for reading is no file to flush for some network file systems
+        if error.errno not in (*NOT_HERE, *((errno.EBADF, errno.EACCES, errno.EISDIR) if folder else ())):
+            raise
+        reason = str(error.strerror).lower()
+        what = "folders" if folder else "files"
+        warn_once(
+            f"fsync of {what}",
+            f"{path}: this file system has no fsync of {what} ({reason}); what a power cut loses is made again",
+        )
     finally:
         os.close(descriptor)
+
+
+def warn_once(what: str, line: str) -> None:
+    """Tell a peculiarity of the file system, the first time that this process meets it."""
+    if what not in _warned:
+        _warned.add(what)
+        log.warning("warning: %s", line)
 
 
 def allow_open_files(number: int) -> None:
@@ -81,24 +104,3 @@ def link_or_copy(source: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(source, temporary)
     temporary.replace(target)
-
-
-@contextmanager
-def exclusive(path: Path, holder: str) -> Iterator[None]:
-    """Hold an flock on `path`; a second holder on this host gets an AbovoError that names the first one.
-
-    The kernel drops the lock when its process dies, however it dies, so there is never a stale one.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            other = file.read().strip() or "another process"
-            raise AbovoError(f"{other} is at work here", path, "wait for it or stop it") from None
-        file.seek(0)
-        file.truncate()
-        file.write(f"{holder} (process {os.getpid()})")
-        file.flush()
-        yield

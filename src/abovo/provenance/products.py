@@ -20,8 +20,9 @@ from abovo.errors import AbovoError
 from abovo.provenance.code import Script
 from abovo.provenance.differences import differing
 from abovo.provenance.environment import environment, peak_memory_bytes
-from abovo.provenance.files import exclusive, link_or_copy, sync, write_json
+from abovo.provenance.files import link_or_copy, sync, write_json
 from abovo.provenance.hashing import canonical_json, sha256_file, sha256_json
+from abovo.provenance.locks import exclusive
 from abovo.provenance.manifest import Manifest, digest_of, read_manifest
 from abovo.provenance.requests import answer
 
@@ -67,24 +68,41 @@ class Made:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
-def produce(job: Job, make: Callable[[Path], Made]) -> Manifest:
+def _nothing() -> None:
+    pass
+
+
+def produce(
+    job: Job,
+    make: Callable[[Path], Made],
+    waiting: Callable[[], None] = _nothing,
+    placed: Callable[[], None] = _nothing,
+) -> Manifest:
     """Put the job's artifact in place and return its manifest.
 
     `make` gets an empty folder, writes the artifact's files into it and returns what the manifest says of them.
     Nothing appears at the declared place before all of it is complete and on the disk.
+
+    Where another process makes the artifact, this one waits and calls `waiting` now and then: Snakemake would delete
+    what the other one places if this one failed. What it then finds made to its own request it has not to make.
+    `placed` is called before the next one gets its turn.
     """
     store = job.output.parent / ".products" / job.output.name
     product = store / job.fingerprint[:32]
-    with exclusive(store / "lock", f"the job that makes {job.output}"):
+    with exclusive(store / "lock", f"the job that makes {job.output}", waiting) as lock:
+        for handler in log.handlers:
+            handler.flush()  # from here on the job's log is this process's
         if _is_sound(product, job.output.name):
             log.info("%s: inputs, settings and code are known; put in place, nothing computed", job.output)
         else:
             log.info("%s: %s", job.output, reason(job, store))
             _make(job, make, product)
+        lock.confirm()
         _put_in_place(product, job.output)
         _prune(store, product)
         manifest = read_manifest(job.output)
         answer(job.output, job.script.settings if isinstance(job.script, Script) else {}, manifest.digest)
+        placed()
     return manifest
 
 

@@ -32,7 +32,7 @@ def plant_state(state: State, step: int, phase: Manifest) -> None:
     """
     if state.load() is None:
         content = read_state(phase.file(STATE))
-        state.metrics.write_bytes(phase.file("metrics.jsonl").read_bytes())
+        state.files[state.metrics.name].write(phase.file("metrics.jsonl").read_bytes())
         state.save(step, content)
 
 

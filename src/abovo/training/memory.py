@@ -1,13 +1,12 @@
 """Turn a GPU's memory into the number of rows that go through the model at once."""
 
 import gc
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
-from abovo.provenance.files import write_json
+from abovo.provenance.files import read_json, write_json
 from abovo.training.engines import Engine
 from abovo.training.loss import Batch
 from abovo.training.world import World
@@ -59,7 +58,7 @@ def _peak(engine: Engine, batch: Batch, rows: int, world: World) -> tuple[int, i
 
 def remembered(file: Path | None, place: Sequence[object], world: World, find: Callable[[], int]) -> int:
     """What `find` returned when it was last called at this `place` (GPU, processes, ...); `file` is rank 0's."""
-    known: dict[str, int] = json.loads(file.read_text("utf-8")) if file is not None and file.exists() else {}
+    known: dict[str, int] = read_json(file) if file is not None and file.exists() else {}
     key = ", ".join(map(str, place))
     rows: int | None = world.share(known.get(key))
     if rows is None:

@@ -6,11 +6,10 @@ fsynced and renamed; some are kept; one that is damaged is passed over for the o
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,33 @@ import torch
 
 from abovo.errors import AbovoError
 from abovo.provenance.differences import differing
-from abovo.provenance.files import exclusive, read_json, sync, write_json
-from abovo.provenance.hashing import canonical_json, sha256_file
+from abovo.provenance.files import read_json, sync, write_json
+from abovo.provenance.hashing import sha256_file, sha256_json
+from abovo.provenance.locks import Lock, exclusive
+from abovo.training.growing import NOTHING, Growing
 
 log = logging.getLogger("abovo")
 
 
+class Unfit(AbovoError):
+    """A checkpoint is sound, and what lies beside it does not go with it."""
+
+
 @dataclass(frozen=True)
 class State:
-    """An open state folder; `metrics`, `timings` and `samples` are JSON lines that grow with the run."""
+    """An open state folder; `metrics`, `timings` and `samples` are JSON lines that grow with the run.
+
+    `lock` is what keeps others out, `identity` the hash of what the state belongs to.
+    """
 
     folder: Path
+    lock: Lock
+    identity: str
+    files: dict[str, Growing] = field(init=False)
+
+    def __post_init__(self) -> None:
+        grown = {path.name: Growing(path) for path in (self.metrics, self.timings, self.samples)}
+        object.__setattr__(self, "files", grown)
 
     @property
     def metrics(self) -> Path:
@@ -58,9 +73,11 @@ class State:
         """Put a checkpoint of `content` (tensors, numbers, strings) on the disk.
 
         The newest `last` are kept, those of multiples of `every`, which outlive the state, and that of step `best`; the
-        others go. Raises AbovoError where it cannot be written; what was there before is then still there.
+        others go. Raises AbovoError where it cannot be written, or another process has taken the state over; what was
+        there before is then still there.
         """
-        final = self.folder / f"step-{step:09d}"
+        self.lock.confirm()
+        final = self._place(step)
         partial = final.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         try:
@@ -80,55 +97,88 @@ class State:
         sync(self.folder)
         for old in self.steps()[last:]:
             if old != best and (every is None or old % every):
-                shutil.rmtree(self.folder / f"step-{old:09d}")
+                shutil.rmtree(self._place(old))
 
     def _write(self, folder: Path, step: int, content: dict[str, Any], stays: bool) -> None:
         folder.mkdir()
-        lengths = {path.name: _synced_length(path) for path in self.logs}
+        for path in self.logs:
+            sync(path)
         with (folder / "state.pt").open("wb") as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        record = {"step": step, "sha256": sha256_file(folder / "state.pt"), "lengths": lengths, "stays": stays}
-        write_json(folder / "state.json", record)
+        sync(folder / "state.pt")
+        record = {
+            "step": step,
+            "sha256": sha256_file(folder / "state.pt"),
+            "identity": self.identity,
+            "files": {name: file.mark() for name, file in self.files.items()},
+            "stays": stays,
+        }
+        write_json(folder / "state.json", {**record, "digest": sha256_json(record)})
         sync(folder)
 
     def load(self) -> tuple[int, dict[str, Any]] | None:
-        """The newest sound checkpoint as (step, content), with the metrics cut back to it; None for a fresh start."""
+        """The newest sound checkpoint as (step, content), with the files that grow cut back to it; None for a fresh
+        start.
+
+        One that is damaged, or that the files do not go back to, is passed over and removed. Raises AbovoError where
+        sound ones are left that the files, or the training, do not go with; all is then as it was.
+        """
+        passed: dict[int, AbovoError] = {}
+        found = None
         for step in self.steps():
-            place = self.folder / f"step-{step:09d}"
             try:
-                content, lengths = self._read(place)
-            except (AbovoError, OSError, KeyError) as error:
-                log.warning("checkpoint passed over: %s", error)
-                shutil.rmtree(place, ignore_errors=True)
+                content, files = self._read(step)
+                self._check(files)
+            except AbovoError as error:
+                passed[step] = error
                 continue
-            for path in self.logs:
-                os.truncate(path, lengths.get(path.name, 0))
-            return step, content
-        for path in self.logs:
-            path.unlink()
-        return None
+            found = step, content
+            break
+        stranger = next((error for error in passed.values() if isinstance(error, Unfit)), None)
+        if found is None and stranger is not None:
+            mend = f"put it back as it was, or remove {self.folder} to begin the training again"
+            raise AbovoError(f"{stranger.what}, and no older checkpoint fits", stranger.where, mend)
+        for step, reason in passed.items():
+            log.warning("checkpoint passed over: %s", reason)
+            shutil.rmtree(self._place(step))
+        for name, file in self.files.items():
+            file.go_back(files[name] if found else NOTHING)
+        return found
 
     def load_step(self, step: int) -> dict[str, Any]:
         """The content of one checkpoint; the metrics stay as they are. Raises AbovoError where it is damaged."""
-        return self._read(self.folder / f"step-{step:09d}")[0]
+        return self._read(step)[0]
 
-    def _read(self, place: Path) -> tuple[dict[str, Any], dict[str, int]]:
-        record = read_json(place / "state.json")
+    def _read(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The content of a checkpoint and the marks of the files that grow."""
+        place = self._place(step)
+        record = read_record(place)
+        if record["identity"] != self.identity:
+            raise Unfit("belongs to another training", place)
+        if not (place / "state.pt").is_file():
+            raise AbovoError("is missing", place / "state.pt")
         if sha256_file(place / "state.pt") != record["sha256"]:
             raise AbovoError("its bytes are not those that were written", place / "state.pt")
-        return torch.load(place / "state.pt", map_location="cpu", weights_only=True), record["lengths"]
+        return torch.load(place / "state.pt", map_location="cpu", weights_only=True), record["files"]
+
+    def _check(self, files: Mapping[str, Mapping[str, Any]]) -> None:
+        for name, file in self.files.items():
+            if difference := file.differs(files[name]):
+                raise Unfit(difference, file.path)
+
+    def _place(self, step: int) -> Path:
+        return self.folder / f"step-{step:09d}"
 
     def append(self, path: Path, row: Mapping[str, Any]) -> None:
-        with path.open("ab") as file:
-            file.write(canonical_json(row) + b"\n")
+        self.files[path.name].append(row)
+
+    def read(self, path: Path) -> bytes:
+        """What one of the files that grow holds. Raises AbovoError where that is not what was written."""
+        return self.files[path.name].read()
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl."""
-        if not self.metrics.exists():
-            return []
-        return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in self.read(self.metrics).splitlines()]
 
     def steps(self) -> list[int]:
         """The steps of the complete checkpoints, the newest first."""
@@ -145,7 +195,7 @@ def open_state(folder: Path, identity: Mapping[str, Any], needed_bytes: int) -> 
     the disk has no room for two checkpoints of `needed_bytes` each.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder / "lock", "another trainer"):
+    with exclusive(folder / "lock", "another trainer") as lock:
         _check_identity(folder, identity)
         for partial in folder.glob("step-*.partial"):
             shutil.rmtree(partial)
@@ -154,7 +204,7 @@ def open_state(folder: Path, identity: Mapping[str, Any], needed_bytes: int) -> 
             what = f"two checkpoints need {2 * needed_bytes:,} bytes, {free:,} are free"
             raise AbovoError(what, folder, "make space and start again")
         write_json(folder / "identity.json", identity)
-        yield State(folder)
+        yield State(folder, lock, sha256_json(identity))
 
 
 def discard_state(folder: Path) -> None:
@@ -173,9 +223,24 @@ def discard_state(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def read_record(place: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself. Raises AbovoError where that is damaged or belongs to another step."""
+    path = place / "state.json"
+    record = read_json(path)
+    said = record.pop("digest", None) if isinstance(record, dict) else None
+    if isinstance(record, dict) and said is None:
+        raise Unfit("was written by an earlier version", path)
+    if said != sha256_json(record) or f"step-{record['step']:09d}" != place.name:
+        raise AbovoError("is not what was written", path)
+    return record
+
+
 def _stays(place: Path) -> bool:
-    record = place / "state.json"
-    return record.is_file() and read_json(record).get("stays", False)
+    try:
+        return bool(read_record(place)["stays"])
+    except AbovoError as error:
+        log.warning("checkpoint not kept: %s", error)
+        return False
 
 
 def _check_identity(folder: Path, identity: Mapping[str, Any]) -> None:
@@ -187,8 +252,3 @@ def _check_identity(folder: Path, identity: Mapping[str, Any]) -> None:
         what = f"the unfinished training here had {key} = {old}, this one has {new}"
         more = f" ({len(changed) - 1} more values differ)" if len(changed) > 1 else ""
         raise AbovoError(what + more, folder, "put the value back to go on, or remove the folder to start anew")
-
-
-def _synced_length(path: Path) -> int:
-    sync(path)
-    return path.stat().st_size

@@ -23,15 +23,20 @@ from abovo.training.task import Task
 from abovo.training.world import World
 
 Rows = list[dict[str, Any]]
+# What rank 0 has the others do
+WAIT, TRAIN, NOTHING = "wait", "train", "nothing"
 
 
 def produce_together(world: World, job: Job, state: Path, make: Callable[[Path | None], Made | None]) -> None:
     """Put the job's artifact in place. `make` trains: with rank 0's folder it also exports, with None it only helps.
 
-    Whether there is anything to train, rank 0 knows and the others are told.
+    Whether there is anything to train, rank 0 knows and the others are told; and that it waits for another job, so that
+    they do not give it up.
     """
     if not world.leads:
-        if world.share():
+        while (told := world.share()) == WAIT:
+            pass
+        if told == TRAIN:
             make(None)
         return
     begun = False
@@ -39,15 +44,14 @@ def produce_together(world: World, job: Job, state: Path, make: Callable[[Path |
     def lead(folder: Path) -> Made:
         nonlocal begun
         begun = True
-        world.share(True)
+        world.share(TRAIN)
         made = make(folder)
         assert made is not None
         return made
 
-    produce(job, lead)
+    produce(job, lead, waiting=lambda: world.share(WAIT), placed=lambda: discard_state(state))
     if not begun:
-        world.share(False)
-    discard_state(state)
+        world.share(NOTHING)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def train_together(run: Run, folder: Path | None) -> tuple[nn.Module, Rows] | No
         trained = _train(run, model, state)
         rows = state.rows()
         for path in state.logs:
-            (folder / path.name).write_bytes(path.read_bytes())
+            (folder / path.name).write_bytes(state.read(path))
         if task.whole is not None and task.steps < task.whole:
             end = ending([row for row in rows if row["step"] > task.start], task.recipe, task.steps)
             keep_state(state, end.weights_of, folder)
