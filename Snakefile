@@ -8,6 +8,10 @@ min_version("9.0")
 configfile: "config/config.yaml"
 
 
+# What a report opens with: the headline metrics of each page of results in it.
+report: "workflow/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 
 

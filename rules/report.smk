@@ -117,12 +117,13 @@ rule show_results:
     input:
         evaluations=of(inputs.evaluations),
     output:
-        report(
+        page=report(
             "results/report/{run}/{stage}{phase_folder}/results.html",
             caption="../workflow/captions/results.rst",
             category="4 Results",
             labels={"run": "{run}", "page": "{stage}{phase_folder}"},
         ),
+        headline="results/report/{run}/{stage}{phase_folder}/headline.html",
     log:
         "results/logs/show_results/{run}/{stage}{phase_folder}.log",
     benchmark:
@@ -139,4 +140,5 @@ rule show_results:
         code=code("show_results"),
     shell:
         "exec python {params.script:q} --titles {params.titles:q}"
-        " --evaluations {input.evaluations} --output {output} --log {log}"
+        " --evaluations {input.evaluations} --output {output.page} --headline {output.headline}"
+        " --log {log}"

@@ -81,10 +81,21 @@ def test_public_task_is_recomputed_from_its_samples_beside_its_majority_baseline
     rows = [
         {**question(1, -2, -1), "acc": 1.0, "filter": "none"},
         {**question(0, -2, -1), "acc": 0.0, "filter": "none"},
+        {**question("0", -2, -1), "acc": 0.0, "filter": "none"},
+        {**question("0", -1, -2), "acc": 1.0, "filter": "none"},
     ]
     found, _ = public_metrics("boolq", rows, {"version": 2.0}, {"how": "x"}, FEW)
-    assert found["accuracy"]["value"] == 0.5 and found["accuracy"]["baseline"]["majority answer"] == 0.6217
-    assert found["second_option_rate"]["value"] == 1.0
+    assert found["accuracy"]["value"] == 0.5 and found["accuracy"]["baseline"] == {
+        "majority answer": 0.75,
+        "chance": 0.5,
+    }
+    assert found["second_option_rate"]["value"] == 0.75
+    words = [
+        {**question("a word", -2, -1, -3), **rows[0], "target": "a word"},
+        {**rows[0], "resps": rows[0]["resps"] * 2},
+    ]
+    found, _ = public_metrics("other", words, {}, {"how": "x"}, FEW)
+    assert found["accuracy"]["baseline"] == {"chance": 0.375}
     pages = [{"filter": "none", "bits_per_byte": (-8 * math.log(2), 4)}]
     found, _ = public_metrics("wikitext", pages, {}, {"how": "x"}, FEW)
     assert found["bits_per_byte"]["value"] == pytest.approx(2.0)

@@ -31,6 +31,11 @@ def test_run_resolves_with_all_its_parts(name):
     assert Configuration(CONFIG).run(name).name == name
 
 
+@pytest.mark.parametrize("name", [name for kind, name in FILES if kind == "training" and "nano" in name])
+def test_recipes_of_the_demonstration_prompt_nobody_else_with_its_text(name):
+    assert load("training", name, CONFIG).samples.prompts == ()
+
+
 @pytest.mark.parametrize(("kind", "name"), FILES)
 def test_key_has_a_comment_above_it(kind, name):
     """At its first appearance in the file; names that a user chooses (of sources, phases, data sets) need none."""

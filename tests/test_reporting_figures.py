@@ -2,10 +2,12 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
 from abovo.errors import AbovoError
+from abovo.provenance.products import Job, Made, produce
 from abovo.reporting import figures, pages
 from abovo.reporting.draw import composition_of_corpus, loss_of_model, page_of_results, page_of_tokenizer
 from abovo.reporting.figures import draw_composition, draw_loss, draw_sources
@@ -65,14 +67,14 @@ def test_figures_are_drawn_from_manifests(make_manifest, tmp_path):
 
 
 def test_composition_is_drawn_from_the_corpus_manifest(tmp_path):
-    from pathlib import Path
-
-    from abovo.provenance.products import Job, Made, produce
-
-    job = Job(tmp_path / "corpus" / "manifest.json", "abovo/corpus/1", {}, {}, Path(__file__))
-    corpus = produce(job, lambda folder: Made(counts={"sources": SOURCES}))
-    composition_of_corpus(corpus.path, "corpus nano", tmp_path / "composition.svg")
-    assert "speeches" in (tmp_path / "composition.svg").read_text()
+    for folder, assumed in (("counted", None), ("assumed", 3.5)):
+        settings = {"bytes_per_token": assumed}
+        job = Job(tmp_path / folder / "manifest.json", "abovo/corpus/1", {}, settings, Path(__file__))
+        corpus = produce(job, lambda _: Made(counts={"sources": SOURCES}))
+        composition_of_corpus(corpus.path, "corpus nano", tmp_path / f"{folder}.svg")
+        assert "speeches" in (tmp_path / f"{folder}.svg").read_text()
+    assert "assumed" not in (tmp_path / "counted.svg").read_text()
+    assert "tokens, assumed to be 3.5 bytes each" in (tmp_path / "assumed.svg").read_text()
 
 
 def test_card_shows_tables_and_keeps_markers_as_text(make_manifest, tmp_path):
@@ -109,18 +111,22 @@ def evaluation(value, tokenizer="aa"):
 def test_results_page_puts_before_and_after_side_by_side(make_manifest, tmp_path):
     base = make_manifest("base", "abovo/evaluation/1", {}, **evaluation(2.5))
     tuned = make_manifest("tuned", "abovo/evaluation/1", {}, **evaluation(2.25))
-    page_of_results(["base", "tuned"], [base.path, tuned.path], tmp_path / "results.html")
-    text = (tmp_path / "results.html").read_text()
+    places = tmp_path / "results.html", tmp_path / "headline.html"
+    page_of_results(["base", "tuned"], [base.path, tuned.path], *places)
+    text = places[0].read_text()
     row = next(line for line in text.splitlines() if "bits_per_byte" in line)
     assert row.index("2.5<br>") < row.index("2.25<br>") < row.index("zstd 2.2")
     assert "&lt;i&gt;Lincoln" in text
+    assert "lower is better" in text and "Worse on plain text" not in text
+    opening = places[1].read_text()
+    assert "<td>bits per byte</td><td>2.5<br>" in opening and "Lincoln" not in opening
 
 
 def test_results_page_refuses_another_tokenizer(make_manifest, tmp_path):
     base = make_manifest("base", "abovo/evaluation/1", {}, **evaluation(2.5))
     tuned = make_manifest("tuned", "abovo/evaluation/1", {}, **evaluation(2.25, "bb"))
     with pytest.raises(AbovoError, match="another tokenizer"):
-        page_of_results(["base", "tuned"], [base.path, tuned.path], tmp_path / "results.html")
+        page_of_results(["a", "b"], [base.path, tuned.path], tmp_path / "results.html", tmp_path / "headline.html")
     assert not (tmp_path / "results.html").exists()
 
 
@@ -129,12 +135,23 @@ def test_metric_missing_on_one_side_is_said():
     assert "not measured" in pages.results({"base": {"metrics": {}}, "after": after})
 
 
+def test_page_says_what_each_figure_means_and_why_plain_text_gets_worse():
+    names = ["a.rows.validation_loss", "a.validation.bits_per_byte", "a.yesno.yes_rate", "boolq.accuracy"]
+    before, after = ({"metrics": {name: entry(value) for name in names}, "generations": []} for value in (2.5, 3.0))
+    page = pages.results({"base": before, "after": after})
+    for said in ("Worse on plain text than before", "rows.*", "cut documents where a row ends", "says the same to all"):
+        assert said in page
+    assert "Worse" not in pages.results({"base": after, "after": before})
+    assert "Worse" not in pages.results({"base": after})
+
+
 def validated(step, **losses):
     row = {f"validation_loss/{source.replace('_', '/', 1)}": loss for source, loss in losses.items()}
     return {"step": step, "tokens": 100 * step, "validation_loss": sum(losses.values()) / len(losses), **row}
 
 
 PHASES = [
+    validated(0, x_books=8.5),
     *({"step": step, "tokens": 100 * step, "loss": 8.3 / step, "lr": 1e-3} for step in (1, 10, 20)),
     validated(5, x_books=7.0),
     validated(10, x_books=5.0),
@@ -152,7 +169,7 @@ def test_sources_have_a_curve_each_and_the_boundary_is_drawn(tmp_path):
 
 
 def test_one_phase_has_curves_without_a_boundary(tmp_path):
-    draw_sources(PHASES[:5], {"main": 10}, "nano", tmp_path / "one.svg")
+    draw_sources(PHASES[:6], {"main": 10}, "nano", tmp_path / "one.svg")
     text = (tmp_path / "one.svg").read_text()
     assert ">books<" in text
     assert " | " not in text
@@ -167,12 +184,14 @@ def test_validation_line_is_broken_where_the_sources_change(tmp_path):
 
 def test_table_shows_each_source_before_and_after_each_phase():
     losses = losses_after_phases(PHASES, {"a": 10, "b": 20})
-    assert losses == {"x/books": [5.0, 5.25], "y/web": [6.5, 4.0]}
-    page = pages.sources(losses, ["a", "b"], 4096)
+    assert losses == {"x/books": [8.5, 5.0, 5.25], "y/web": [None, 6.5, 4.0]}
+    page = pages.sources(losses, ["a", "b"], "answer token")
+    assert "Nats per answer token" in page
     books = next(line for line in page.splitlines() if "x/books" in line)
-    assert books.index("8.318") < books.index("5.000") < books.index("5.250") < books.index("+0.250")
+    assert books.index("8.500") < books.index("5.000") < books.index("5.250") < books.index("+0.250")
     assert "after phase a" in page
-    one = pages.sources(losses_after_phases(PHASES[:5], {}), [], None)
+    assert "<td>y/web</td><td>not measured</td><td>6.500</td>" in page
+    one = pages.sources(losses_after_phases([*PHASES[1:4], *PHASES[5:6]], {}), [])
     assert "after training" in one
     assert "<td>not measured</td><td>5.000</td>" in one
 

@@ -31,14 +31,18 @@ FILES = {
         "abovo/model/1",
         {
             "counts": {"parameters": 1_312_128, "steps": 782, "tokens": 1_601_536},
-            "train_loss_first": 8.34, "train_loss_last": 4.5, "validation_loss": 4.6,
+            "train_loss_first": 8.34, "train_loss_last": 4.5, "validation_loss_first": 8.33, "validation_loss": 4.6,
         },
         {
             "packed/nano": "packed/nano/nano-4k/256/manifest.json",
             "tokenizer": "tokenizers/nano-4k/tokenizer_config.json",
         },
     ),
-    "sft/nano/manifest.json": ("abovo/model/1", {"train_loss_first": 4.0, "train_loss_last": 1.5}, {}),
+    "sft/nano/manifest.json": (
+        "abovo/model/1",
+        {"train_loss_first": 4.0, "train_loss_last": 1.5, "validation_loss_first": 4.25, "validation_loss": 1.75},
+        {},
+    ),
     "pretrain/nano/evaluation.json": (
         "abovo/evaluation/1", {"metrics": {"validation.bits_per_byte": ENTRY, "yesno.accuracy": ENTRY}}, {},
     ),
@@ -48,10 +52,13 @@ FILES = {
 }  # fmt: skip
 
 
-def finished_run(folder):
-    """Write the manifests of a finished run under `folder`/results."""
+def finished_run(folder, run="nano", tuned=2.25):
+    """Write the manifests of a finished run under `folder`/results; `tuned` are its bits per byte after fine-tuning."""
     made = {}
     for name, (schema, fields, inputs) in FILES.items():
+        name = name.replace("/nano/", f"/{run}/") if name.startswith(("pretrain", "sft")) else name
+        if name == f"sft/{run}/evaluation.json":
+            fields = {"metrics": {"validation.bits_per_byte": ENTRY | {"value": tuned}}}
         path = folder / "results" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         behind = {role: {"path": f"results/{place}", "digest": made[place]} for role, place in inputs.items()}
@@ -66,9 +73,9 @@ def results(tmp_path):
     return finished_run(tmp_path)
 
 
-def printed(results, report=None):
+def printed(results, report=None, run="nano"):
     console = Console(file=io.StringIO(), width=120)
-    print_summary("nano", results, report, console)
+    print_summary(run, results, report, console)
     return console.file.getvalue()
 
 
@@ -77,17 +84,51 @@ def test_summary_shows_what_was_made_losses_metrics_and_the_next_commands(result
     for part in (
         "8,000 documents, 12 MB of text (speeches, docstrings)", "4,096 pieces", "3.9 M tokens",
         "1.31 M parameters",
-        "ln 4096 = 8.32 -> 4.50", "4.60 nats", "4.00 -> 1.50", "bits per byte", "2.5 -> 2.25", "zstd: 2.2",
+        "8.34 -> 4.50 nats per token", "8.33 -> 4.60 nats", "4.00 -> 1.50", "4.25 -> 1.75 nats per answer token",
+        "bits per byte", "2.5 -> 2.25", "zstd: 2.2", "lower is better",
         "accuracy on yesno", "results/report/nano.html", "snakemake --profile gpu results/sft/tiny/results.json",
     ):  # fmt: skip
         assert part in text, f"{part!r} is not in\n{text}"
+
+
+def test_summary_after_a_run_of_ones_own_offers_its_report_and_its_model(tmp_path):
+    results = finished_run(tmp_path, "mine")
+    text = printed(results, run="mine")
+    assert f"snakemake --report {results}/report/mine.html {results}/sft/mine/results.json" in text
+    assert f'pipeline("text-generation", "{results}/sft/mine/model")("Hello", max_new_tokens=64)' in text
+    assert "tiny" not in text and "Worse on plain text" not in text
+    model = results / "sft/mine/model"
+    model.mkdir()
+    (model / "tokenizer_config.json").write_text('{"chat_template": "x"}')
+    assert '([{"role": "user", "content": "Hello"}], max_new_tokens=64)' in printed(results, run="mine")
+
+
+def test_summary_says_why_plain_text_gets_worse_in_fine_tuning(tmp_path):
+    text = printed(finished_run(tmp_path, tuned=3.0))
+    assert "2.5 -> 3 " in text and "Worse on plain text than before" in text
+
+
+def test_summary_refuses_files_that_were_altered(results):
+    path = results / "sft/nano/evaluation.json"
+    path.write_text(path.read_text().replace("2.25", "1.25"))
+    with pytest.raises(AbovoError, match=r"sft/nano/evaluation\.json: the manifest was altered"):
+        printed(results)
+
+
+def test_summary_refuses_results_that_are_of_another_evaluation(results):
+    told = {"path": "results/sft/nano/evaluation.json", "digest": "0" * 64}
+    data = {"schema": "abovo/results/1", "created_by": {"path": "results/sft/nano/results.json"}, "inputs": {"e": told}}
+    path = results / "sft/nano/results.json"
+    path.write_text(json.dumps({**data, "digest": digest_of(data)}))
+    with pytest.raises(AbovoError, match=r"results\.json: was made from another state of its input e"):
+        printed(results)
 
 
 def test_summary_of_a_base_model_alone(results):
     (results / "sft/nano/manifest.json").unlink()
     (results / "sft/nano/evaluation.json").unlink()
     rows = dict(measured("nano", results))
-    assert "fine-tuning loss" not in rows
+    assert "fine-tuning, loss" not in rows
     assert rows["bits per byte"].startswith("2.5 ")
 
 

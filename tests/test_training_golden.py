@@ -52,7 +52,8 @@ def first_losses(folder, data, settings, nudge=0):
     _, log = run.live(Kill(STEPS + 1), nudge=nudge, seconds=300)
     metrics = run.state / "metrics.jsonl"
     assert metrics.exists(), log
-    rows = [json.loads(line) for line in metrics.read_text().splitlines()][:STEPS]
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    rows = [row for row in rows if "loss" in row][:STEPS]
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1)), log
     return [{key: row[key] for key in ("step", "loss", "grad_norm")} for row in rows]
 

@@ -47,8 +47,9 @@ def test_loss_before_training_is_the_logarithm_of_the_vocabulary(model, tmp_path
     random = torch.randint(0, 128, (8, 16), generator=torch.Generator().manual_seed(0))
     with open_state(tmp_path / "state", {}, 0) as state:
         rows = fit(model, 1, state, batch=lambda k: whole(random))
-    assert rows[0]["step"] == 1
-    assert rows[0]["loss"] == pytest.approx(math.log(128), abs=0.1)
+    assert [row["step"] for row in rows] == [0, 1, 1]
+    assert rows[0]["validation_loss"] == pytest.approx(math.log(128), abs=0.1)
+    assert rows[1]["loss"] == pytest.approx(math.log(128), abs=0.1)
 
 
 def test_training_loss_and_evaluation_loss_agree_on_the_same_batch(model, tmp_path):
@@ -56,7 +57,7 @@ def test_training_loss_and_evaluation_loss_agree_on_the_same_batch(model, tmp_pa
     before = mean_loss(model, [counting_batch(0)])
     with open_state(tmp_path / "state", {}, 0) as state:
         rows = fit(model, 1, state)
-    assert rows[0]["loss"] == pytest.approx(before, rel=TIGHT)
+    assert rows[1]["loss"] == pytest.approx(before, rel=TIGHT)
 
 
 @pytest.mark.parametrize("family", ["qwen3", "llama"])
@@ -112,3 +113,11 @@ def test_optimizer_learns(kind, tmp_path):
     with open_state(tmp_path / "state", {}, 0) as state:
         rows = fit(model, 40, state, recipe=of_optimizer(kind))
     assert rows[-1]["validation_loss"] < 2.5
+
+
+def test_what_training_starts_from_is_measured_at_step_0(model, tmp_path):
+    start = mean_loss(small_model(), [counting_batch(10_000)])
+    with open_state(tmp_path / "state", {}, 0) as state:
+        first = fit(model, 2, state)[0]
+    assert (first["step"], first["tokens"]) == (0, 0)
+    assert first["validation_loss"] == pytest.approx(start, rel=TIGHT)

@@ -286,5 +286,5 @@ def test_phase_that_ends_early_hands_over_its_best_weights(data, tmp_path):
     assert all(torch.equal(weights[name], state[name]) for name in weights)
     # phase b begins at its own first step, and ends early by its own validations alone
     steps = [row["step"] for row in metrics(tmp_path) if "validation_loss" in row]
-    assert steps == [2, 4, 8, 10, 12]
+    assert steps == [0, 2, 4, 8, 10, 12]
     assert read_manifest(tmp_path / "manifest.json")["stopped_early"]["weights_of_step"] == 10

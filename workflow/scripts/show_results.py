@@ -2,7 +2,7 @@
 
 python workflow/scripts/show_results.py --titles "base model" "after fine-tuning" \\
     --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \\
-    --output results/report/nano/sft/results.html
+    --output results/report/nano/sft/results.html --headline results/report/nano/sft/headline.html
 """
 
 import argparse
@@ -16,13 +16,14 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--titles", required=True, nargs="+", help="what each model is called")
     parser.add_argument("--evaluations", type=Path, required=True, nargs="+", help="evaluation.json of each, in order")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
+    parser.add_argument("--headline", type=Path, required=True, help="table to write for the opening page of a report")
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
     from abovo.reporting.draw import page_of_results
 
-    page_of_results(options.titles, options.evaluations, options.output)
+    page_of_results(options.titles, options.evaluations, options.output, options.headline)
 
 
 if __name__ == "__main__":

@@ -108,8 +108,9 @@ def _results(configuration: Configuration, names: Names) -> ResultsSettings:
 
 def _draw_loss(configuration: Configuration, names: Names) -> LossFigure:
     run = configuration.run(names["run"])
-    figure = narrow(LossFigure, run.tokenizer)
-    if STAGES[names["stage"]].phases:
+    stage = STAGES[names["stage"]]
+    figure = narrow(LossFigure, run.tokenizer, scored=stage.scored)
+    if stage.phases:
         phases = phases_up_to(run, phase_of(names))
         ends = itertools.accumulate(budget(replace(run, phases=phases), f"config/runs/{run.name}.yaml").phases)
         figure = replace(figure, phases={phase.name: end for phase, end in zip(phases, ends, strict=True)})

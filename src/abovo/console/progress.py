@@ -44,6 +44,11 @@ def _show(text: str) -> None:
         sys.stderr.flush()
 
 
+def several(count: int, thing: str) -> str:
+    """A number of things as a person reads it: 1 shard, 2,000 shards."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person reads them: 8.1 s, 3 min 20 s, 5 h 02 min."""
     if seconds < 60:

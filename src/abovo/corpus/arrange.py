@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from abovo.console.progress import Progress
+from abovo.console.progress import Progress, several
 from abovo.corpus.choose import Share
 from abovo.corpus.keys import DOCUMENTS, Part
 from abovo.corpus.shards import read_lines, write_lines
@@ -45,7 +45,7 @@ def write_shards(shares: Sequence[Share], shard_mb: float, folder: Path) -> int:
         _finish(waiting / str(first), first, end, number, folder)
         progress.update(f"{end:,} of {number:,} shards")
     waiting.rmdir()
-    progress.close(f"{number} shards, {total:,} documents, {size / 1e6:.1f} MB of text")
+    progress.close(f"{several(number, 'shard')}, {several(total, 'document')}, {size / 1e6:.1f} MB of text")
     return number
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 import xxhash
 
-from abovo.console.progress import Progress, duration
+from abovo.console.progress import Progress, duration, several
 from abovo.corpus.examine import BATCH_CHARACTERS, Examined, Examiner, Measures, TokenCounter, batches
 from abovo.corpus.keys import CONTAMINATED, DOCUMENTS, KEY, KeyWriter
 from abovo.corpus.parts import ROW_BITS, Division, part_records
@@ -65,7 +65,9 @@ def read_source(
     check_source(corpus, name, plan)
     parts = corpus.sources[name].parts
     if not 0 <= part < parts:
-        raise AbovoError(f"the source has {parts} parts, numbered from 0", f"part {part} of source {name}", "check it")
+        raise AbovoError(
+            f"the source has {several(parts, 'part')}, numbered from 0", f"part {part} of source {name}", "check it"
+        )
     source = open_source(corpus.sources[name], plan["sources"][name]["revision"])
     reading = Reading.of(corpus, name, source.revision)
     likely = _tokens_of_a_unit(plan["sources"][name]) if reading.stop_tokens and parts > 1 else None
@@ -202,7 +204,9 @@ class PartWriter:
         """What a person wants to know of a long read: how far, how fast, how long still."""
         tally, seconds = self.tally, max(1e-9, time.monotonic() - self.started)
         kept = tally.documents / max(1, tally.read)
-        text = f"{tally.documents:,} documents ({kept:.0%} of {tally.read:,}), {tally.tokens:,} tokens"
+        text = (
+            f"{several(tally.documents, 'document')} ({kept:.0%} of {tally.read:,}), {several(tally.tokens, 'token')}"
+        )
         text += f", {tally.bytes / 1e6 / seconds:.1f} MB/s"
         if stop is not None and tally.tokens:
             text += f", {duration(seconds * max(0, stop - tally.tokens) / tally.tokens)} left"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from abovo.console.progress import Progress
+from abovo.console.progress import Progress, several
 from abovo.errors import AbovoError
 from abovo.evaluation import harness
 from abovo.evaluation.generate import generate, smoke_score
@@ -107,7 +107,7 @@ class _Evaluation:
         prompts, new_tokens = self.settings.prompts, self.settings.new_tokens
         generations = generate(self.lm.model, self.lm.tokenizer, prompts, chat, new_tokens, self.context)
         _write_scores(folder / "evaluation_scores.json", self.scores)
-        self.progress.close(f"{len(self.metrics)} metrics, {len(generations)} generations")
+        self.progress.close(f"{several(len(self.metrics), 'metric')}, {several(len(generations), 'generation')}")
         fields = {
             "tokenizer_sha256": self.manifest["tokenizer_sha256"],
             "model_sha256": self.manifest["model_sha256"],

@@ -12,8 +12,6 @@ from abovo.settings.stages import Resampling
 
 Metrics = dict[str, dict[str, Any]]
 Sample = Mapping[str, Any]
-# Accuracy of always giving the most frequent answer, on the split that lm-eval scores.
-PUBLIC_MAJORITY = {"boolq": 0.6217}
 
 
 def document_metrics(
@@ -77,13 +75,22 @@ def choice_metrics(samples: Sequence[Sample], protocol: Mapping[str, Any]) -> tu
     chosen = [max(range(len(row)), key=row.__getitem__) for row in scores]
     labels = [int(sample["target"]) for sample in samples]
     right = [float(choice == label) for choice, label in zip(chosen, labels, strict=True)]
-    options = max(len(row) for row in scores)
-    baseline = {"majority answer": max(Counter(labels).values()) / len(labels), "chance": 1 / options}
-    found = {"accuracy": _proportion(right, baseline, protocol)}
-    if options == 2:
+    found = {"accuracy": _proportion(right, _trivial(labels, scores), protocol)}
+    if max(len(row) for row in scores) == 2:
         share = {"share of questions whose answer is yes": sum(labels) / len(labels)}
         found["yes_rate"] = _proportion([float(choice) for choice in chosen], share, protocol)
     return found, Scores(right, [1.0] * len(right))
+
+
+def _trivial(labels: Sequence[Any], options: Sequence[Sequence[Any]]) -> dict[str, float]:
+    """What is right without a model: the most frequent answer to these questions, and one drawn from the `options` of
+    each. Where labels are no numbers of options, no answer is the most frequent one."""
+    chance = sum(1 / len(row) for row in options) / len(options)
+    try:
+        numbers = [int(label) for label in labels]
+    except (TypeError, ValueError):
+        return {"chance": chance}
+    return {"majority answer": max(Counter(numbers).values()) / len(numbers), "chance": chance}
 
 
 def public_metrics(
@@ -98,13 +105,12 @@ def public_metrics(
     protocol = {**protocol, "task": task, "task_version": str(results.get("version", "that of lm_eval"))}
     if "acc" in kept[0]:
         right = [float(sample["acc"]) for sample in kept]
-        options = max(len(sample["resps"]) for sample in kept)
-        baseline = {"majority answer": PUBLIC_MAJORITY.get(task, 1 / options), "chance": 1 / options}
+        baseline = _trivial([sample.get("target") for sample in kept], [sample["resps"] for sample in kept])
         found = {"accuracy": _proportion(right, baseline, protocol)}
         if "acc_norm" in kept[0]:
             normed = [float(sample["acc_norm"]) for sample in kept]
             found["accuracy_per_byte"] = _proportion(normed, baseline, protocol)
-        if options == 2:
+        if max(len(sample["resps"]) for sample in kept) == 2:
             chosen = [float(scores[1] > scores[0]) for scores in map(option_log_likelihoods, kept)]
             found["second_option_rate"] = _proportion(chosen, {"chance": 0.5}, protocol)
         return found, Scores(right, [1.0] * len(right))

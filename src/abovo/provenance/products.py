@@ -120,7 +120,7 @@ def reason(job: Job, store: Path) -> str:
     changed = [f"input {role}" for role in sorted(before.keys() | now.keys()) if before.get(role) != now.get(role)]
     settings = differing(last["parameters"], json.loads(canonical_json(job.settings)))
     changed += [f"setting {key} {old} -> {new}" for key, old, new in settings[:3]]
-    changed += [f"{len(settings) - 3} more settings"] if len(settings) > 3 else []
+    changed += [f"{len(settings) - 3} more setting" + "s" * (len(settings) > 4)] if len(settings) > 3 else []
     if last["created_by"]["code"] != job.code:
         changed.append("code")
     return "made again, because these changed: " + "; ".join(changed or ["files of the kept product"])

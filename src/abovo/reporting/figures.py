@@ -25,6 +25,7 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.alpha": 0.25,
     "figure.constrained_layout.use": True,
 }
@@ -36,11 +37,17 @@ OUTCOMES = {"kept": "#0072b2", "over budget": "#56b4e9", "duplicates": "#e69f00"
 
 
 def draw_loss(
-    metrics: Sequence[Mapping[str, Any]], vocabulary_size: int | None, phases: Mapping[str, int], title: str, path: Path
+    metrics: Sequence[Mapping[str, Any]],
+    vocabulary_size: int | None,
+    phases: Mapping[str, int],
+    title: str,
+    path: Path,
+    scored: str = "token",
 ) -> None:
-    """Draw training and validation loss (nats per token) over tokens.
+    """Draw training and validation loss (nats per token, or per what is `scored`) over tokens, from step 0 on.
 
-    `metrics` are the rows of metrics.jsonl. `vocabulary_size` adds the loss of a model that knows nothing, ln V.
+    `metrics` are the rows of metrics.jsonl. `vocabulary_size` adds the loss of a guess that gives every token the same
+    probability, ln V, to compare with.
     `phases` maps the name of each phase to its last step; the borders between them are drawn.
     Raises AbovoError where no row carries a loss.
     """
@@ -61,10 +68,11 @@ def draw_loss(
         if vocabulary_size:
             start = math.log(vocabulary_size)
             axes.axhline(
-                start, color=REFERENCE, linestyle="--", linewidth=1.0, label=f"ln {vocabulary_size} = {start:.2f}"
-            )
+                start, color=REFERENCE, linestyle="--", linewidth=1.0,
+                label=f"uniform guess: ln {vocabulary_size} = {start:.2f}",
+            )  # fmt: skip
         _mark_phases(axes, metrics, phases)
-        axes.set(xlabel="tokens", ylabel="loss (nats per token)")
+        axes.set(xlabel="tokens", ylabel=f"loss (nats per {scored})")
         axes.set_title(title, loc="left")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.legend(frameon=False)
@@ -83,8 +91,10 @@ def _validation(metrics: Sequence[Mapping[str, Any]]) -> list[list[tuple[int, fl
     return lines
 
 
-def draw_sources(metrics: Sequence[Mapping[str, Any]], phases: Mapping[str, int], title: str, path: Path) -> None:
-    """Draw the validation loss of each source (nats per token) over tokens; `phases` as for `draw_loss`."""
+def draw_sources(
+    metrics: Sequence[Mapping[str, Any]], phases: Mapping[str, int], title: str, path: Path, scored: str = "token"
+) -> None:
+    """Draw the validation loss of each source over tokens; `phases` and `scored` as for `draw_loss`."""
     with _style():
         figure = Figure(figsize=(7.0, 3.8))
         axes = figure.subplots()
@@ -93,7 +103,7 @@ def draw_sources(metrics: Sequence[Mapping[str, Any]], phases: Mapping[str, int]
             points = zip(*steps.values(), strict=True)
             axes.plot(*points, color=color, marker=marker, markersize=3.5, linewidth=1.2, label=source)
         _mark_phases(axes, metrics, phases)
-        axes.set(xlabel="tokens", ylabel="validation loss (nats per token)")
+        axes.set(xlabel="tokens", ylabel=f"validation loss (nats per {scored})")
         axes.set_title(title, loc="left")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.margins(y=0.15)
@@ -119,8 +129,12 @@ def _mark_phases(axes: Axes, metrics: Sequence[Mapping[str, Any]], phases: Mappi
             )
 
 
-def draw_composition(sources: Mapping[str, Mapping[str, Any]], title: str, path: Path) -> None:
+def draw_composition(
+    sources: Mapping[str, Mapping[str, Any]], title: str, path: Path, bytes_per_token: float | None = None
+) -> None:
     """Draw, per source of a corpus, its tokens and what became of the documents that were read.
+
+    Tokens that no tokenizer counted are reckoned with an assumed `bytes_per_token`, and the figure says so.
 
     `sources` maps a source to {tokens, documents, over_budget, duplicates, rejected}; tokens and documents count what
     was kept, `rejected` is a number or numbers by reason.
@@ -135,7 +149,8 @@ def draw_composition(sources: Mapping[str, Mapping[str, Any]], title: str, path:
         bars = left.barh(names, tokens, color=OUTCOMES["kept"], height=0.6)
         total = max(1, sum(tokens))
         left.bar_label(bars, [f" {count / total:.0%}" for count in tokens])
-        left.set(title="tokens kept", xlabel="tokens")
+        counted = f"tokens, assumed to be {bytes_per_token:g} bytes each" if bytes_per_token else "tokens"
+        left.set(title="tokens kept", xlabel=counted)
         left.margins(x=0.15)
         start = [0.0] * len(names)
         for outcome, color in OUTCOMES.items():

@@ -1,4 +1,4 @@
-"""Turn the rows of metrics.jsonl into the validation loss of each source: over tokens, and at the end of each phase."""
+"""Turn the rows of metrics.jsonl into the validation loss of each source: over tokens, before and after each phase."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,11 +28,11 @@ def losses_by_source(metrics: Metrics) -> dict[str, dict[int, tuple[int, float]]
 
 
 def losses_after_phases(metrics: Metrics, phases: Mapping[str, int]) -> dict[str, list[float | None]]:
-    """Source -> its validation loss at the end of each phase; None where it was not validated until then.
+    """Source -> its validation loss at step 0 and at the end of each phase; None where it was not validated by then.
 
     `phases` maps the name of each phase to its last step; without any the whole training is one.
     """
-    ends = list(phases.values()) or [max(row["step"] for row in metrics)]
+    ends = [0, *(phases.values() or [max(row["step"] for row in metrics)])]
     table = {}
     for source, steps in losses_by_source(metrics).items():
         reached = [max((step for step in steps if step <= end), default=None) for end in ends]

@@ -2,12 +2,12 @@
 files for download)."""
 
 import html
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from abovo.provenance.files import atomic_path
+from abovo.reporting.meanings import WORSE_ON_PLAIN_TEXT, headlines, is_worse_on_plain_text, meanings
 
 CSS = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 2em auto; max-width: 60em; padding: 0 1em; }
@@ -15,6 +15,7 @@ table { border-collapse: collapse; margin: 1em 0; }
 th, td { padding: .3em .8em; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; }
 small { color: #666; }
+.words td { text-align: left; }
 pre { white-space: pre-wrap; background: #f6f6f6; padding: .8em; }
 """
 
@@ -45,26 +46,45 @@ def results(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
 
     `evaluations` maps the name of a column to an evaluation: {"metrics": {name: entry}, "generations": [...]}.
     """
-    names = list(dict.fromkeys(name for evaluation in evaluations.values() for name in evaluation["metrics"]))
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in evaluations)
-    rows = "".join(_row(name, list(evaluations.values())) for name in names)
-    table = f"<table>\n<tr><th>metric</th>{head}<th>trivial baselines</th></tr>\n{rows}</table>"
-    note = "<p><small>Below each value its 95 % interval and the number of items.</small></p>"
+    names = _names(evaluations)
+    table = _table({name: name for name in names}, evaluations)
+    pairs = ((html.escape(what), html.escape(text)) for what, text in meanings(names))
+    rows = "".join(f"<tr><td>{what}</td><td>{text}</td></tr>\n" for what, text in pairs)
+    explained = f'<h2>What the figures mean</h2>\n<table class="words">\n{rows}</table>'
     texts = "".join(_generations(column, evaluation) for column, evaluation in evaluations.items())
-    return f"<h1>Results</h1>\n{table}\n{note}\n{texts}"
+    return f"<h1>Results</h1>\n{table}\n{explained}\n{texts}"
 
 
-def sources(losses: Mapping[str, Sequence[float | None]], phases: Sequence[str], vocabulary_size: int | None) -> str:
+def headline(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
+    """The same table with the metrics worth a line alone, for the opening page of a report."""
+    return f"{_table(dict(headlines(_names(evaluations))), evaluations)}\n"
+
+
+def _names(evaluations: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for evaluation in evaluations.values() for name in evaluation["metrics"]))
+
+
+def _table(labels: Mapping[str, str], evaluations: Mapping[str, Mapping[str, Any]]) -> str:
+    """A row for each metric under its label, a column for each model, and what the reader should know of them."""
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in evaluations)
+    rows = "".join(_row(name, label, list(evaluations.values())) for name, label in labels.items())
+    note = "Below each value its 95 % interval and the number of items."
+    if is_worse_on_plain_text([evaluation["metrics"] for evaluation in evaluations.values()]):
+        note += f" {WORSE_ON_PLAIN_TEXT}"
+    table = f"<table>\n<tr><th>metric</th>{head}<th>trivial baselines</th></tr>\n{rows}</table>"
+    return f"{table}\n<p><small>{note}</small></p>"
+
+
+def sources(losses: Mapping[str, Sequence[float | None]], phases: Sequence[str], scored: str = "token") -> str:
     """A table of the validation loss of each source before the first phase and after each.
 
-    `losses` maps a source to its loss at the end of each phase, None where it was not validated. Before training a
-    model gives all pieces about the same probability, ln V; the change is that of the last phase.
+    `losses` maps a source to its loss at step 0 and at the end of each phase, None where it was not validated; the
+    change is that of the last phase.
     """
-    start = math.log(vocabulary_size) if vocabulary_size else None
     names = [f"after phase {name}" for name in phases] if len(phases) > 1 else ["after training"]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ["source", "before training", *names, "last change"])
-    rows = "".join(_source_row(source, [start, *found]) for source, found in losses.items())
-    note = "Nats per token. Before training: ln V, a model that gives every token the same probability."
+    rows = "".join(_source_row(source, found) for source, found in losses.items())
+    note = f"Nats per {scored}, on held-out rows. Before training: step 0, the model that training starts from."
     if len(phases) > 1:
         note += " After a phase is before the next one."
     title = "<h1>Validation loss by source</h1>"
@@ -78,12 +98,12 @@ def _source_row(source: str, losses: Sequence[float | None]) -> str:
     return f"<tr><td>{html.escape(source)}</td>{cells}<td>{change}</td></tr>\n"
 
 
-def _row(name: str, evaluations: Sequence[Mapping[str, Any]]) -> str:
+def _row(name: str, label: str, evaluations: Sequence[Mapping[str, Any]]) -> str:
     entries = [evaluation["metrics"].get(name) for evaluation in evaluations]
     cells = "".join(f"<td>{_value(entry) if entry else 'not measured'}</td>" for entry in entries)
     baseline = next(entry for entry in entries if entry).get("baseline", {})
     trivial = "<br>".join(f"{html.escape(what)} {value:.4g}" for what, value in baseline.items())
-    return f"<tr><td>{html.escape(name)}</td>{cells}<td><small>{trivial}</small></td></tr>\n"
+    return f"<tr><td>{html.escape(label)}</td>{cells}<td><small>{trivial}</small></td></tr>\n"
 
 
 def _value(entry: Mapping[str, Any]) -> str:

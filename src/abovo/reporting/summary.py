@@ -1,6 +1,7 @@
 """Turn the finished artifacts of a run into the few lines that a person reads after it; reads small JSON files only."""
 
-import math
+import json
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,24 +9,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from abovo.config.stages import STAGES
+from abovo.config.stages import STAGES, Stage
+from abovo.console.progress import several
 from abovo.provenance.chain import Chain
 from abovo.provenance.files import read_json
-from abovo.provenance.manifest import read_manifest
+from abovo.provenance.manifest import Manifest, read_manifest
+from abovo.reporting.meanings import (
+    HEADLINES,
+    METRICS,
+    WORSE_ON_PLAIN_TEXT,
+    headlines,
+    is_worse_on_plain_text,
+    parts_of,
+)
 
-# Metrics worth a line, by the end of their name, and what they are called here; those of the validation documents
-# stand without the name of a task.
-HEADLINES = {
-    "bits_per_byte": "bits per byte",
-    "token_perplexity": "token perplexity",
-    "accuracy": "accuracy",
-}
-NEXT = (
-    ("see the report", "open {report} in a browser"),
-    ("look closer", "tensorboard --logdir results"),
+# The run of the demonstration, after which a larger one is offered.
+DEMONSTRATION = "nano"
+LARGER = (
     ("plan a larger run", "snakemake --cores 1 results/plan/tiny/plan.json"),
     ("train it on a GPU", "snakemake --profile gpu results/sft/tiny/results.json"),
 )
+ASK = 'from transformers import pipeline; print(pipeline("text-generation", {model})({prompt}, max_new_tokens=64))'
 
 
 def print_summary(run: str, results: Path, report: Path | None, console: Console | None = None) -> None:
@@ -39,13 +43,41 @@ def print_summary(run: str, results: Path, report: Path | None, console: Console
     if report is not None:
         table.add_row("report", str(report))
     console.print(table)
-    following = Table(
-        title="What to type next", title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0)
-    )
-    for what, command in NEXT:
-        if report is not None or "{report}" not in command:
-            following.add_row(what, command.format(report=report))
-    console.print(following)
+    console.print("\n[bold]What the figures mean")
+    for what, text in meant(run, results):
+        console.print(f"  {what}: {text}", highlight=False)
+    console.print("\n[bold]What to type next")
+    for what, command in following(run, results, report):
+        console.print(f"  {what}: {command}", soft_wrap=True, highlight=False, markup=False)
+
+
+def following(run: str, results: Path, report: Path | None) -> Iterator[tuple[str, str]]:
+    """(what for, command) of what a person may want after this run."""
+    stage = finished(run, results)[-1]
+    if report is not None:
+        yield "see the report", f"open {report} in a browser"
+    else:
+        target = results / stage.name / run / "results.json"
+        yield "make a report", shlex.join(["snakemake", "--report", f"{results}/report/{run}.html", str(target)])
+    model = results / stage.name / run / "model"
+    prompt = [{"role": "user", "content": "Hello"}] if is_chat(model) else "Hello"
+    code = ASK.format(model=json.dumps(str(model)), prompt=json.dumps(prompt))
+    yield "use the model", shlex.join(["python", "-c", code])
+    yield "look closer", shlex.join(["tensorboard", "--logdir", str(results)])
+    if run == DEMONSTRATION:
+        yield from LARGER
+
+
+def is_chat(model: Path) -> bool:
+    """Whether a model in the Hugging Face layout is asked in a chat template."""
+    path = model / "tokenizer_config.json"
+    return path.is_file() and "chat_template" in read_json(path)
+
+
+def finished(run: str, results: Path) -> list[Stage]:
+    """The stages that the run went through; the first one has to be there."""
+    read_manifest(results / "pretrain" / run / "manifest.json")
+    return [stage for stage in STAGES.values() if (results / stage.name / run / "manifest.json").is_file()]
 
 
 def made(run: str, results: Path) -> Iterator[tuple[str, str]]:
@@ -56,39 +88,49 @@ def made(run: str, results: Path) -> Iterator[tuple[str, str]]:
     for name, item in packed.items():
         counts = chain.input(item, "corpus")["counts"]
         text = f"{_short(counts['bytes'])}B of text ({', '.join(counts['sources'])})"
-        yield f"corpus {name}", f"{counts['documents']:,} documents, {text}"
+        yield f"corpus {name}", f"{several(counts['documents'], 'document')}, {text}"
     yield "tokenizer", f"{behind['tokenizer']['vocabulary_size']:,} pieces"
     rows = [item["counts"] for item in packed.values()]
     tokens = {split: sum(count[split]["tokens"] for count in rows) for split in ("train", "val")}
     yield "packed", f"{_short(tokens['train'])} tokens to train on, {_short(tokens['val'])} to validate on"
     trained = base["counts"]
-    yield (
-        "base model",
-        f"{_short(trained['parameters'])} parameters, {trained['steps']:,} steps, {_short(trained['tokens'])} tokens",
-    )
+    steps = several(trained["steps"], "step")
+    yield "base model", f"{_short(trained['parameters'])} parameters, {steps}, {_short(trained['tokens'])} tokens"
 
 
 def measured(run: str, results: Path) -> Iterator[tuple[str, str]]:
     """(what, before -> after) for the losses of each stage that the run went through, and for headline metrics, whose
-    figures are those of the stages' models in their order."""
-    base = read_manifest(results / "pretrain" / run / "manifest.json")
-    size = Chain().input(base, "tokenizer")["vocabulary_size"]
-    for stage in STAGES.values():
-        place = results / stage.name / run / "manifest.json"
-        if place.is_file():
-            model = read_json(place)
-            first = f"{model['train_loss_first']:.2f}" if stage.after else f"ln {size} = {math.log(size):.2f}"
-            yield f"{stage.training} loss", f"{first} -> {model['train_loss_last']:.2f} nats per {stage.scored}"
-            if not stage.after:
-                yield "validation loss", f"{model['validation_loss']:.2f} nats per {stage.scored}"
-    evaluations = [results / stage / run / "evaluation.json" for stage in STAGES]
-    found = [read_json(path)["metrics"] for path in evaluations if path.is_file()]
-    for ending, label in HEADLINES.items():
-        for name, entry in found[0].items() if found else ():
-            task, _, kind = name.rpartition(".")
-            if kind == ending:
-                values = " -> ".join(f"{metrics[name]['value']:.3g}" for metrics in found if name in metrics)
-                yield label if task == "validation" else f"{label} on {task}", f"{values}  ({_context(ending, entry)})"
+    figures are those of the stages' models in their order. Raises AbovoError where one of the files was altered."""
+    for stage in finished(run, results):
+        model = read_manifest(results / stage.name / run / "manifest.json", "abovo/model/")
+        for what, kind in (("loss", "train_loss"), ("validation loss", "validation_loss")):
+            first, last = model[f"{kind}_first"], model["train_loss_last" if kind == "train_loss" else kind]
+            yield f"{stage.training}, {what}", f"{first:.2f} -> {last:.2f} nats per {stage.scored}"
+    found = [evaluation["metrics"] for evaluation in evaluations(run, results)]
+    worse = is_worse_on_plain_text(found)
+    for name, label in headlines(found[0]) if found else ():
+        values = " -> ".join(f"{metrics[name]['value']:.3g}" for metrics in found if name in metrics)
+        yield label, f"{values}  ({_context(parts_of(name)[1], found[0][name])})"
+        if worse and parts_of(name)[1] == "bits_per_byte":
+            yield "", WORSE_ON_PLAIN_TEXT
+
+
+def evaluations(run: str, results: Path) -> list[Manifest]:
+    """The evaluations of the run's models, in the order of the stages, found to be those of its results.json."""
+    for stage in finished(run, results):
+        path = results / stage.name / run / "results.json"
+        if path.is_file():
+            Chain().behind(read_manifest(path, "abovo/results/"))
+    paths = [results / stage / run / "evaluation.json" for stage in STAGES]
+    return [read_manifest(path, "abovo/evaluation/") for path in paths if path.is_file()]
+
+
+def meant(run: str, results: Path) -> Iterator[tuple[str, str]]:
+    """(metric, meaning) of the kinds of figures that `measured` tells."""
+    found = evaluations(run, results)
+    kinds = {parts_of(name)[1] for name, _ in headlines(found[0]["metrics"])} if found else set()
+    yield "validation loss", "on held-out packed rows, before and after training"
+    yield from ((HEADLINES[kind], METRICS[kind]) for kind in HEADLINES if kind in kinds)
 
 
 def _context(kind: str, entry: Mapping[str, Any]) -> str:
@@ -99,7 +141,7 @@ def _context(kind: str, entry: Mapping[str, Any]) -> str:
     trivial = entry.get("baseline", {})
     if trivial:
         name = strongest(trivial, key=trivial.__getitem__)
-        text += f"; {name}: {trivial[name]:.3g}"
+        text += f"; {name}: {trivial[name]:.4g}"
     return text
 
 

@@ -57,3 +57,4 @@ class LossFigure:
         minimum=1,
     )
     phases: Mapping[str, int] = key("Last step of each phase by its name", default={})
+    scored: str = key("What the loss is the mean over", default="token")

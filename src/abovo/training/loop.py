@@ -68,6 +68,8 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
     try:
         if content:
             _resume(run, first, content[1])
+        else:
+            _observe(run, first)  # what training starts from is measured, too
         del content  # as large as the model and its optimizer
         last = _steps(run, first)
         if last < task.steps:
@@ -149,7 +151,7 @@ def _observe(run: _Training, step: int) -> None:
         if step > task.start:  # the start of a phase is none of its gains
             run.validations.append({"step": step, **losses})
         _record(run, step, losses)
-    if task.sample is not None and (step % task.recipe.samples.interval == 0 or step == task.steps):
+    if task.sample is not None and step > 0 and (step % task.recipe.samples.interval == 0 or step == task.steps):
         with run.watch.part("samples"):
             found = task.sample(run.engine, run.world.share)
         if run.state is not None:

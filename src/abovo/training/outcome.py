@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from abovo.console.progress import several
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Made
@@ -66,7 +67,7 @@ def drawn_by_phase(order: DataOrder, length: int) -> list[dict[str, Any]]:
 def _log_shares(phases: Sequence[Mapping[str, Any]]) -> None:
     for phase in phases:
         parts = (
-            f"{name} {drawn['rows']:,} rows ({drawn['share']:.2%}, {drawn['epochs']:g} epochs)"
+            f"{name} {several(drawn['rows'], 'row')} ({drawn['share']:.2%}, {drawn['epochs']:g} epochs)"
             for name, drawn in phase["sets"].items()
         )
         log.info("phase %s drew %s", phase["name"], ", ".join(parts))

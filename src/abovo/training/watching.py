@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from abovo.config.load import SHIPPED, load, names
-from abovo.console.progress import Progress, duration
+from abovo.console.progress import Progress, duration, several
 from abovo.provenance.environment import peak_memory_bytes
 from abovo.settings.hardware import Hardware
 
@@ -109,7 +109,7 @@ class Stopwatch:
 
     def close(self, step: int) -> None:
         if not self.silent:
-            self.progress.close(f"{step} steps, {self.speed:,.0f} tokens/s")
+            self.progress.close(f"{several(step, 'step')}, {self.speed:,.0f} tokens/s")
 
 
 def memory_bytes(device: torch.device) -> int:

@@ -1,0 +1,71 @@
+"""What the figures of an evaluation mean, in the words that pages and the summary share."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+# Metrics worth a line, by the end of their name, and what they are called there.
+HEADLINES = {
+    "bits_per_byte": "bits per byte",
+    "token_perplexity": "token perplexity",
+    "accuracy": "accuracy",
+    "yes_rate": "answers yes",
+}
+# End of a metric's name -> what it measures, and which way is better.
+METRICS = {
+    "bits_per_byte": "bits that the model needs for a byte of text, whatever its tokenizer; lower is better",
+    "token_perplexity": "the same per token, e to the mean loss; compares models of one tokenizer; lower is better",
+    "validation_loss": "mean loss of a token in nats, as the trainer validates; lower is better",
+    "accuracy": "share of questions whose right option is the likeliest to the model; higher is better",
+    "accuracy_per_byte": "accuracy where options are compared by their likelihood per byte; higher is better",
+    "yes_rate": "share of questions that the model answers with yes, rightly or not; near 0 or 1 it says the same to"
+    " all of them, and its accuracy says nothing",
+    "second_option_rate": "share of questions for which the model takes the second of two options, rightly or not",
+}
+# Name of a task -> what it asks, beside the public ones, which lm-eval defines.
+TASKS = {
+    "validation": "whole held-out documents as plain text, each from its start, with as much before a token as fits"
+    " into the context",
+    "rows": "the packed rows that the trainer validates on, which cut documents where a row ends: rows.validation_loss"
+    " is the trainer's own figure, and not that of validation.*",
+    "yesno": "questions about the text, to be answered no or yes, asked as plain text",
+    "choice": "questions about the text with several options, asked as plain text",
+    "yesno_chat": "the same questions as yesno, asked in the chat format",
+    "choice_chat": "the same questions as choice, asked in the chat format",
+}
+LOWER_IS_BETTER = ("bits_per_byte", "token_perplexity", "validation_loss")
+WORSE_ON_PLAIN_TEXT = (
+    "Worse on plain text than before: the last training was on other text than this, such as conversations in a chat"
+    " format."
+)
+
+
+def parts_of(name: str) -> tuple[str, str]:
+    """The task and the metric in TASK.METRIC, or in CORPUS.TASK.METRIC of a run with several corpora."""
+    rest, _, metric = name.rpartition(".")
+    return rest.rpartition(".")[2], metric
+
+
+def meanings(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(what, meaning) of each task and metric among TASK.METRIC names, tasks first, each once."""
+    parts = [parts_of(name) for name in names]
+    yield from ((f"{task}.*", text) for task, text in TASKS.items() if any(task == one for one, _ in parts))
+    yield from ((metric, text) for metric, text in METRICS.items() if any(metric == one for _, one in parts))
+
+
+def headlines(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(name, label) of the metrics worth a line, in the order of `HEADLINES`; those of validation need no task."""
+    names = list(names)
+    for ending, label in HEADLINES.items():
+        for name in names:
+            where, _, kind = name.rpartition(".")
+            if kind == ending:
+                yield name, label if where == "validation" else f"{label} on {where}"
+
+
+def is_worse_on_plain_text(evaluations: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the last model needs more bits for plain text than the one that it came from; both are `metrics`."""
+    if len(evaluations) < 2:
+        return False
+    before, after = evaluations[-2:]
+    plain = [name for name in before if name in after and parts_of(name)[1] in LOWER_IS_BETTER]
+    return any(after[name]["value"] > before[name]["value"] for name in plain)
