@@ -8,9 +8,10 @@ import zlib
 
 import pytest
 import zstandard
-from corpus_jobs import opened, run_jobs
+from corpus_jobs import opened, rows_of, run_jobs
 
 from abovo.corpus.shards import read_documents
+from abovo.corpus.sources import open_rows
 from abovo.errors import AbovoError
 
 GOOD = "a line of words that is long enough to stay"
@@ -199,6 +200,48 @@ def test_a_line_of_200_mb_is_refused_in_bounded_memory(tmp_path, name):
     found, memory = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert found == [["first", ""], [None, "too large"], ["third", ""]]
     assert memory < 60_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is told by /proc")
+@pytest.mark.parametrize("name", ["a.txt.zst", "a.md.gz", "a.json.zst", "a.csv.zst", "a.jsonl.gz"])
+def test_a_small_packed_file_of_one_endless_line_is_refused_in_bounded_memory(tmp_path, name):
+    path, packer = tmp_path / name, PACKERS[f".{name.rpartition('.')[2]}"]()
+    head = {"json": b"[", "csv": b"text\n"}.get(name.split(".")[1], b"")
+    with path.open("wb") as file:
+        for piece in [head, *[bytes(1_000_000)] * 150]:
+            file.write(packer.compress(piece))
+        file.write(packer.flush())
+    assert path.stat().st_size < 700_000
+    values = settings(path, documents="file") | {"licence": "CC0", "language": "en", "bad_records": "count"}
+    done = subprocess.run([sys.executable, "-c", MEMORY, json.dumps(values)], capture_output=True, text=True)
+    if "json." in name or "csv" in name:
+        says = "the row that begins here is larger" if "csv" in name else "the end of the list is missing"
+        assert says in done.stderr
+    else:
+        found, memory = json.loads(done.stdout)
+        assert found == [[None, "too large"]] and memory < 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        (b'{"text": "x", "n": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not valid JSON (depth limit"),
+        (b'{"text": "x", "n": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, "not valid JSON (depth limit"),
+        (b'{"text": "a lone \\ud83d surrogate"}', "not valid JSON (no low surrogate"),
+        (b'{"text": "a lone \\ude00 surrogate"}', "not valid JSON (invalid high surrogate"),
+        (b'{"a \\ud83d key": "x", "text": "x"}', "not valid JSON (no low surrogate"),
+        (b'{"text": "caf\xed\xa0\xbd"}', "not UTF-8 (byte 1"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_deep_nesting_and_lone_surrogates_are_damage_of_their_record(tmp_path, name, record, says):
+    path = tmp_path / name
+    path.write_bytes(line("first") + record + b"\n" if name == "a.jsonl" else b'[{"text": "first"}, ' + record + b"]")
+    for view in (read, lambda path: list(open_rows(rows_of(type="local", paths=str(path))).read())):
+        with pytest.raises(AbovoError) as caught:
+            view(path)
+        assert f"{path}, {'line' if name == 'a.jsonl' else 'record'} 2: {says}" in str(caught.value)
+    assert [record.fault for record in read(path, bad_records="count")] == ["", says.partition(" (")[0]]
 
 
 def test_a_file_that_is_gone_or_a_package_that_changed_after_the_plan_is_told(tmp_path):

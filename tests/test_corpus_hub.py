@@ -314,7 +314,7 @@ def test_patience_ends_in_time_with_one_line(hub, reader, fault, values, says):
         ({"split": "dev"}, "no split 'dev' (known: train, test)"),
         ({"config": "de", "dataset": "people/packed"}, "'de' not found. Available: ['en', 'fr']"),
         ({"column": "body"}, "no column 'body' (has: other, text); set the source's `column`"),
-        ({"column": "other"}, "column 'other' holds binary, not text"),
+        ({"column": "other"}, "row 1: not UTF-8 (byte 0)"),
     ],
 )
 def test_settings_that_fit_no_data_are_told(reader, values, says):
@@ -327,8 +327,8 @@ def test_code_of_a_data_set_is_never_executed(hub, reader, tmp_path):
     hub.publish("people/script", {"script.py": script, "data.csv": b"text\nx\n"})
     assert "its code is not executed" in reader("people/script")["error"]
     assert not trap.exists()
-    hub.publish("people/table", {"data.csv": b"text\nx\n"})
-    assert "no reader for its file data.csv" in reader("people/table")["error"]
+    hub.publish("people/table", {"data.tar": b""})
+    assert "no reader for its file data.tar" in reader("people/table")["error"]
 
 
 def test_the_token_is_sent_to_the_hub_and_shown_nowhere(hub, reader, undisturbed):

@@ -46,6 +46,12 @@ class Rules:
         """What to do where a file is not what it was when it was listed."""
         return "start again" if self.column is None else "remove the corpus' plan.json to plan it anew"
 
+    @property
+    def larger(self) -> str:
+        """What to do where a file needs more memory than records of this size may."""
+        smaller = "write it anew with smaller row groups and pages"
+        return smaller if self.column is None else f"raise `max_record_mb`, or {smaller}"
+
     def refuse(self, key: str, fault: str, where: str, detail: str = "", mend: str = "mend or remove it") -> Record:
         """A damaged record, or the error that names it."""
         if self.stops:
