@@ -5,6 +5,9 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+include: "rules/library.smk"
+
+
 configfile: "config/config.yaml"
 
 
@@ -16,14 +19,14 @@ include: "rules/common.smk"
 
 
 wildcard_constraints:
-    run="[A-Za-z0-9_.-]+",
+    run="[A-Za-z0-9_-]+",
     phase="[a-z0-9-]+",
-    corpus="[A-Za-z0-9_.-]+",
-    source="[A-Za-z0-9_.-]+",
-    decontamination="[A-Za-z0-9_.-]+",
-    tokenizer="[A-Za-z0-9_.-]+",
-    dataset="[A-Za-z0-9_.-]+",
-    evaluation="[A-Za-z0-9_.-]+",
+    corpus="[A-Za-z0-9_-]+",
+    source="[a-z0-9_]+",
+    decontamination="[A-Za-z0-9_-]+",
+    tokenizer="[A-Za-z0-9_-]+",
+    dataset="[A-Za-z0-9_-]+",
+    evaluation="[A-Za-z0-9_-]+",
     part=r"\d+",
     job=r"\d+",
     sequence_length=r"\d+",
@@ -54,3 +57,6 @@ rule all:
 # A job's one clear line, below all that Snakemake has to say of its failure.
 onerror:
     tell_last_words(log)
+
+
+include: "rules/targets.smk"

@@ -1,35 +1,5 @@
 # What the rules share: the configuration, and the helpers that turn wildcards into paths, settings and code hashes.
 import shlex
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
-
-from snakemake.sourcecache import LocalSourceFile
-
-
-def checkout(rules):
-    """The folder of this workflow, wherever Snakemake runs and whichever project imports it. Of a revision that Snakemake
-    takes from a hosted repository all files are laid out below .snakemake: scripts need the library beside them.
-    """
-    if isinstance(rules, LocalSourceFile):
-        return Path(str(rules)).resolve().parent
-    git = ["git", "-C", rules.hosted_repo.repo_clone]
-    name = subprocess.check_output([*git, "rev-parse", f"{rules.ref}^{{commit}}"])
-    folder = Path(".snakemake/abovo", name.decode().strip()).resolve()
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(dir=folder.parent))
-        files = subprocess.check_output([*git, "archive", folder.name])
-        subprocess.run(["tar", "-x", "-C", place], input=files, check=True)
-        place.rename(folder)
-    return folder
-
-
-# The library comes first, whatever is installed; scripts find it beside themselves (workflow/scripts/abovo), in conda
-# environments and SLURM jobs too.
-CHECKOUT = checkout(workflow.current_basedir)
-sys.path.insert(0, str(CHECKOUT / "src"))
 
 
 def environment(name):
@@ -41,6 +11,8 @@ def environment(name):
 
 from abovo.config import inputs
 from abovo.config.engines import gpus, launcher
+from abovo.config.load import names
+from abovo.config.overrides import known_keys, refuse_lost
 from abovo.config.jobs import deciding_settings, job_settings, settings_of_code
 from abovo.config.runs import Configuration, starting_point
 from abovo.config.stages import (
@@ -51,26 +23,23 @@ from abovo.config.stages import (
     training_title,
 )
 from abovo.console.last_words import last_words
-from abovo.errors import AbovoError
 from abovo.provenance.code import code_hash
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.requests import ask, hand_over, level_clocks
 from abovo.provenance.standins import stand_in
 
-
-def clear(function, *arguments):
-    """Call a function of the library; its error ends Snakemake with one line and status 1, without a traceback."""
-    try:
-        return function(*arguments)
-    except AbovoError as error:
-        sys.exit(f"error: {error}")
-
-
 # A project that imports the workflow has runs of its own in its config/; what it does not name is as shipped.
-CONFIGURATION = clear(
-    Configuration, Path("config"), str(config.get("set", "")), CHECKOUT / "config"
+OVERRIDES = clear(
+    known_keys,
+    config,
+    names("runs", Path("config"), CHECKOUT / "config"),
+    workflow.modifier.is_main_snakefile(),
 )
-clear(CONFIGURATION.check)
+CONFIGURATION = clear(Configuration, Path("config"), OVERRIDES, CHECKOUT / "config")
+if workflow.is_main_process:
+    clear(refuse_lost, sys.argv)
+    for wrong in clear(CONFIGURATION.check):
+        print(f"warning: {wrong}", file=sys.stderr)
 
 
 # --- params

@@ -1,5 +1,7 @@
 """A run's engine says how many processes and GPUs its training takes, and is refused where it cannot train."""
 
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +27,16 @@ def test_processes_of_an_engine_reach_the_launcher_and_the_request_for_gpus():
     assert launcher(replace(engine, processes=1)) == "python"
 
 
-def test_an_engine_that_cannot_train_a_run_is_told_with_the_run_s_file():
-    told = pytest.raises(AbovoError, match=r"config/runs/small.yaml, key engine: muon needs whole matrices, zero2 cuts")
-    with told:
+def test_an_engine_that_cannot_train_a_run_is_told_with_who_named_it(root, tmp_path):
+    what = "muon needs whole matrices, zero2 cuts"
+    told = rf"--config set, small\.engine \(with config/runs/small\.yaml, key engine\): {what}"
+    with pytest.raises(AbovoError, match=told):
         Configuration(Path("config"), "small.engine=zero2").run("small")
+    config = shutil.copytree(root / "config", tmp_path / "config")
+    file = config / "runs/small.yaml"
+    file.write_text(re.sub("(?m)^engine: .*", "engine: zero2", file.read_text()))
+    with pytest.raises(AbovoError, match=f"small.yaml, key engine: {what}"):
+        Configuration(config, "small.seed=3").run("small")
 
 
 @pytest.mark.parametrize("strategy", ["fsdp", "zero1", "zero2", "zero3"])

@@ -25,11 +25,15 @@ def edit(path, old, new):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("tokens: ", "tokenz: ", r"runs/nano\.yaml: unknown key tokenz \(did you mean tokens\?\)"),
-        ("seed: 42", "seed: many", r"runs/nano\.yaml, key seed: 'many' is not of type 'integer'"),
-        ("seed: 42", "seed: -1", r"runs/nano\.yaml, key seed: -1 is less than the minimum"),
-        ("seed: 42", "seed: [", r"runs/nano\.yaml: not valid YAML"),
-        ("model: nano", "model: nanoo", r"there is no 'nanoo' in .*models; did you mean nano\?"),
+        ("tokens: ", "tokenz: ", r"runs/nano\.yaml, line 10, key tokenz: unknown key tokenz \(did you mean tokens\?\)"),
+        ("seed: 42", "seed: many", r"runs/nano\.yaml, line 24, key seed: 'many' is not of type 'integer'"),
+        ("seed: 42", "seed: -1", r"runs/nano\.yaml, line 24, key seed: -1 is less than the minimum"),
+        ("seed: 42", "seed: [", r"runs/nano\.yaml, line \d+: not valid YAML"),
+        (
+            "model: nano",
+            "model: nanoo",
+            r"nano\.yaml, line 4, key model: there is no 'nanoo' in .*models; did you mean nano",
+        ),
         ("model: nano", "", r"'model' is a required property"),
         ("corpus: nano", "", r"needs either `corpus` or `phases`"),
     ],
@@ -37,12 +41,14 @@ def edit(path, old, new):
 def test_mistake_in_a_run_is_named(config, old, new, message):
     edit(config / "runs" / "nano.yaml", old, new)
     with pytest.raises(AbovoError, match=message) as error:
-        Configuration(config).check()
+        Configuration(config).run("nano")
     assert "\n" not in str(error.value)
+    (told,) = Configuration(config).check()
+    assert told == str(error.value), "nobody who asks for another run is stopped by it"
 
 
 def test_negative_budget_is_refused(config):
-    with pytest.raises(AbovoError, match="key tokens: -5"):
+    with pytest.raises(AbovoError, match=r"--config set, key nano\.tokens: -5 is less"):
         Configuration(config, "nano.tokens=-5").run("nano")
 
 
@@ -76,7 +82,7 @@ def test_override_of_an_unknown_key_is_refused(config):
 
 
 def test_shared_parts_cannot_be_set_in_a_run_file(config):
-    (config / "runs" / "nano.yaml").open("a").write("set: {tokenizer.vocabulary_size: 100}\n")
+    edit(config / "runs" / "nano.yaml", "set:\n", "set:\n  tokenizer.vocabulary_size: 100\n")
     with pytest.raises(AbovoError, match="cannot be set for one run"):
         Configuration(config).run("nano")
 

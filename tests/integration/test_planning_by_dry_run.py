@@ -75,7 +75,7 @@ def test_plan_of_every_run_is_made_offline(tree, run):
         ("results/pretrain/small/phase-c/model", "", "the run has no phase 'c'; its phases are a, b"),
         ("results/pretrain/small/phase-b/model", "", "ask for results/pretrain/small/manifest.json"),
         ("results/sft/nano/results.json", "nano.tokenz=5", "unknown key tokenz"),
-        ("results/sft/nano/results.json", "nano.tokens=-5", "key tokens: -5"),
+        ("results/sft/nano/results.json", "nano.tokens=-5", "--config set, key nano.tokens: -5"),
         ("results/sft/nano/results.json", "nano.tokens=many", "'many' is not of type 'integer'"),
     ],
 )

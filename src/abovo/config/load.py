@@ -2,24 +2,26 @@
 
 import difflib
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from abovo.errors import AbovoError
 from abovo.modeling.family import family_named
+from abovo.settings.check import Keys, Where, dotted
 from abovo.settings.corpus import Corpus
 from abovo.settings.decontamination import Decontamination
 from abovo.settings.engine import Engine
 from abovo.settings.evaluation import Evaluation
 from abovo.settings.hardware import Hardware
 from abovo.settings.instruction import Instruction
-from abovo.settings.keys import build
+from abovo.settings.keys import build, references
 from abovo.settings.model import Model
 from abovo.settings.run import RunFile
 from abovo.settings.sft import SftFile
+from abovo.settings.strict_yaml import read_yaml
 from abovo.settings.tokenizer import TokenizerSettings
 from abovo.settings.training import Training
 
@@ -37,7 +39,9 @@ KINDS: dict[str, type] = {
     "hardware": Hardware,
     "decontamination": Decontamination,
 }
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What a file may be called: its name is a folder of results, and a word of --config set="RUN.KEY=VALUE".
+NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")
+ALLOWED = "letters (a-z), digits, - and _ make a name"
 
 
 # The config/ that comes with the library, beside src/.
@@ -45,62 +49,111 @@ SHIPPED = Path(__file__).resolve().parents[3] / "config"
 
 
 def names(kind: str, *folders: Path) -> list[str]:
-    """The names that {kind}/ offers in any of the folders, sorted."""
-    return sorted({path.stem for folder in folders for path in (folder / kind).glob("*.yaml")})
+    """The names that {kind}/ offers in any of the folders, sorted; what editors and systems leave there is none."""
+    found = {path.stem for folder in folders for path in (folder / kind).glob("*.yaml")}
+    return sorted(name for name in found if NAME.fullmatch(name))
 
 
-def find(kind: str, name: str, *folders: Path) -> Path:
-    """The file of a name: that of the first folder which has one. Raises AbovoError for a name that none has."""
+def misnamed(kind: str, folder: Path) -> list[Path]:
+    """Files of {kind}/ that no name stands for, hidden ones apart."""
+    found = [path for ending in ("yaml", "yml") for path in (folder / kind).glob(f"*.{ending}")]
+    bad = (path for path in found if path.suffix == ".yml" or not NAME.fullmatch(path.stem))
+    return sorted(path for path in bad if not path.name.startswith("."))
+
+
+def find(kind: str, name: str, *folders: Path, asked: str = "") -> Path:
+    """The file of a name: that of the first folder which has one; `asked` says who wants it.
+
+    Raises AbovoError for a name that none has, or that cannot be one.
+    """
+    if not NAME.fullmatch(name):
+        raise AbovoError(f"{name!r} is no name of a file in config/{kind}", asked, ALLOWED)
     for folder in folders:
         if (folder / kind / f"{name}.yaml").is_file():
             return folder / kind / f"{name}.yaml"
-    known = names(kind, *folders)
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
     places = " and ".join(str(folder / kind) for folder in folders)
-    raise AbovoError(f"there is no {name!r} in {places}", "config", hint)
+    other = next((folder for folder in folders if (folder / kind / f"{name}.yml").is_file()), None)
+    hint = f"rename {other / kind / name}.yml to {name}.yaml" if other else close(name, names(kind, *folders))
+    raise AbovoError(f"there is no {name!r} in {places}", asked, hint)
 
 
-def load(kind: str, name: str, *folders: Path, values: Mapping[str, Any] | None = None) -> Any:
-    """Read {kind}/{name}.yaml of the first folder that has it, lay `values` (dotted keys) over it, and build the
-    settings of its kind.
+def close(name: str, known: Sequence[str]) -> str:
+    """The known name that is meant, or all of them."""
+    found = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {found[0]}?" if found else f"known: {', '.join(known) or 'none'}"
 
-    Raises AbovoError naming file and key for an unknown name, an unknown key, a wrong type or a value out of range.
+
+@dataclass(frozen=True)
+class Values:
+    """Values that are laid over a file, by dotted key, and who says so."""
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+    said: str = ""
+    prefix: str = ""
+    """What stands before the keys where they are given."""
+
+    def __bool__(self) -> bool:
+        return bool(self.given)
+
+    def below(self, part: str) -> "Values":
+        """Those of one part, by the key in it."""
+        inner = {key.removeprefix(f"{part}."): value for key, value in self.given.items() if key.startswith(f"{part}.")}
+        return Values(inner, self.said, f"{self.prefix}{part}.")
+
+    def without(self, start: str) -> "Values":
+        """Those whose keys do not begin so."""
+        return replace(self, given={key: value for key, value in self.given.items() if not key.startswith(start)})
+
+    def where(self, keys: str) -> str | None:
+        """The place of a key that is given here, or of one in or around it; None for any other."""
+        for key in self.given:
+            if keys and (key == keys or key.startswith(f"{keys}.") or keys.startswith(f"{key}.")):
+                return f"{self.said}{self.prefix}{keys if keys.startswith(key) else key}"
+        return None
+
+
+def load(kind: str, name: str, *folders: Path, values: Sequence[Values] = (), asked: str = "") -> Any:
+    """Read {kind}/{name}.yaml of the first folder that has it, lay `values` over it, one after the other, and build
+    the settings of its kind.
+
+    Raises AbovoError naming file, line and key, or who gave the value, for an unknown name, an unknown key, a wrong
+    type, a value out of range, or the name of a file that is not there.
     """
-    path = find(kind, name, *folders)
-    data = _read_yaml(path)
-    for key, value in (values or {}).items():
-        _set(data, key, value, path)
-    return build(class_of(kind, data, path), data, path)
+    path = find(kind, name, *folders, asked=asked)
+    read = read_yaml(path)
+
+    def where(keys: Keys) -> str:
+        for one in reversed(values):
+            if said := one.where(dotted(keys)):
+                return said
+        line = read.lines.get(tuple(keys))
+        return f"{path}{f', line {line}' if line else ''}{f', key {dotted(keys)}' if keys else ''}"
+
+    for one in values:
+        for key, value in one.given.items():
+            _set(read.data, key, value, where)
+    settings: Any = build(class_of(kind, read.data, where(["family"])), read.data, where)
+    for keys, other, wanted in references(settings):
+        find(other, wanted, *folders, asked=where(keys))
+    return settings
 
 
-def class_of(kind: str, data: Mapping[str, Any], path: Path) -> type:
+def class_of(kind: str, data: Mapping[str, Any], where: str) -> type:
     """What a file may say; a model's family has keys of its own."""
-    return family_named(data.get("family", ""), f"{path}, key family").settings if kind == "models" else KINDS[kind]
+    return family_named(str(data.get("family", "")), where).settings if kind == "models" else KINDS[kind]
 
 
 @functools.cache
 def results_schema(config: Path) -> dict[str, Any]:
     """What results.json must hold: the one schema that no settings class gives."""
-    return _read_yaml(config / "schemas/results.schema.yaml")
+    return read_yaml(config / "schemas/results.schema.yaml").data
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
-    except FileNotFoundError:
-        raise AbovoError("the file does not exist", path, "restore it from the repository") from None
-    except yaml.YAMLError as error:
-        raise AbovoError(f"not valid YAML: {error}", path, "mend the line that it names") from None
-    if not isinstance(data, dict):
-        raise AbovoError("holds no keys", path, "write `key: value` lines")
-    return data
-
-
-def _set(data: dict[str, Any], dotted: str, value: Any, path: Path) -> None:
-    *folders, last = dotted.split(".")
-    for part in folders:
+def _set(data: dict[str, Any], key: str, value: Any, where: Where) -> None:
+    *folders, last = key.split(".")
+    for number, part in enumerate(folders):
         data = data.setdefault(part, {})
         if not isinstance(data, dict):
-            raise AbovoError(f"{part} holds a value, not keys", f"{path}, key {dotted}", "check the key's name")
+            what = f"{dotted(folders[: number + 1])} holds a value, not keys"
+            raise AbovoError(what, where(key.split(".")), "check the key's name")
     data[last] = value

@@ -6,17 +6,16 @@ from those files stand under `set:` in the run file, or come for one call from `
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
-
-from abovo.config.budget import SLACK
+from abovo.config.budget import SLACK, budget
 from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.engines import check_engine
-from abovo.config.load import find, load, names
+from abovo.config.load import KINDS, Values, close, find, load, misnamed, names
+from abovo.config.overrides import SET, SHARED_PARTS, Given, Overrides, parse, refuse_twice
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
 from abovo.settings.corpus import Corpus
@@ -27,21 +26,11 @@ from abovo.settings.training import Schedule
 
 # Parts that belong to one run alone.
 OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "engine": "engines"}
-# Parts that make artifacts under their own name, shared by runs; those in groups are named after the group.
-SHARED_PARTS = {"tokenizer": "tokenizers", "corpus": "corpora", "evaluation": "evaluation"}
-SHARED_GROUPS = ("corpora", "instruction", "decontamination")
 # Kinds whose files may lie in a folder that the machine decides.
 ROOTED = {"corpora": "sources", "decontamination": "sets"}
-# Part of a run -> dotted keys of its file -> values.
-Changes = dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Overrides:
-    """Values for one call: `runs[name]` and `shared[(kind, name)]` map dotted keys to values."""
-
-    runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    shared: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+# Part of a run -> values that are laid over its file: those of the run's file, then those of the call.
+Changes = dict[str, tuple[Values, ...]]
+Made = TypeVar("Made")
 
 
 class Configuration:
@@ -53,27 +42,106 @@ class Configuration:
     def __init__(self, root: Path = Path("config"), overrides: str = "", shipped: Path | None = None) -> None:
         self.root = root
         self.folders = (root,) if shipped is None or shipped == root.resolve() else (root, shipped)
-        self.overrides = _parse_overrides(overrides, self._load)
+        self.overrides = self._resolve(parse(overrides))
 
-    def check(self) -> None:
-        """Read every run of `root`, so that a mistake in a config file is told before anything else happens."""
-        for run in names("runs", self.root):
-            self.run(run)
+    def check(self) -> list[str]:
+        """Raise AbovoError for an override that is wrong or that nothing takes; the result is what else is wrong with
+        files of `root`, which concerns nobody who asks for other runs.
+        """
+        for item in self.overrides.items:
+            if item.run is None:
+                find(str(item.kind), str(item.name), *self.folders, asked=item.where)
+                self.shared(str(item.kind), str(item.name))
+                continue
+            self.run(item.run)
+            if item.kind is not None and item.name is not None:
+                used = self.used(item.run)[item.kind]
+                if item.name not in used:
+                    what = f"run {item.run} uses no {item.name!r} of config/{item.kind}"
+                    mend = f"{close(item.name, used)}; {item.kind}.NAME.KEY=VALUE sets a part for whatever uses it"
+                    raise AbovoError(what, item.where, mend)
+        wrong = [f"{path}: is passed over: not NAME.yaml with a name of a-z, 0-9, - and _" for path in self._misnamed()]
+        for name in names("runs", self.root):
+            try:
+                self.run(name)
+            except AbovoError as error:
+                wrong.append(str(error))
+        return wrong
+
+    def _misnamed(self) -> list[Path]:
+        return [path for kind in KINDS for path in misnamed(kind, self.root)]
 
     def names(self, kind: str) -> list[str]:
         return names(kind, *self.folders)
 
-    def _load(self, kind: str, name: str, values: Mapping[str, Any] | None = None) -> Any:
-        return load(kind, name, *self.folders, values=values)
+    def used(self, name: str) -> dict[str, list[str]]:
+        """The names of the shared parts that a run uses, by kind: its own, and those behind its tokenizer, its
+        conversations and the run that it starts from."""
+        run = self.run(name)
+        sets = list(run.sft.datasets) if run.sft else []
+        behind = [self.shared("instruction", one).corpus for one in sets]
+        corpora = list(dict.fromkeys(filter(None, [*run.corpora, run.tokenizer.corpus, *behind])))
+        counting = [self.shared("corpora", one).count_with for one in corpora]
+        against = [self.shared("corpora", one).decontaminate.against for one in corpora]
+        found = {
+            "corpora": corpora,
+            "tokenizers": [run.parts.tokenizer, *filter(None, counting)],
+            "instruction": sets,
+            "evaluation": [run.parts.evaluation],
+            "decontamination": list(filter(None, against)),
+        }
+        for other in self._starts(name)[1:]:
+            found = {kind: [*found[kind], *more] for kind, more in self.used(other).items()}
+        return found
 
     def overridden(self, run: str) -> dict[str, Any]:
-        """The values of this call that concern a run: its own, and those of shared parts."""
+        """The values of this call that concern a run: its own, and those of shared parts that it uses."""
+        used = self.used(run)
         shared = {
-            f"{kind}.{name}.{key}": value
+            f"{kind}.{name}.{key}": item.value
             for (kind, name), values in self.overrides.shared.items()
-            for key, value in values.items()
+            for key, item in values.items()
+            if name in used[kind]
         }
         return {**self.overrides.runs.get(run, {}), **shared}
+
+    def _resolve(self, items: Sequence[Given]) -> Overrides:
+        """Items by the file that they are laid over; what a run calls its corpus is that of this call."""
+        runs: dict[str, list[Given]] = {}
+        for item in items:
+            if item.run is not None:
+                find("runs", item.run, *self.folders, asked=item.where)
+                runs.setdefault(item.run, []).extend([item] if item.kind is None else [])
+        own = {}
+        for run, given in runs.items():
+            refuse_twice(given)
+            own[run] = {item.inner: item.value for item in given}
+        shared: dict[tuple[str, str], list[Given]] = {}
+        for item in items:
+            if item.kind is not None:
+                shared.setdefault((item.kind, item.name or self._part_of_run(item, own)), []).append(item)
+        for given in shared.values():
+            refuse_twice(given)
+        parts = {part: {item.inner: item for item in given} for part, given in shared.items()}
+        return Overrides(items, own, parts)
+
+    def _part_of_run(self, item: Given, own: Mapping[str, Mapping[str, Any]]) -> str:
+        """The name of the part that an item means by RUN.PART.KEY."""
+        run = str(item.run)
+        part = next(part for part, kind in SHARED_PARTS.items() if kind == item.kind)
+        name = getattr(self._file(run, own[run]), part)
+        if name is None:
+            raise AbovoError(f"run {run} has no {part}", item.where, f"write {run}.{item.kind}.NAME.KEY=VALUE")
+        return str(name)
+
+    def _load(self, kind: str, name: str, *values: Values, asked: str = "") -> Any:
+        return load(kind, name, *self.folders, values=values, asked=asked)
+
+    def _file(self, name: str, values: Mapping[str, Any]) -> RunFile:
+        """A run's file with the values of this call that are the run's own, not those of its parts."""
+        own = {key: value for key, value in values.items() if key.partition(".")[0] not in OWN_PARTS or "." not in key}
+        file: RunFile = self._load("runs", name, Values(own, f"{SET}, key ", f"{name}."))
+        return file
 
     @functools.cache  # noqa: B019  (one configuration lives as long as its process)
     def shared(self, kind: str, name: str) -> Any:
@@ -81,19 +149,31 @@ class Configuration:
 
         Paths of corpora and evaluation sets are those of their files, whatever folder they are relative to.
         """
-        part = self._load(kind, name, self.overrides.shared.get((kind, name)))
-        if kind == "corpora":
-            check_corpus(part, str(find(kind, name, *self.folders)))
-        return rooted(part, ROOTED[kind]) if kind in ROOTED else part
+        given = self.overrides.shared.get((kind, name), {})
+        values = [Values({key: item.value}, f"{SET}, key ", item.key.removesuffix(key)) for key, item in given.items()]
+
+        def make(*values: Values) -> Any:
+            part = self._load(kind, name, *values)
+            if kind == "corpora":
+                check_corpus(part, str(find(kind, name, *self.folders)))
+            return rooted(part, ROOTED[kind]) if kind in ROOTED else part
+
+        return _blamed(lambda: make(*values), make, [item.key for item in given.values()])
 
     @functools.cache  # noqa: B019
     def run(self, name: str) -> Run:
         """A run with its parts in place of their names, and `phases` in place of the shorthand `corpus`."""
-        values = dict(self.overrides.runs.get(name, {}))
-        own = {key: value for key, value in values.items() if key.split(".")[0] not in OWN_PARTS or "." not in key}
-        file: RunFile = self._load("runs", name, own)
+        given = [item.key for item in self.overrides.items if item.run in (name, None)]
+        return _blamed(lambda: self._run(name), lambda: Configuration(*self._bare()).run(name), given)
+
+    def _bare(self) -> tuple[Path, str, Path | None]:
+        return self.root, "", self.folders[-1] if len(self.folders) > 1 else None
+
+    def _run(self, name: str) -> Run:
+        values = self.overrides.runs.get(name, {})
+        file = self._file(name, values)
         where = find("runs", name, *self.folders)
-        changes = _changes({**file.set, **{key: value for key, value in values.items() if key not in own}}, where)
+        changes = _changes(file.set, {key: value for key, value in values.items() if "." in key}, name, where)
         model = self._part("model", file.model, changes)
         training = self._part("training", file.training, changes)
         size = model.non_embedding_parameters
@@ -114,6 +194,7 @@ class Configuration:
 
     def _check(self, run: Run, where: Path) -> None:
         """Raise AbovoError where parts that are right by themselves do not fit each other."""
+        budget(run, str(where))
         recipes = [run.training]
         if run.sft:
             refuse_auto(run.sft.training, where)
@@ -133,46 +214,65 @@ class Configuration:
 
         Raises AbovoError where neither is there, and where runs start from each other in a circle.
         """
-        start, seen = self.run(name).start, [name]
-        where = f"{find('runs', name, *self.folders)}, key start"
+        start = self.run(name).start
         if start is None:
             return []
         if "/" in start:
             files = sorted(path.as_posix() for path in Path(start).glob("*") if path.is_file())
             if f"{Path(start).as_posix()}/config.json" not in files:
+                where = f"{find('runs', name, *self.folders)}, key start"
                 raise AbovoError(f"{start} has no config.json", where, "name a folder in the Hugging Face layout")
             return files
+        return [f"results/pretrain/{self._starts(name)[1]}/manifest.json"]
+
+    def _starts(self, name: str) -> list[str]:
+        """A run, the one that it starts from, and so on to the one that starts anew or from a folder."""
+        seen, start = [name], self.run(name).start
         while start is not None and "/" not in start:
+            where = f"{find('runs', seen[-1], *self.folders)}, key start"
             if start in seen:
-                raise AbovoError(
-                    f"runs start from each other: {', '.join([*seen, start])}", where, "let one start anew"
-                )
+                circle = ", ".join([*seen, start])
+                raise AbovoError(f"runs start from each other: {circle}", where, "let one start anew")
+            find("runs", start, *self.folders, asked=where)
             seen.append(start)
             start = self.run(start).start
-        return [f"results/pretrain/{seen[1]}/manifest.json"]
+        return seen
 
     def _part(self, part: str, name: str, changes: Changes) -> Any:
-        return self._load(OWN_PARTS[part], name, changes[part])
+        return self._load(OWN_PARTS[part], name, *changes[part])
 
     def _sft(self, name: str, changes: Changes) -> Sft:
         """An SFT recipe with the training recipe that it names in its place."""
-        inner = {key: value for key, value in changes["sft"].items() if key.startswith("training.")}
-        own = {key: value for key, value in changes["sft"].items() if key not in inner}
-        file: SftFile = self._load("sft", name, own)
-        values = {key.removeprefix("training."): value for key, value in inner.items()}
-        return narrow(Sft, file, training=self._load("training", file.training, values))
+        own = [values.without("training.") for values in changes["sft"]]
+        file: SftFile = self._load("sft", name, *own)
+        inner = [values.below("training") for values in changes["sft"]]
+        return narrow(Sft, file, training=self._load("training", file.training, *inner))
 
 
-def _changes(values: Mapping[str, Any], where: Path) -> Changes:
+def _blamed(make: Callable[[], Made], bare: Callable[[], Made], given: Sequence[str]) -> Made:
+    """What `make` makes; an error of it that is not there without the values of this call is told as theirs."""
+    try:
+        return make()
+    except AbovoError as error:
+        if not given or error.where.startswith(SET):
+            raise
+        try:
+            bare()
+        except AbovoError:
+            raise error from None
+        where = f"{SET}, {', '.join(given)} (with {error.where})"
+        raise AbovoError(error.what, where, error.mend) from None
+
+
+def _changes(values: Mapping[str, Any], call: Mapping[str, Any], run: str, where: Path) -> Changes:
     """Values by the part of the run that they are of. Raises AbovoError for one of no part that is the run's own."""
-    parts: Changes = {part: {} for part in OWN_PARTS}
-    for key, value in values.items():
+    for key in values:
         part, _, rest = key.partition(".")
         if part not in OWN_PARTS or not rest:
             mend = f"start it with one of {', '.join(OWN_PARTS)}; all else is set in its own file"
             raise AbovoError(f"cannot be set for one run: {key}", f"{where}, key set", mend)
-        parts[part][rest] = value
-    return parts
+    laid = (Values(values, f"{where}, key ", "set."), Values(call, f"{SET}, key ", f"{run}."))
+    return {part: tuple(one.below(part) for one in laid) for part in OWN_PARTS}
 
 
 def _phases(file: RunFile, where: Path) -> tuple[Phase, ...]:
@@ -227,26 +327,3 @@ def phases_up_to(run: Run, name: str | None) -> tuple[Phase, ...]:
         mend = f"ask for results/pretrain/{run.name}/manifest.json"
         raise AbovoError(f"phase {name} is the last, its model is that of the run", where, mend)
     return run.phases[: names.index(name) + 1]
-
-
-def _parse_overrides(text: str, read: Callable[[str, str], Any]) -> Overrides:
-    runs: dict[str, dict[str, Any]] = {}
-    shared: dict[tuple[str, str], dict[str, Any]] = {}
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        key, equals, value = item.partition("=")
-        run, dot, rest = key.strip().partition(".")
-        if not equals or not dot or not rest:
-            raise AbovoError(f"cannot read {item!r}", "--config set", 'write set="RUN.KEY=VALUE,RUN.KEY=VALUE"')
-        parsed = yaml.safe_load(value)
-        data = read("runs", run)
-        part, _, inner = rest.partition(".")
-        if part in SHARED_GROUPS and "." in inner:
-            name, _, inner = inner.partition(".")
-            shared.setdefault((part, name), {})[inner] = parsed
-        elif part in SHARED_PARTS and inner:
-            if getattr(data, part) is None:
-                raise AbovoError(f"run {run} has no {part}", "--config set", f"write {run}.corpora.NAME.KEY=VALUE")
-            shared.setdefault((SHARED_PARTS[part], getattr(data, part)), {})[inner] = parsed
-        else:
-            runs.setdefault(run, {})[rest] = parsed
-    return Overrides(runs, shared)

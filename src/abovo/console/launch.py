@@ -17,11 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from abovo.console.job_log import JobLog
 from abovo.errors import AbovoError
 from abovo.settings.keys import build
+from abovo.settings.strict_yaml import read_yaml
 
 log = logging.getLogger("abovo")
 # as a shell reports a process that SIGPIPE ended
@@ -41,8 +40,8 @@ def settings(text: str) -> dict[str, Any]:
     try:
         content = text if text.lstrip().startswith("{") else Path(text).read_text("utf-8")
         # JSON is no YAML everywhere: 1e-08 would be a string
-        value = json.loads(content) if content.lstrip().startswith("{") else yaml.safe_load(content)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        value = json.loads(content) if content.lstrip().startswith("{") else read_yaml(Path(text)).data
+    except (OSError, ValueError) as error:
         raise argparse.ArgumentTypeError(f"neither a JSON object nor a readable file: {error}") from None
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError("holds no keys")

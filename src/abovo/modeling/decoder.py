@@ -19,12 +19,12 @@ READERS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
 class DecoderSettings(Model):
     """The shape of a decoder. The vocabulary comes from the run's tokenizer."""
 
-    hidden_size: int = key("Width of the residual stream (D)", minimum=8)
-    layers: int = key("Number of blocks (L)", minimum=1)
-    heads: int = key("Query heads (H)", minimum=1)
-    key_value_heads: int = key("Key and value heads (K), a divisor of the query heads", minimum=1)
-    head_dim: int = key("Width of a head (h)", minimum=2, multiple_of=2)
-    feed_forward: int = key("Width of the feed-forward layer (F)", minimum=8)
+    hidden_size: int = key("Width of the residual stream (D)", minimum=8, maximum=2**20)
+    layers: int = key("Number of blocks (L)", minimum=1, maximum=10**4)
+    heads: int = key("Query heads (H)", minimum=1, maximum=2**14)
+    key_value_heads: int = key("Key and value heads (K), a divisor of the query heads", minimum=1, maximum=2**14)
+    head_dim: int = key("Width of a head (h)", minimum=2, maximum=2**14, multiple_of=2)
+    feed_forward: int = key("Width of the feed-forward layer (F)", minimum=8, maximum=2**22)
     tied_embeddings: bool = key("Whether the output matrix is the embedding matrix")
     rope_theta: float = key("Base of the rotary position embedding", default=10000, above=0)
 

@@ -31,7 +31,7 @@ class Deduplication:
         "MinHash with bands: two documents are near-duplicates where they share a band; null for equal texts alone",
         default=Near(),
     )
-    memory_mb: float = key("Memory of a job that compares documents (MB)", default=512, minimum=16)
+    memory_mb: float = key("Memory of a job that compares documents (MB)", default=512, minimum=16, maximum=1e6)
     jobs: int = key("Jobs that the comparison is spread over; changes no byte", default=1, minimum=1, maximum=256)
 
 
@@ -39,7 +39,9 @@ class Deduplication:
 class Decontaminate:
     """What becomes of documents that share n-grams with evaluation sets."""
 
-    against: str | None = key("Evaluation sets (name in config/decontamination); null for none", default=None)
+    against: str | None = key(
+        "Evaluation sets (name in config/decontamination); null for none", default=None, refers="decontamination"
+    )
     action: Literal["remove", "cut"] = key(
         "remove: the document goes; cut: the lines that are shared go, and what is left is filtered as usual",
         default="remove",
@@ -62,7 +64,7 @@ class Cleaning:
     remove_urls: bool = key("Whether web addresses go", default=False)
     remove_emails: bool = key("Whether e-mail addresses go", default=False)
     longest_mark_run: int = key(
-        "Most times that a mark (!?.-= and others) may follow itself; 0 for any", default=0, minimum=0
+        "Most times that a mark (!?.-= and others) may follow itself; 0 for any", default=0, minimum=0, maximum=1000
     )
 
 
@@ -107,7 +109,10 @@ class Source(Place):
         default="stop",
     )
     max_record_mb: float = key(
-        "Longer lines and texts are refused and counted (MB); bounds the memory of a job", default=16, above=0
+        "Longer lines and texts are refused and counted (MB); bounds the memory of a job",
+        default=16,
+        above=0,
+        maximum=1e5,
     )
 
 
@@ -124,12 +129,17 @@ class Corpus:
         default={}, above=0, maximum=1,
     )  # fmt: skip
     bytes_per_token: float | None = key(
-        "Estimate that budgets count with (bytes per token); or count_with", default=None, above=0
+        "Estimate that budgets count with (bytes per token); or count_with", default=None, above=0, maximum=1000
     )
     count_with: str | None = key(
-        "Tokenizer that budgets count with (name in config/tokenizers); or bytes_per_token", default=None
+        "Tokenizer that budgets count with (name in config/tokenizers); or bytes_per_token",
+        default=None,
+        refers="tokenizers",
     )
-    seed: int = key("Decides the order of documents and, where a budget leaves some out, which", default=42, minimum=0)
+    seed: int = key(
+        "Decides the order of documents and, where a budget leaves some out, which",
+        default=42, minimum=0, maximum=2**32 - 1,
+    )  # fmt: skip
     validation_share: float = key(
         "Expected share of documents held out (fraction)", default=0.01, minimum=0, maximum=0.5
     )
@@ -142,15 +152,17 @@ class Corpus:
     )
     reserve: float = key(
         "What is read beyond a source's share, in place of duplicates (fraction; sources with take: first)",
-        default=0.02, minimum=0,
+        default=0.02, minimum=0, maximum=10,
     )  # fmt: skip
-    sample_documents: int = key("Documents read per source for the plan", default=400, minimum=2)
+    sample_documents: int = key("Documents read per source for the plan", default=400, minimum=2, maximum=10**7)
     sample_mb: float = key(
         "Most text read per source for the plan, out of which the sampled documents are drawn (MB); of the hub an"
         " eighth of it",
-        default=128, above=0,
+        default=128, above=0, maximum=1e6,
     )  # fmt: skip
-    shard_mb: float = key("Text per shard (MB before compression); bounds the memory of a job", default=32, above=0)
+    shard_mb: float = key(
+        "Text per shard (MB before compression); bounds the memory of a job", default=32, above=0, maximum=1e5
+    )
     thresholds: Thresholds = key(
         "What the filters of sources go by; defaults of Gopher (Rae et al. 2021, arXiv:2112.11446, A1.1) unless said"
         " otherwise",

@@ -14,7 +14,7 @@ class Engine:
         "torch: PyTorch's own means; deepspeed: ZeRO. Either in one process or, through torchrun, in several"
     )
     device: Literal["auto", "cpu", "cuda"] = key("auto: a GPU where there is one", default="auto")
-    processes: int = key("Processes, one per GPU", default=1, minimum=1)
+    processes: int = key("Processes, one per GPU", default=1, minimum=1, maximum=1024)
     strategy: Literal["none", "ddp", "fsdp", "zero1", "zero2", "zero3"] = key(
         "Over several processes, of torch: ddp keeps a copy of the model in each, fsdp spreads its parts; of deepspeed:"
         " each process keeps a part of the optimizer's state (zero1), of the gradients too (zero2), of the weights too"

@@ -11,15 +11,18 @@ class EvaluationSets:
     """The questions and texts that a model is measured on."""
 
     validation_bytes: int = key(
-        "Whole validation documents that bits per byte is measured on (bytes of text)", default=320000, minimum=1
+        "Whole validation documents that bits per byte is measured on (bytes of text)",
+        default=320000,
+        minimum=1,
+        maximum=10**10,
     )
     facts: tuple[Literal["speech", "functions"], ...] = key(
         "Fact kinds that yes/no and choice questions are made from; empty for corpora without package texts",
         default=(), unique=True,
     )  # fmt: skip
-    facts_per_document: int = key("Questions drawn per validation document", default=2, minimum=1)
-    yesno_rows: int = key("Yes/no questions, half of them with the answer yes", default=300, minimum=2)
-    choice_rows: int = key("Questions with four options", default=150, minimum=1)
+    facts_per_document: int = key("Questions drawn per validation document", default=2, minimum=1, maximum=1000)
+    yesno_rows: int = key("Yes/no questions, half of them with the answer yes", default=300, minimum=2, maximum=10**6)
+    choice_rows: int = key("Questions with four options", default=150, minimum=1, maximum=10**6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +33,12 @@ class Measures:
         "Public tasks by their names in lm-eval, such as wikitext or boolq; they need the network",
         default=(), unique=True, pattern="^[A-Za-z0-9_]+$",
     )  # fmt: skip
-    batch_size: int = key("Rows that are scored at once", default=16, minimum=1)
+    batch_size: int = key("Rows that are scored at once", default=16, minimum=1, maximum=2**16)
     prompts: tuple[str, ...] = key(
         "Beginnings that the base model continues and the fine-tuned one answers, greedily", min_items=1, min_length=1
     )
-    new_tokens: int = key("Longest generation (tokens)", default=48, minimum=1)
-    bootstrap_draws: int = key("Draws of the bootstrap behind the intervals", default=2000, minimum=100)
+    new_tokens: int = key("Longest generation (tokens)", default=48, minimum=1, maximum=2**16)
+    bootstrap_draws: int = key("Draws of the bootstrap behind the intervals", default=2000, minimum=100, maximum=10**6)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ class Hardware:
     device_name: str | None = key(
         "What the name that torch gives such a GPU contains; null for a processor", default=None
     )
-    devices: int = key("Devices in the machine", default=1, minimum=1)
+    devices: int = key("Devices in the machine", default=1, minimum=1, maximum=10**6)
     peak_flops_per_second: float = key(
         "Dense operations at the precision that training uses (1/s, all devices together)", above=0
     )

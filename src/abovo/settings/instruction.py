@@ -27,9 +27,11 @@ class Instruction:
         "facts: questions made from a corpus' documents; alpaca: instruction, input, output, and where there are any"
         " history and system; oasst: message trees"
     )
-    corpus: str | None = key("Name in config/corpora whose documents give the facts; format facts only", default=None)
+    corpus: str | None = key(
+        "Name in config/corpora whose documents give the facts; format facts only", default=None, refers="corpora"
+    )
     facts: Literal["speech", "functions"] | None = key("Kind of the facts; format facts only", default=None)
-    facts_per_document: int = key("Facts drawn per document; format facts only", default=3, minimum=1)
+    facts_per_document: int = key("Facts drawn per document; format facts only", default=3, minimum=1, maximum=1000)
     source: Records | None = key("Where the records lie; not for facts", default=None)
     languages: tuple[str, ...] | None = key(
         "Languages whose trees are kept, by the root message's lang; format oasst only (default: all)", default=None
@@ -46,5 +48,5 @@ class Instruction:
         "Highest number of conversations per split, drawn by hash (default: all of them)", default=None, minimum=1
     )
     sequence_length: int = key(
-        "Length of a row (tokens); longer conversations keep the leading turns that fit", minimum=16
+        "Length of a row (tokens); longer conversations keep the leading turns that fit", minimum=16, maximum=2**20
     )

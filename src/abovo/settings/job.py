@@ -28,15 +28,19 @@ class JobSettings:
     """All that a training job is told besides the files that it reads and writes."""
 
     tokens: int = key("Training budget, padding included (tokens)", minimum=1)
-    sequence_length: int = key("Length of a row (tokens)", minimum=8)
+    sequence_length: int = key("Length of a row (tokens)", minimum=8, maximum=2**20)
     phases: tuple[JobPhase, ...] = key("Phases in their order, up to the one that is to be trained", min_items=1)
     training: Training = key("How the model is optimized, as in config/training, without `auto` for batch and rate")
     engine: Engine = key("What carries out the steps, as in config/engines")
     model: Any = key("Shape of the model, as in config/models; null: that of the start", default=None)
-    parameters: int | None = key("Parameters that the model is claimed to have, checked to 1 %", default=None)
+    parameters: int | None = key(
+        "Parameters that the model is claimed to have, checked to 1 %", default=None, minimum=1
+    )
     adapters: Lora | None = key("Low-rank adapters that are trained in place of the weights; null: none", default=None)
     template: ChatTemplate | None = key(
         "Chat template in which the model answers, exported with it; null: it continues texts", default=None
     )
-    seed: int = key("Root of every random stream of the job", default=42, minimum=0)
-    threads: int = key("Processor threads of torch; part of what CPU results depend on", default=2, minimum=1)
+    seed: int = key("Root of every random stream of the job", default=42, minimum=0, maximum=2**32 - 1)
+    threads: int = key(
+        "Processor threads of torch; part of what CPU results depend on", default=2, minimum=1, maximum=1024
+    )

@@ -14,14 +14,16 @@ tuple[X, ...], tuple[X, X], Mapping[str, X], and unions of them with one another
 import dataclasses
 import functools
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from abovo.settings.check import check, complete
+from abovo.settings.check import Where, check, complete
 
 Settings = TypeVar("Settings")
 MISSING = dataclasses.MISSING
 SCALARS = {int: "integer", float: "number", str: "string", bool: "boolean", types.NoneType: "null"}
+# No number of a config file goes beyond these, so that nothing overflows: whole ones fit into 64 bits and into JSON.
+LARGEST, HUGE = 10**15, 1e30
 # How the bounds of a key are called in a schema: those of its values, or of the items of a list or mapping ...
 OF_VALUES = {
     "minimum": "minimum", "above": "exclusiveMinimum", "maximum": "maximum", "below": "exclusiveMaximum",
@@ -46,20 +48,24 @@ def key(
     min_items: int | None = None,
     unique: bool | None = None,
     names: str | None = None,
+    refers: str | None = None,
     decides: bool = True,
 ) -> Any:
     """A field of a settings class: what it means (with its unit), its default and its bounds.
 
     Bounds of numbers and texts (`above` and `below` are exclusive, `pattern` is a regular expression) hold for the
     items of a list and the values of a mapping too. `min_items` and `unique` are of the list or mapping itself, `names`
-    is a pattern for the keys of a mapping. A key that `decides` nothing of what is kept is for people and displays.
+    is a pattern for the keys of a mapping. A key that `decides` nothing of what is kept is for people and displays. One
+    that `refers` to a folder of config/ holds the name of a file there, or a mapping by such names.
+
+    A number has bounds always: what is not given is LARGEST, for whole numbers, or HUGE.
     """
     given = {
         "minimum": minimum, "above": above, "maximum": maximum, "below": below, "multiple_of": multiple_of,
         "pattern": pattern, "min_length": min_length, "min_items": min_items, "unique": unique, "names": names,
     }  # fmt: skip
     bounds = {name: value for name, value in given.items() if value is not None}
-    metadata = {"meaning": meaning, "bounds": bounds, "decides": decides}
+    metadata = {"meaning": meaning, "bounds": bounds, "decides": decides, "refers": refers}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -82,15 +88,34 @@ def schema_of(settings: type) -> dict[str, Any]:
     return schema
 
 
-def build(settings: type[Settings], mapping: Mapping[str, Any], where: object = "settings") -> Settings:
+def build(settings: type[Settings], mapping: Mapping[str, Any], where: object | Where = "settings") -> Settings:
     """The settings that a mapping describes, checked and with defaults filled in at every depth.
 
-    Raises AbovoError with `where` and the key for an unknown or missing key, a wrong type or a value out of range.
+    Raises AbovoError with `where` and the key, or with what `where` says of the key, for an unknown or missing key, a
+    wrong type or a value out of range.
     """
     schema = schema_of(settings)  # type: ignore[arg-type]
     data = complete(dict(mapping), schema)
     check(data, schema, where)
     return _value(settings, data)
+
+
+def references(settings: Any, before: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """(keys, folder of config/, name) of each file that settings name, at any depth."""
+    if isinstance(settings, list | tuple):
+        for number, item in enumerate(settings):
+            yield from references(item, (*before, number))
+    elif isinstance(settings, Mapping):
+        for name, item in settings.items():
+            yield from references(item, (*before, name))
+    elif dataclasses.is_dataclass(settings):
+        for one in dataclasses.fields(settings):
+            value, kind = getattr(settings, one.name), one.metadata.get("refers")
+            if kind and value is not None:
+                for name in (value,) if isinstance(value, str) else value:
+                    yield (*before, one.name, *(() if isinstance(value, str) else (name,))), kind, name
+            else:
+                yield from references(value, (*before, one.name))
 
 
 def narrow(settings: type[Settings], wide: Any, **more: Any) -> Settings:
@@ -139,7 +164,13 @@ def _property(field: "dataclasses.Field[Any]", kind: Any) -> dict[str, Any]:
     inner = schema.get("items", schema.get("additionalProperties"))
     values = inner if isinstance(inner, dict) else schema
     whole = OF_LISTS if "items" in schema else OF_MAPPINGS
-    for name, bound in field.metadata.get("bounds", {}).items():
+    given = field.metadata.get("bounds", {})
+    types = values.get("type", ())
+    if "integer" in types or "number" in types:
+        largest = HUGE if "number" in types else LARGEST
+        given = ({} if "above" in given else {"minimum": -largest}) | given
+        given = ({} if "below" in given else {"maximum": largest}) | given
+    for name, bound in given.items():
         if name in OF_VALUES:
             values[OF_VALUES[name]] = bound
         else:

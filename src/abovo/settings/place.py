@@ -22,13 +22,13 @@ class Place:
     )
     timeout: float = key(
         "A request is made again when nothing comes for so long (seconds; type huggingface)",
-        default=30, above=0, decides=False,
+        default=30, above=0, maximum=1e7, decides=False,
     )  # fmt: skip
     give_up: float = key(
         "A request that fails again and again is given up after this (seconds; type huggingface)",
-        default=300, above=0, decides=False,
+        default=300, above=0, maximum=1e7, decides=False,
     )  # fmt: skip
     deadline: float = key(
         "All reading of one job must end within this (seconds; type huggingface)",
-        default=86400, above=0, decides=False,
+        default=86400, above=0, maximum=1e7, decides=False,
     )  # fmt: skip

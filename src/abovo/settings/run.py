@@ -16,12 +16,12 @@ from abovo.settings.training import Schedule, Training
 class Parts:
     """The names of the files that a run is put together from."""
 
-    model: str = key("Name in config/models")
-    tokenizer: str = key("Name in config/tokenizers")
-    training: str = key("Name in config/training")
-    engine: str = key("Name in config/engines", default="torch")
-    sft: str | None = key("Name in config/sft; null for a base model only", default=None)
-    evaluation: str = key("Name in config/evaluation")
+    model: str = key("Name in config/models", refers="models")
+    tokenizer: str = key("Name in config/tokenizers", refers="tokenizers")
+    training: str = key("Name in config/training", refers="training")
+    engine: str = key("Name in config/engines", default="torch", refers="engines")
+    sft: str | None = key("Name in config/sft; null for a base model only", default=None, refers="sft")
+    evaluation: str = key("Name in config/evaluation", refers="evaluation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,22 +30,24 @@ class Recipe:
 
     description: str = key("What the run is for (one sentence)", default="", decides=False)
     tokens: int = key("Training budget (tokens)", minimum=1)
-    sequence_length: int = key("Length of a row (tokens)", minimum=8)
+    sequence_length: int = key("Length of a row (tokens)", minimum=8, maximum=2**20)
     start: str | None = key(
         "What pretraining starts from: a run whose finished model goes on (name in config/runs), or a folder in the"
         " Hugging Face layout (a path with a /); null for fresh weights",
         default=None,
     )
-    seed: int = key("Root of every random stream of the run", default=42, minimum=0)
-    threads: int = key("Processor threads of torch; part of what CPU results depend on", default=2, minimum=1)
-    parameters: int | None = key("Parameter count that the run claims; checked to 1 %", default=None)
+    seed: int = key("Root of every random stream of the run", default=42, minimum=0, maximum=2**32 - 1)
+    threads: int = key(
+        "Processor threads of torch; part of what CPU results depend on", default=2, minimum=1, maximum=1024
+    )
+    parameters: int | None = key("Parameter count that the run claims; checked to 1 %", default=None, minimum=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Stretch:
     name: str = key("Name of the phase", pattern="^[a-z0-9-]+$")
     corpora: Mapping[str, float] = key(
-        "Weight of each corpus in the phase (fractions of its tokens)", above=0, min_items=1
+        "Weight of each corpus in the phase (fractions of its tokens)", above=0, min_items=1, refers="corpora"
     )
     share: float = key("Share of the run's tokens (fraction)", above=0, maximum=1)
 
@@ -74,7 +76,7 @@ class Phase(_Stretch):
 class RunFile(Parts, Recipe):
     """One recipe. The file's name is the {run} in every path that it makes."""
 
-    corpus: str | None = key("Name in config/corpora; shorthand for a single phase", default=None)
+    corpus: str | None = key("Name in config/corpora; shorthand for a single phase", default=None, refers="corpora")
     phases: tuple[PhaseFile, ...] | None = key(
         "Phases of pretraining in their order, in place of `corpus`", default=None, min_items=1
     )

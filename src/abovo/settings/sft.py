@@ -11,7 +11,7 @@ from abovo.settings.training import Training
 class Lora:
     """Low-rank adapters on all linear layers of the blocks (LoRA, arXiv:2106.09685)."""
 
-    rank: int = key("Rank of the adapters (r)", minimum=1)
+    rank: int = key("Rank of the adapters (r)", minimum=1, maximum=2**14)
     alpha: float = key("Scale of the adapters (alpha / r)", above=0)
     dropout: float = key("Dropout before the adapters", default=0.05, minimum=0, below=1)
 
@@ -19,7 +19,7 @@ class Lora:
 @dataclass(frozen=True, kw_only=True)
 class _Recipe:
     datasets: Mapping[str, float] = key(
-        "Weight of each set of config/instruction (fractions of the rows)", above=0, min_items=1
+        "Weight of each set of config/instruction (fractions of the rows)", above=0, min_items=1, refers="instruction"
     )
     tokens: int = key("Fine-tuning budget, padding included (tokens)", minimum=1)
     lora: Lora = key("Low-rank adapters on all linear layers of the blocks (LoRA, arXiv:2106.09685)")
@@ -29,7 +29,7 @@ class _Recipe:
 class SftFile(_Recipe):
     """Supervised fine-tuning of a run's base model with low-rank adapters, as its file names it."""
 
-    training: str = key("Name in config/training")
+    training: str = key("Name in config/training", refers="training")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,16 +28,16 @@ class EvaluationSettings(Measures):
 
     family: str = key("Family of the models that are measured; its code counts")
     template: ChatTemplate = key("Chat template in which questions are asked", default="chatml")
-    seed: int = key("Seed of the bootstrap and of the generations", default=42, minimum=0)
-    threads: int = key("Processor threads of torch", default=2, minimum=1)
+    seed: int = key("Seed of the bootstrap and of the generations", default=42, minimum=0, maximum=2**32 - 1)
+    threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resampling:
     """How intervals are made."""
 
-    bootstrap_draws: int = key("Draws of the bootstrap behind the intervals", default=2000, minimum=100)
-    seed: int = key("Seed of the bootstrap", default=42, minimum=0)
+    bootstrap_draws: int = key("Draws of the bootstrap behind the intervals", default=2000, minimum=100, maximum=10**6)
+    seed: int = key("Seed of the bootstrap", default=42, minimum=0, maximum=2**32 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,7 +62,7 @@ class SpikeGuard:
     factor: float | None = key(
         "Times the median of the last losses above which a loss is too high; null for no guard", default=3.0, above=1
     )
-    window: int = key("Losses that the median is of (steps)", default=500, minimum=1)
+    window: int = key("Losses that the median is of (steps)", default=500, minimum=1, maximum=10**6)
     steps: int = key("Steps in a row with a loss that is too high", default=50, minimum=1)
 
 
@@ -72,7 +72,7 @@ class Samples:
 
     prompts: tuple[str, ...] = key("Texts to be continued greedily", default=(), min_length=1)
     interval: int = key("Steps between samples", default=500, minimum=1)
-    new_tokens: int = key("Longest continuation (tokens)", default=32, minimum=1)
+    new_tokens: int = key("Longest continuation (tokens)", default=32, minimum=1, maximum=2**16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class Training:
     micro_batch_sequences: int | Literal["auto"] = key(
         "Rows that go through the model at once (sequences); auto: as many as a GPU's memory holds by measurement, 8 on"
         " a CPU",
-        default=8, minimum=1,
+        default=8, minimum=1, maximum=2**20,
     )  # fmt: skip
     optimizer: Optimizer = key("The optimizer and its values")
     schedule: Schedule = key("The learning rate over the run, as a factor of its peak")
@@ -116,7 +116,11 @@ class Training:
     checkpoint_interval: int = key("Steps between checkpoints", default=500, minimum=1)
     tensorboard: bool = key("Whether TensorBoard files are written beside the metrics", default=True, decides=False)
     keep_last: int = key(
-        "How many of the newest checkpoints are kept while the run lasts", default=2, decides=False, minimum=1
+        "How many of the newest checkpoints are kept while the run lasts",
+        default=2,
+        decides=False,
+        minimum=1,
+        maximum=1000,
     )
     keep_every: int | None = key(
         "Checkpoints of multiples of so many steps are kept too, in checkpoints/ beside the model after the run; null"
