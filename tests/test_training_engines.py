@@ -35,6 +35,13 @@ def outcome(folder, strategy):
     return rows, torch.load(folder / f"weights-{strategy}.pt", weights_only=True)
 
 
+def same(one, other):
+    """Equal to rounding in float64: every row of the metrics, every weight."""
+    for own, others in zip(one[0], other[0], strict=True):
+        assert own == pytest.approx(others, rel=TIGHT)
+    assert farthest(one[1], other[1]) < TIGHT
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
@@ -53,10 +60,27 @@ def together(request, tmp_path_factory):
 
 
 def test_two_processes_have_the_losses_and_weights_of_one(alone, together):
-    _, rows, weights = together
-    for own, other in zip(rows, alone[0], strict=True):
-        assert own == pytest.approx(other, rel=TIGHT)
-    assert farthest(weights, alone[1]) < TIGHT
+    same(together[1:], alone)
+
+
+def test_a_process_alone_is_spread_without_a_launcher(alone, tmp_path):
+    done = run(1, tmp_path, "fsdp", STEPS)
+    assert done.returncode == 0, done.stderr
+    same(outcome(tmp_path, "fsdp"), alone)
+
+
+@pytest.mark.slow
+def test_muon_makes_the_same_steps_of_matrices_that_lie_in_parts(tmp_path):
+    for processes, name in ((1, "none-muon"), (2, "fsdp-muon")):
+        done = run(processes, tmp_path / name, name, STEPS)
+        assert done.returncode == 0, done.stderr
+    _, weights = spread = outcome(tmp_path / "fsdp-muon", "fsdp-muon")
+    same(spread, outcome(tmp_path / "none-muon", "none-muon"))
+    killed = run(2, tmp_path / "again", "fsdp-muon", STEPS, 7)
+    assert killed.returncode != 0
+    again = run(2, tmp_path / "again", "fsdp-muon", STEPS)
+    assert again.returncode == 0, again.stderr
+    assert all(torch.equal(weights[key], same) for key, same in outcome(tmp_path / "again", "fsdp-muon")[1].items())
 
 
 @pytest.mark.slow

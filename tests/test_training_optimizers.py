@@ -1,11 +1,13 @@
 """Optimizers do what their papers say, to the parameters that they are meant for."""
 
+import shutil
+
 import pytest
 import torch
 from rounding import BFLOAT16, FACTOR, TIGHT, nudged
 from small_training import changed, of_optimizer, small_model
 
-from abovo.training.muon import Float32Muon, Muon, orthogonalize
+from abovo.training.muon import Muon, orthogonalize
 from abovo.training.optimizers import Optimizers
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -49,10 +51,23 @@ def test_orthogonalisation_moves_every_singular_value_as_its_polynomial_does():
     assert torch.allclose(tall.mT, found, atol=TIGHT)
 
 
+MUON = changed(of_optimizer("muon").optimizer, muon_momentum=0.9, muon_momentum_warmup_steps=0)
+
+
+def torchs(parameters):
+    """torch's own class, with the values of the recipe."""
+    values = {"lr": MUON.muon_learning_rate, "momentum": 0.9, "weight_decay": MUON.weight_decay}
+    return torch.optim.Muon(parameters, nesterov=True, adjust_lr_fn="original", **values)
+
+
+def ours(precision):
+    return lambda parameters: Muon(parameters, changed(MUON, muon_precision=precision))
+
+
 def muon_steps(kind, start, gradients):
     """The weights and the optimizer's state after a step on each of the gradients."""
     parameters = [torch.nn.Parameter(tensor.clone()) for tensor in start]
-    muon = kind(parameters, changed(of_optimizer("muon").optimizer, muon_momentum=0.9, muon_momentum_warmup_steps=0))
+    muon = kind(parameters)
     for step in gradients:
         for parameter, gradient in zip(parameters, step, strict=True):
             parameter.grad = gradient.clone()
@@ -60,29 +75,39 @@ def muon_steps(kind, start, gradients):
     return parameters, muon.state_dict()
 
 
-def test_float32_muon_makes_the_steps_of_torch_s_to_bfloat16_s_precision():
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_muon_makes_the_steps_of_torch_s_to_bfloat16_s_precision(precision):
     """As near as the same steps on gradients that are off by a unit of bfloat16."""
     random = torch.Generator().manual_seed(2)
     shapes = [(32, 64), (64, 32), (32, 64), (48, 48)]
     start = [torch.randn(shape, generator=random, dtype=torch.float64) for shape in shapes]
     gradients = [[torch.randn(shape, generator=random, dtype=torch.float64) for shape in shapes] for _ in range(5)]
     moved = [[nudged(gradient, random, BFLOAT16) for gradient in step] for step in gradients]
-    theirs, their_state = muon_steps(Muon, start, gradients)
-    ours, our_state = muon_steps(Float32Muon, start, gradients)
-    for a, b, near in zip(theirs, ours, muon_steps(Float32Muon, start, moved)[0], strict=True):
-        assert (a - b).norm() < FACTOR * (near - b).norm()
-    assert our_state["param_groups"] == their_state["param_groups"]
+    theirs, their_state = muon_steps(torchs, start, gradients)
+    own, own_state = muon_steps(ours(precision), start, gradients)
+    exact, off = (muon_steps(ours("fp32"), start, steps)[0] for steps in (gradients, moved))
+    for a, b, c, near in zip(theirs, own, exact, off, strict=True):
+        assert (a - b).norm() < FACTOR * (near - c).norm()
+    assert own_state["param_groups"] == their_state["param_groups"]
     for number, state in their_state["state"].items():
-        ours = our_state["state"][number]["momentum_buffer"]
-        assert torch.allclose(state["momentum_buffer"], ours, rtol=0, atol=TIGHT)
+        found = own_state["state"][number]["momentum_buffer"]
+        assert torch.allclose(state["momentum_buffer"], found, rtol=0, atol=TIGHT)
 
 
-@pytest.mark.parametrize(
-    ("precision", "units", "kind"),
-    [("auto", True, Muon), ("auto", False, Float32Muon), ("fp32", True, Float32Muon)],
-)
-def test_processors_without_bfloat16_units_get_muon_in_float32(model, monkeypatch, precision, units, kind):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: units)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    muon, _ = Optimizers(model, changed(of_optimizer("muon").optimizer, muon_precision=precision)).parts
-    assert type(muon) is kind
+def test_processors_iterate_in_float32_whatever_units_they_have(monkeypatch):
+    """Equal runs are equal on any of them."""
+    random = torch.Generator().manual_seed(3)
+    start = [torch.randn((32, 64), generator=random)]
+    gradients = [[torch.randn((32, 64), generator=random)]]
+    expected = muon_steps(ours("fp32"), start, gradients)[0][0]
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert torch.equal(muon_steps(ours("auto"), start, gradients)[0][0], expected)
+    assert not torch.equal(muon_steps(ours("bf16"), start, gradients)[0][0], expected)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles for processors by g++")
+def test_what_a_gpu_compiles_is_the_iteration():
+    """The compiled form, made for this processor."""
+    matrices = torch.randn(3, 24, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = torch.compile(orthogonalize, dynamic=False)(matrices, COEFFICIENTS, 5, 1e-7)
+    assert torch.allclose(found, orthogonalize(matrices, COEFFICIENTS, 5, 1e-7), atol=TIGHT)

@@ -1,6 +1,8 @@
 """A training run in float64 for torchrun: what the tests of several processes start.
 
 torchrun --standalone --nproc-per-node 2 tests/two_processes.py FOLDER STRATEGY STEPS [KILL_BEFORE]
+
+STRATEGY is that of an engine, or one with an optimizer: fsdp-muon.
 """
 
 import json
@@ -30,24 +32,28 @@ def arguments():
 
 
 def main(options) -> None:
-    folder, strategy, steps = options.folder, options.strategy, options.steps
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    with open_world(Engine(kind="torch", device="cpu", processes=processes), threads=1) as world:
+    folder, name, steps = options.folder, options.strategy, options.steps
+    strategy, _, optimizer = name.partition("-")
+    recipe = replace(SHORT, optimizer=replace(SHORT.optimizer, kind=optimizer or "adamw"))
+    engine_settings = Engine(
+        kind="torch", device="cpu", processes=int(os.environ.get("WORLD_SIZE", "1")), strategy=strategy
+    )
+    with open_world(engine_settings, threads=1) as world:
 
         def batch(k):
             if k == options.kill_before and world.rank == world.size - 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             return counting_batch(k)
 
-        held_out = [replace(counting_batch(k), source=name) for name, k in (("one", 10_000), ("two", 10_001))]
-        trained = replace(task(steps, batch, SHORT), validation=lambda: held_out)
-        engine = TorchEngine(small_model().double(), SHORT, world, strategy)
+        held_out = [replace(counting_batch(k), source=source) for source, k in (("one", 10_000), ("two", 10_001))]
+        trained = replace(task(steps, batch, recipe), validation=lambda: held_out)
+        engine = TorchEngine(small_model().double(), recipe, world, strategy)
         if world.leads:
             with open_state(folder / "state", {}, 0) as state:
                 train(trained, engine, world, state)
                 rows = state.rows()
-            torch.save(engine.weights(), folder / f"weights-{strategy}.pt")
-            (folder / f"rows-{strategy}.json").write_text(json.dumps(rows))
+            torch.save(engine.weights(), folder / f"weights-{name}.pt")
+            (folder / f"rows-{name}.json").write_text(json.dumps(rows))
         else:
             train(trained, engine, world, None)
             engine.weights()

@@ -27,7 +27,7 @@ class Optimizer:
     muon_learning_rate: float = key("Peak learning rate of muon", default=0.02, above=0)
     muon_momentum: float = key("Momentum of muon after its warm-up from 0.85", default=0.95, minimum=0, below=1)
     muon_precision: Literal["auto", "fp32", "bf16"] = key(
-        "Of muon's matrix products; auto: fp32 on processors without bf16 units, bf16 elsewhere", default="auto"
+        "Of muon's matrix products; auto: bf16 on GPUs, fp32 on processors", default="auto"
     )
     muon_momentum_warmup_steps: int = key("Steps over which muon's momentum rises (steps)", default=300, minimum=0)
 

@@ -1,16 +1,19 @@
-"""Turn gradients of matrices into orthogonalised updates: torch's Muon, in float32 on processors without bf16 units.
+"""Turn gradients of matrices into orthogonalised updates: torch's Muon, over all matrices of one shape at a time.
 
-torch.optim.Muon iterates in bfloat16, which such processors emulate at a third of the speed of float32. State and
-settings are torch's, so a checkpoint fits either class.
+State and settings are torch's, so a checkpoint fits either class. A GPU gets a few launches for each shape in place of
+many for each matrix. torch.optim.Muon iterates in bfloat16, which processors without such units emulate at a third of
+the speed of float32; here the precision of the iteration is a value.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from abovo.settings.training import Optimizer
 from abovo.training.adamw import adamw_over
@@ -22,22 +25,15 @@ FIRST_MOMENTUM = 0.85
 def muon(model: nn.Module, recipe: Optimizer) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the blocks, AdamW for embeddings, norms and an untied output matrix."""
     found = groups_of(model)
-    matrices = MUON[_precision(recipe, found.matrices)](found.matrices, recipe)
+    matrices = Muon(found.matrices, recipe)
     return [matrices, adamw_over([{"params": [*found.others, *found.output], "weight_decay": 0.0}], recipe)]
-
-
-def _precision(recipe: Optimizer, matrices: Sequence[Tensor]) -> str:
-    """For `auto` bf16 where the device multiplies bfloat16 itself, fp32 on processors that would emulate it."""
-    if recipe.muon_precision != "auto":
-        return recipe.muon_precision
-    native = matrices[0].is_cuda or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if native else "fp32"
 
 
 class Muon(torch.optim.Muon):
     """torch.optim.Muon with the values of a recipe; its momentum rises over the first steps.
 
-    `adjust_lr_fn="original"` scales an update by sqrt(max(1, rows / columns)) (Jordan et al. 2024).
+    `adjust_lr_fn="original"` scales an update by sqrt(max(1, rows / columns)) (Jordan et al. 2024). Matrices that FSDP2
+    spreads over processes are put together for the iteration, which every process then makes for itself.
     """
 
     def __init__(self, matrices: Iterable[nn.Parameter], recipe: Optimizer) -> None:
@@ -50,6 +46,7 @@ class Muon(torch.optim.Muon):
             adjust_lr_fn="original",
         )
         self.momentum, self.warmup_steps = recipe.muon_momentum, recipe.muon_momentum_warmup_steps
+        self.precision = recipe.muon_precision
 
     def at_step(self, step: int) -> None:
         """Set the momentum of a step (1 is the first)."""
@@ -57,33 +54,40 @@ class Muon(torch.optim.Muon):
         for group in self.param_groups:
             group["momentum"] = FIRST_MOMENTUM + (self.momentum - FIRST_MOMENTUM) * done
 
-
-class Float32Muon(Muon):
-    """Muon with its Newton-Schulz iteration in float32, over all matrices of one shape at a time."""
-
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One step; a closure is not called."""
         for group in self.param_groups:
-            shapes: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            shapes: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     shapes[parameter.shape].append(parameter)
             for (rows, columns), parameters in shapes.items():
-                momenta = torch.stack([self._momentum(parameter, group) for parameter in parameters])
-                updates = orthogonalize(momenta, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                momenta = torch.stack([_whole(tensor) for tensor in self._momenta(parameters, group["momentum"])])
+                updates = self._orthogonal(momenta, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                matrices: list[Tensor] = list(parameters)
                 rate = group["lr"] * math.sqrt(max(1, rows / columns))
-                for parameter, update in zip(parameters, updates, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+                torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(matrices, _as_spread(updates, parameters), alpha=-rate)
 
-    def _momentum(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
-        """The gradient after Nesterov momentum; the buffer moves on."""
-        gradient, state = parameter.grad, self.state[parameter]
-        assert gradient is not None
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(gradient)
-        buffer = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
-        return gradient.lerp(buffer, group["momentum"])
+    def _momenta(self, parameters: Sequence[nn.Parameter], momentum: float) -> Sequence[Tensor]:
+        """The gradients after Nesterov momentum; the buffers move on."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        for parameter in parameters:
+            if "momentum_buffer" not in self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        return torch._foreach_lerp(gradients, buffers, momentum)
+
+    def _orthogonal(self, momenta: Tensor, *how: Any) -> Tensor:
+        """The updates [n, rows, columns] in the precision of the recipe; for `auto` bf16 on GPUs, which gain by it.
+
+        Processors make them in float32, those with bf16 units too, so that equal runs are equal on any of them.
+        """
+        on_gpu = momenta.is_cuda
+        half = self.precision == "bf16" or (self.precision == "auto" and on_gpu)
+        return (_compiled() if on_gpu else orthogonalize)(momenta.bfloat16() if half else momenta, *how).to(momenta)
 
 
 def orthogonalize(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
@@ -102,4 +106,20 @@ def orthogonalize(matrices: Tensor, coefficients: tuple[float, float, float], st
     return x.mT if tall else x
 
 
-MUON: dict[str, type[Muon]] = {"bf16": Muon, "fp32": Float32Muon}
+@cache
+def _compiled() -> Callable[..., Tensor]:
+    return torch.compile(orthogonalize, dynamic=False)
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _as_spread(updates: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Each update as its parameter lies over the processes; all have the whole of it, so nothing is sent."""
+    return [
+        distribute_tensor(update, parameter.device_mesh, parameter.placements, src_data_rank=None)
+        if isinstance(parameter, DTensor)
+        else update
+        for parameter, update in zip(parameters, updates, strict=True)
+    ]

@@ -18,6 +18,8 @@ from abovo.settings.engine import Engine
 from abovo.training.device import prepare_device
 
 PATIENCE = datetime.timedelta(minutes=30)
+# Strategies that are nothing to one process, and need no group of processes then
+ALONE = ("none", "ddp")
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,15 @@ def open_world(engine: Engine, threads: int) -> Iterator[World]:
             what = f"there are {torch.cuda.device_count()} GPUs for {engine.processes} processes"
             raise AbovoError(what, "engine.processes", "set it to the number of GPUs")
         torch.cuda.set_device(device)
-    if size == 1 and engine.kind == "torch":
+    if size == 1 and engine.strategy in ALONE:
         yield World(0, 1, device)
         return
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    if size == 1:
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    named = {"backend": "nccl", "device_id": device} if device.type == "cuda" else {"backend": "gloo"}
+    if size == 1:  # no launcher, and none of its variables
+        dist.init_process_group(store=dist.HashStore(), rank=0, world_size=1, **named)
     else:
         die_with_the_launcher()
-        dist.init_process_group(backend, timeout=PATIENCE)
+        dist.init_process_group(timeout=PATIENCE, **named)
     yield World(rank, size, device)
     # Nobody leaves while another needs it. The group is not destroyed: gloo's clean-up waits for a thread that may wait
     # for Python's lock, and hung one run in six on a busy machine. The process ends without it (console/launch.py).
