@@ -1,5 +1,7 @@
 """The chunked cross-entropy is the plain one, in value and in gradients, for any size."""
 
+import shutil
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,7 @@ from abovo.training.cross_entropy import summed_cross_entropy
 @pytest.mark.parametrize(("kind", "bound"), [(torch.float32, ONE_PASS), (torch.float64, TIGHT)])
 @pytest.mark.parametrize(("rows", "vocabulary"), [(1, 5), (127, 300), (128, 300), (400, 300), (0, 300)])
 def test_value_and_gradients_equal_the_plain_cross_entropy(monkeypatch, rows, vocabulary, kind, bound):
-    monkeypatch.setitem(cross_entropy.CHUNK_BYTES, "cpu", 1)
+    monkeypatch.setattr(cross_entropy, "CACHE_BYTES", 1)
     random = torch.Generator().manual_seed(rows)
     hidden = torch.randn(rows, 16, generator=random, dtype=kind, requires_grad=True)
     weight = torch.randn(vocabulary, 16, generator=random, dtype=kind, requires_grad=True)
@@ -30,7 +32,7 @@ def test_value_and_gradients_equal_the_plain_cross_entropy(monkeypatch, rows, vo
 
 @pytest.mark.parametrize("z_loss", [1e-4, 0.3])
 def test_z_loss_has_the_gradient_of_its_penalty_and_leaves_the_value_alone(monkeypatch, z_loss):
-    monkeypatch.setitem(cross_entropy.CHUNK_BYTES, "cpu", 1)
+    monkeypatch.setattr(cross_entropy, "CACHE_BYTES", 1)
     random = torch.Generator().manual_seed(3)
     hidden = torch.randn(200, 16, generator=random, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(300, 16, generator=random, dtype=torch.float64, requires_grad=True)
@@ -44,6 +46,74 @@ def test_z_loss_has_the_gradient_of_its_penalty_and_leaves_the_value_alone(monke
     assert all(near(own, other, TIGHT) for own, other in zip(found, expected, strict=True))
     without = torch.autograd.grad(summed_cross_entropy(hidden, weight, targets), (hidden, weight))
     assert not near(found[0], without[0], 1e-4)
+
+
+needs_a_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles for processors by g++")
+
+
+def as_on_a_gpu(monkeypatch, score):
+    """The way of a GPU, on this processor; chunks smaller than the rows of these tests."""
+    monkeypatch.setattr(cross_entropy, "_way", lambda device, vocabulary: (score(), 96))
+
+
+@pytest.mark.parametrize(
+    "score",
+    [lambda: cross_entropy.score_in_one_pass, pytest.param(cross_entropy.compiled_score, marks=needs_a_compiler)],
+)
+@pytest.mark.parametrize("z_loss", [0.0, 1e-3])
+@pytest.mark.parametrize(("rows", "vocabulary"), [(1, 5), (96, 333), (230, 333), (0, 333), (100, 5000)])
+def test_one_pass_gives_values_and_gradients_of_the_plain_cross_entropy(monkeypatch, score, z_loss, rows, vocabulary):
+    as_on_a_gpu(monkeypatch, score)
+    random = torch.Generator().manual_seed(rows)
+    hidden = torch.randn(rows, 16, generator=random, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(vocabulary, 16, generator=random, dtype=torch.float64, requires_grad=True)
+    targets = torch.randint(0, vocabulary, (rows,), generator=random)
+    logits = hidden @ weight.T
+    plain = F.cross_entropy(logits, targets, reduction="sum")
+    expected = torch.autograd.grad(plain + z_loss * logits.logsumexp(1).square().sum(), (hidden, weight))
+    value = summed_cross_entropy(hidden, weight, targets, z_loss)
+    found = torch.autograd.grad(value, (hidden, weight))
+    assert near(value, plain, TIGHT)
+    assert all(near(own, other, TIGHT) for own, other in zip(found, expected, strict=True))
+    with torch.no_grad():
+        assert near(summed_cross_entropy(hidden, weight, targets, z_loss), plain, TIGHT)
+
+
+@needs_a_compiler
+def test_one_pass_over_bf16_logits_is_as_exact_as_scoring_them_in_float32(monkeypatch):
+    """The gradients are off by what the type of the products costs, the sum by less: it is kept in float32."""
+    random = torch.Generator().manual_seed(1)
+    hidden, weight = (torch.randn(n, 32, generator=random).double().requires_grad_() for n in (200, 700))
+    targets = torch.randint(0, 700, (200,), generator=random)
+
+    def differences(states, matrix):
+        own = [tensor.detach().float().requires_grad_() for tensor in (states, matrix)]
+        with torch.autocast("cpu", torch.bfloat16):
+            value = summed_cross_entropy(*own, targets)
+        value.backward()
+        exact = [tensor.detach().requires_grad_() for tensor in (states, matrix)]
+        plain = F.cross_entropy(exact[0] @ exact[1].T, targets, reduction="sum")
+        plain.backward()
+        parts = [(a.grad - b.grad).norm() / b.grad.norm() for a, b in zip(own, exact, strict=True)]
+        return [abs(value.item() / plain.item() - 1), *map(float, parts)]
+
+    by_passes = differences(hidden, weight)
+    as_on_a_gpu(monkeypatch, cross_entropy.compiled_score)
+    in_one = differences(hidden, weight)
+    assert max(by_passes) < 4 * BFLOAT16
+    for one, other in zip(in_one, by_passes, strict=True):
+        assert one < 1.5 * other + 1e-6
+
+
+@needs_a_compiler
+def test_chunks_of_any_length_share_one_kernel(monkeypatch):
+    as_on_a_gpu(monkeypatch, cross_entropy.compiled_score)
+    torch._dynamo.reset()
+    weight = torch.randn(50, 8, requires_grad=True)
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    for rows in (300, 96, 250, 41, 77):
+        summed_cross_entropy(torch.randn(rows, 8), weight, torch.zeros(rows, dtype=torch.int64)).backward()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] - before == 1
 
 
 def test_bf16_products_stay_close_and_scores_stay_float32():

@@ -1,15 +1,22 @@
 """Turn hidden states and the output matrix into a summed cross-entropy without ever holding all logits.
 
 Logits of a vocabulary of 32K take 128 KB per token in float32, many times what the rest of a small model needs. Here a
-chunk of rows at a time is multiplied, scored and turned in place into its own gradient, so that the logits are read a
-few times while they are in the cache and the backward pass has nothing left to do but scale.
+chunk of rows at a time is multiplied, scored and turned in place into its own gradient, so that the backward pass has
+nothing left to do but scale. On a processor a chunk fits the cache; on a GPU it is large, stays in the products' type
+and is scored by one compiled kernel, which holds single rows in float32.
 """
+
+from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
 
-# Logits of one chunk take about this much (bytes): small enough for a processor's cache, large enough for a GPU.
-CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
+# Rows of a chunk: its logits fit a processor's cache (bytes), or fill a GPU.
+CACHE_BYTES = 4 << 20
+GPU_ROWS = 16_384
+# (logits, answers [n, 1], z_loss, whether the gradient is wanted) -> the summed loss, and the gradient of the logits
+Score = Callable[[Tensor, Tensor, float, bool], tuple[Tensor, Tensor | None]]
 
 
 def summed_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, z_loss: float = 0.0) -> Tensor:
@@ -29,7 +36,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
         device = hidden.device.type
         kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
         exact = torch.promote_types(kind, torch.float32)
-        rows = max(128, CHUNK_BYTES.get(device, 4 << 20) // (4 * len(weight)))
+        score, rows = _way(device, len(weight))
         total = torch.zeros((), dtype=exact, device=hidden.device)
         wanted = any(ctx.needs_input_grad[:2])
         hidden_grad = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
@@ -38,17 +45,11 @@ class _SummedCrossEntropy(torch.autograd.Function):
             matrix = weight.to(kind)
             for first in range(0, len(hidden), rows):
                 part = slice(first, first + rows)
-                states, answers = hidden[part].to(kind), targets[part, None]
-                logits = (states @ matrix.T).to(exact)
-                norm = logits.logsumexp(1, keepdim=True)
-                total += (norm - logits.gather(1, answers)).sum()
-                if not wanted:
+                states = hidden[part].to(kind)
+                loss, gradient = score(states @ matrix.T, targets[part, None], z_loss, wanted)
+                total += loss
+                if gradient is None:
                     continue
-                gradient = logits.sub_(norm).exp_()  # softmax, in the logits' own memory
-                if z_loss:
-                    gradient.mul_(1 + 2 * z_loss * norm)
-                gradient.scatter_add_(1, answers, gradient.new_full(answers.shape, -1.0))
-                gradient = gradient.to(kind)
                 if hidden_grad is not None:
                     hidden_grad[part] = gradient @ matrix
                 if weight_grad is not None:
@@ -70,3 +71,49 @@ class _SummedCrossEntropy(torch.autograd.Function):
             None,
             None,
         )
+
+
+def score_in_place(logits: Tensor, answers: Tensor, z_loss: float, wanted: bool) -> tuple[Tensor, Tensor | None]:
+    """For processors: pass by pass, in the memory of the logits."""
+    kind, logits = logits.dtype, logits.to(torch.promote_types(logits.dtype, torch.float32))
+    norm = logits.logsumexp(1, keepdim=True)
+    loss = (norm - logits.gather(1, answers)).sum()
+    if not wanted:
+        return loss, None
+    gradient = logits.sub_(norm).exp_()  # softmax
+    if z_loss:
+        gradient.mul_(1 + 2 * z_loss * norm)
+    gradient.scatter_add_(1, answers, gradient.new_full(answers.shape, -1.0))
+    return loss, gradient.to(kind)
+
+
+def score_in_one_pass(logits: Tensor, answers: Tensor, z_loss: float, wanted: bool) -> tuple[Tensor, Tensor | None]:
+    """For the compiler, which makes one kernel of it: a float32 copy of the logits exists in registers alone."""
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    norm = exact.logsumexp(1, keepdim=True)
+    loss = (norm - exact.gather(1, answers)).sum()
+    if not wanted:
+        return loss, None
+    softmax = (exact - norm).exp() * (1 + 2 * z_loss * norm)
+    is_answer = torch.arange(logits.shape[1], device=logits.device) == answers
+    return loss, logits.copy_(softmax - is_answer.to(exact.dtype))
+
+
+def _way(device: str, vocabulary: int) -> tuple[Score, int]:
+    """How logits are scored on a device, and how many rows at a time."""
+    if device == "cuda":
+        return compiled_score(), GPU_ROWS
+    return score_in_place, max(128, CACHE_BYTES // (4 * vocabulary))
+
+
+@cache
+def compiled_score() -> Score:
+    """`score_in_one_pass` as a kernel; chunks of any number of rows share it."""
+    compiled = torch.compile(score_in_one_pass, dynamic=False)
+
+    def score(logits: Tensor, answers: Tensor, z_loss: float, wanted: bool) -> tuple[Tensor, Tensor | None]:
+        for tensor in (logits, answers):
+            torch._dynamo.maybe_mark_dynamic(tensor, 0)
+        return compiled(logits, answers, z_loss, wanted)
+
+    return score
