@@ -10,6 +10,7 @@ from corpus_jobs import opened, rows_of, run_jobs
 from abovo.corpus.folders import suffix_of
 from abovo.corpus.sources import open_rows
 from abovo.errors import AbovoError
+from abovo.provenance.manifest import describe_folder
 
 TEXT = "a text of some words that is long enough to stay"
 
@@ -69,7 +70,8 @@ LEFT = {
 READ = ("a.txt", "deep/b.md", "c.csv", "d.tsv", "e.json", "f.json", "g.jsonl", "damaged.json")
 BYTES = {
     "c.csv": b"id,text\n1,one\n2,two\n", "d.tsv": b"text\tid\none\t1\n", "e.json": b'[{"text": "one"}]',
-    "f.json": b'{"text": "one"}\n{"text": "two"}\n', "g.jsonl": b'{"text": "one"}\n', "damaged.json": b'[{"text": }]',
+    "f.json": b'{"text": "one", "n": NaN}\n{"text": "two"}\n', "g.jsonl": b'{"text": "one"}\n',
+    "damaged.json": b'[{"text": }]',
     "table.csv": b"id,name\n1,x\n", "info.json": b'{\n "text": "no record"\n}\n', "list.json": b'[{"name": "x"}]',
     "numbers.json": b"[1, 2]",
     "empty.json.gz": gzip.compress(b"{}", mtime=0),
@@ -112,6 +114,16 @@ def test_whole_rows_are_read_from_a_folder_beside_what_is_none(tmp_path):
     source = open_rows(rows_of(**settings(tmp_path)))
     assert [row.values for row in source.read()] == [{"x": 1}, {"x": "2"}]
     assert {what: one["files"] for what, one in source.unread.items()} == {".json without records": 1, ".md": 1}
+
+
+def test_a_model_of_a_folder_is_the_same_whatever_file_managers_leave_in_it(tmp_path):
+    write(tmp_path, "model.safetensors", b"weights")
+    before = describe_folder(tmp_path).digest
+    for name in (".DS_Store", "._model.safetensors", "Thumbs.db", "config.json~"):
+        write(tmp_path, name, b"x")
+    assert describe_folder(tmp_path).digest == before
+    write(tmp_path, "config.json")
+    assert describe_folder(tmp_path).digest != before
 
 
 def test_a_folder_without_text_says_what_it_holds(tmp_path):

@@ -4,6 +4,7 @@ One function for each input of a rule: it takes the configuration and the wildca
 Snakemake runs on, in the configuration's order. Nothing is read but config/, and the names of local files.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -163,6 +164,10 @@ def files_of_dataset(configuration: Configuration, names: Names) -> list[str]:
 
 
 def _files(source: Any) -> list[str]:
-    if source.type != "local":
-        return []
-    return [str(path) for path in find_files(source.paths, getattr(source, "column", None)).values()]
+    return _found(source.paths, getattr(source, "column", None)) if source.type == "local" else []
+
+
+@functools.cache
+def _found(paths: str | tuple[str, ...], column: str | None) -> list[str]:
+    """Looked for once, not for every part of a source."""
+    return [str(path) for path in find_files(paths, column).values()]

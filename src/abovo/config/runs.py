@@ -18,6 +18,7 @@ from abovo.config.load import KINDS, Values, close, find, load, misnamed, names
 from abovo.config.overrides import SET, SHARED_PARTS, Given, Overrides, parse, refuse_twice
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
+from abovo.provenance.leavings import passed_over
 from abovo.settings.corpus import Corpus
 from abovo.settings.keys import build, narrow
 from abovo.settings.run import Parts, Phase, PhaseFile, Recipe, Run, RunFile
@@ -218,7 +219,8 @@ class Configuration:
         if start is None:
             return []
         if "/" in start:
-            files = sorted(path.as_posix() for path in Path(start).glob("*") if path.is_file())
+            found = (path for path in Path(start).iterdir() if path.is_file() and not passed_over(path.name))
+            files = sorted(path.as_posix() for path in found)
             if f"{Path(start).as_posix()}/config.json" not in files:
                 where = f"{find('runs', name, *self.folders)}, key start"
                 raise AbovoError(f"{start} has no config.json", where, "name a folder in the Hugging Face layout")

@@ -7,14 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from abovo.errors import AbovoError
+from abovo.provenance.leavings import passed_over
 
-# What systems and archivers leave in folders, in small letters; the names of their folders hide all that is below.
-LEAVINGS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
-FOLDERS_OF_SYSTEMS = {"__macosx", "lost+found", "$recycle.bin", "system volume information", "@eadir"}
-# Copies and locks of editors and office programs; those that begin with a dot are hidden files anyway.
-COPY = re.compile(r".*~|#.*#|~\$.*", re.DOTALL)
 SUFFIX = re.compile(r"(?:\.[a-z0-9]{1,12})?\.(?:gz|zst|bz2|xz)\Z|\.[a-z0-9]{1,12}\Z")
-HIDDEN, EDITORS, SYSTEM = "hidden", "copies of editors", "leavings of systems"
 LINKED_TWICE, SPECIAL = "links to folders that are read", "pipes and devices"
 # What is not read, by suffix or reason -> {"files": number, "bytes": sum}
 Unread = Mapping[str, Mapping[str, int]]
@@ -47,10 +42,11 @@ def walk(folder: Path) -> Iterator[Entry]:
             seen.add(_identity(place))
         for entry in _scan(place):
             name, path = f"{prefix}/{entry.name}".removeprefix("/"), Path(entry.path)
-            why = _passed_over(entry.name)
-            if entry.is_dir(follow_symlinks=False):
-                if why or entry.name.lower() in FOLDERS_OF_SYSTEMS:
-                    yield from _below(name, path, why or SYSTEM)
+            own_folder = entry.is_dir(follow_symlinks=False)
+            why = passed_over(entry.name, folder=own_folder)
+            if own_folder:
+                if why:
+                    yield from _below(name, path, why)
                 elif _identity(path) not in seen:
                     seen.add(_identity(path))
                     waiting.append((name, path))
@@ -78,14 +74,6 @@ def told(unread: Unread) -> str:
 
 def _size(number: int) -> str:
     return f"{number / 1e6:.1f} MB" if number >= 50_000 else f"{number / 1e3:.1f} kB"
-
-
-def _passed_over(name: str) -> str:
-    if name.startswith("."):
-        return HIDDEN
-    if COPY.fullmatch(name):
-        return EDITORS
-    return SYSTEM if name.lower() in LEAVINGS else ""
 
 
 def _below(name: str, folder: Path, why: str) -> Iterator[Entry]:

@@ -13,6 +13,8 @@ from abovo.errors import AbovoError
 
 # Bytes at the beginning of a column chunk that are read before the library does, to see its dictionary.
 AHEAD = 1 << 18
+# Headers of pages are rarely longer (bytes).
+USUAL = 1 << 12
 # Values that one page of a column of lists may have: runs of nulls take no bytes.
 MOST_VALUES = 4_000_000
 DICTIONARY_PAGE = 2
@@ -124,13 +126,14 @@ class Chunk:
         self.held = b""
         while place <= self.next < min(self.end, place + len(data)):
             try:
-                header = page_header(data[self.next - place :])
+                begin = self.next - place
+                header = page_header(data[begin : begin + USUAL]) or page_header(data[begin:])
                 if header and self.nested and header.kind != DICTIONARY_PAGE and header.values > MOST_VALUES:
                     raise ValueError(f"{header.values:,} values of a column of lists in one page")
             except ValueError as error:
                 raise AbovoError(f"cannot be read as parquet (page header: {error})", where, "replace it") from None
             if header is None:
-                self.held = data[self.next - place :]
+                self.held = data[begin:]
                 return
             self.next += header.length + header.stored
             if header.kind == DICTIONARY_PAGE:
@@ -172,21 +175,25 @@ class WatchedFile(io.RawIOBase):
         return self.place
 
     def read(self, size: int | None = -1) -> bytes:
-        begin = next((key for key, data in self.ahead.items() if key <= self.place < key + len(data)), self.place)
-        known = self.ahead.get(begin, b"")[self.place - begin :]
-        data = known if size is None or size < 0 else known[:size]
-        if len(data) < len(known):
-            self.place += len(data)
-            return data
+        size = None if size is None or size < 0 else size
+        data = self._known(size)
         place = self.place + len(data)
-        if size != len(data):
+        if len(data) != size:
             if self.file.tell() != place:
                 self.file.seek(place)
-            found = self.file.read(-1 if size is None or size < 0 else size - len(data))
+            found = self.file.read(-1 if size is None else size - len(data))
             self._see(place, found)
             data += found
         self.place += len(data)
         return data
+
+    def _known(self, size: int | None) -> bytes:
+        """What was read ahead of the bytes that come next, `size` at most."""
+        for begin, data in self.ahead.items():
+            offset = self.place - begin
+            if 0 <= offset < len(data):
+                return data[offset:] if size is None else data[offset : offset + size]
+        return b""
 
     def close(self) -> None:
         self.file.close()

@@ -68,7 +68,9 @@ def has_records(path: Path, column: str | None) -> bool:
     try:
         row = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return word == "record"
+        row, _ = _lenient(data)
+        if row is None:
+            return word == "record"
     return isinstance(row, dict) and (column is None or column in row)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from abovo.errors import AbovoError
 from abovo.provenance.files import read_json
 from abovo.provenance.hashing import sha256_file, sha256_json
+from abovo.provenance.leavings import passed_over
 
 OUTSIDE_DIGEST = ("created_by", "digest", "measured")
 
@@ -70,8 +71,11 @@ class Manifest:
 
 
 def describe_folder(folder: Path) -> Manifest:
-    """What a manifest would say of a folder that came from elsewhere and has none: its files, and a digest of them."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    """What a manifest would say of a folder that came from elsewhere and has none: its files, and a digest of them.
+
+    What a file manager leaves in it does not belong to it.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not passed_over(path.name))
     if not files:
         raise AbovoError("holds no file", folder, "name a folder that does")
     outputs = {
