@@ -75,6 +75,7 @@ rule assemble_results:
         evaluations=of(inputs.evaluations),
         data=of(inputs.data),
         figures=of(inputs.figures),
+        drawings=of(inputs.drawings),
     output:
         "results/{stage}/{run}{phase_folder}/results.json",
     log:
@@ -95,4 +96,4 @@ rule assemble_results:
     shell:
         "exec python {params.script:q}"
         " --settings {params.settings:q} --models {params.models} --evaluations {input.evaluations}"
-        " --figures {input.figures} --output {output} --log {log}"
+        " --figures {input.drawings} --output {output} --log {log}"

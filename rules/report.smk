@@ -3,7 +3,8 @@ rule draw_composition:
     input:
         corpus="results/corpora/{corpus}/manifest.json",
     output:
-        report(
+        manifest="results/report/corpora/{corpus}/composition.json",
+        figure=report(
             "results/report/corpora/{corpus}/composition.svg",
             caption="../workflow/captions/composition.rst",
             category="1 Corpus",
@@ -24,7 +25,7 @@ rule draw_composition:
         code=code("draw_composition"),
     shell:
         "exec python {params.script:q} --title 'corpus {wildcards.corpus}'"
-        " --corpus {input.corpus} --output {output} --log {log}"
+        " --corpus {input.corpus} --output {output.manifest} --log {log}"
 
 
 # Makes a page of a tokenizer's card.
@@ -32,7 +33,8 @@ rule show_tokenizer:
     input:
         tokenizer="results/tokenizers/{tokenizer}/tokenizer_config.json",
     output:
-        report(
+        manifest="results/report/tokenizers/{tokenizer}/card.json",
+        page=report(
             "results/report/tokenizers/{tokenizer}/card.html",
             caption="../workflow/captions/tokenizer.rst",
             category="2 Tokenizer",
@@ -53,7 +55,7 @@ rule show_tokenizer:
         code=code("show_tokenizer"),
     shell:
         "exec python {params.script:q} --title 'Tokenizer {wildcards.tokenizer}'"
-        " --tokenizer {input.tokenizer} --output {output} --log {log}"
+        " --tokenizer {input.tokenizer} --output {output.manifest} --log {log}"
 
 
 # Draws the loss of a stage or of one of its phases, and the validation loss of each source as a figure and as a table.
@@ -61,6 +63,7 @@ rule draw_loss:
     input:
         model="results/{stage}/{run}{phase_folder}/manifest.json",
     output:
+        manifest="results/report/{run}/{stage}{phase_folder}/loss.json",
         loss=report(
             "results/report/{run}/{stage}{phase_folder}/loss.svg",
             caption="../workflow/captions/loss.rst",
@@ -108,8 +111,8 @@ rule draw_loss:
         code=code("draw_loss", "draw_loss"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q}"
-        " --title {params.title:q} --model {input.model} --output {output.loss}"
-        " --by-source {output.by_source} --table {output.table} --log {log}"
+        " --title {params.title:q} --model {input.model} --output {output.manifest}"
+        " --log {log}"
 
 
 # Makes a page of a model's metrics, beside those of the models that it came from.
@@ -117,6 +120,7 @@ rule show_results:
     input:
         evaluations=of(inputs.evaluations),
     output:
+        manifest="results/report/{run}/{stage}{phase_folder}/page.json",
         page=report(
             "results/report/{run}/{stage}{phase_folder}/results.html",
             caption="../workflow/captions/results.rst",
@@ -140,5 +144,4 @@ rule show_results:
         code=code("show_results"),
     shell:
         "exec python {params.script:q} --titles {params.titles:q}"
-        " --evaluations {input.evaluations} --output {output.page} --headline {output.headline}"
-        " --log {log}"
+        " --evaluations {input.evaluations} --output {output.manifest} --log {log}"

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from abovo.errors import AbovoError
 from abovo.evaluation.evaluate import check_inputs, evaluate_model
 from abovo.evaluation.evaluation_sets import prepare_evaluation
 from abovo.packing.bins import open_bin
+from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest
+from abovo.provenance.products import Job, Made, produce
 from abovo.reporting.results import assemble_results, pair
 from abovo.settings.check import check
 from abovo.settings.evaluation import EvaluationSets
@@ -129,8 +132,7 @@ def test_equal_evaluation_gives_an_equal_digest(small, evaluated):
 
 
 def test_results_hold_both_stages_side_by_side_and_follow_the_schema(small, evaluated, root):
-    figure = small["folder"] / "loss.svg"
-    figure.write_text("<svg/>")
+    figure = drawn(small)
     for stages in (["pretrain"], ["pretrain", "sft"]):
         output = small["folder"] / stages[-1] / "small/results.json"
         parts = pair({stage: small[stage] for stage in stages}, [evaluated[stage] for stage in stages])
@@ -143,7 +145,47 @@ def test_results_hold_both_stages_side_by_side_and_follow_the_schema(small, eval
     assert low <= entry["difference"]["value"] <= high
     assert made["models"]["sft"]["model_sha256"] == small["sft"]["model_sha256"]
     assert small["corpus"].digest in made["data"].values() and small["packed"].digest in made["data"].values()
-    assert len(made["figures"]) == 1
+    path = figure.path.with_name("loss.svg")
+    assert made["figures"] == {path.as_posix(): sha256_file(path)}
+
+
+def drawn(small) -> Manifest:
+    def make(folder: Path) -> Made:
+        (folder / "loss.svg").write_text("<svg/>")
+        return Made({})
+
+    job = Job(small["folder"] / "report/small/loss.json", "abovo/figures/1", {"model": small["sft"]}, {}, world.SCRIPT)
+    return produce(job, make)
+
+
+def test_results_certify_no_figure_that_was_altered_or_drawn_of_another_model(small, evaluated, root, tmp_path):
+    figure, parts = drawn(small), pair({"sft": small["sft"]}, [evaluated["sft"]])
+    path = figure.path.with_name("loss.svg")
+    for said, change in (("its bytes are not those that", lambda: path.write_text("<SVG/>")), ("missing", path.unlink)):
+        path.chmod(0o644)
+        change()
+        with pytest.raises(AbovoError, match=f"loss.svg: .*{said}"):
+            assemble_results(parts, [figure], root / "config", RESAMPLING, tmp_path / "results.json", world.SCRIPT)
+    model = {"model": {"path": small["sft"].path.as_posix(), "digest": "0" * 64}}
+    with pytest.raises(AbovoError, match=r"loss.json: was made from another state of its input model"):
+        other = altered(figure, inputs=model)
+        assemble_results(parts, [other], root / "config", RESAMPLING, tmp_path / "results.json", world.SCRIPT)
+
+
+def test_results_are_put_together_of_what_the_run_asks_for_alone(small, evaluated, root, tmp_path):
+    """Settings that a manifest has and that differ from the run's are told; keys of one side alone are not compared."""
+    parts = pair({"sft": small["sft"]}, [evaluated["sft"]])
+
+    def assemble(path, **asked):
+        settings = replace(RESAMPLING, made_with={path: asked})
+        assemble_results(parts, [], root / "config", settings, tmp_path / "results.json", world.SCRIPT)
+
+    assemble("sft/small/manifest.json", seed=2, log_interval=5)
+    for path, key in (("sft/small/manifest.json", "seed"), ("tokenizers/small/tokenizer_config.json", "sample_mb")):
+        with pytest.raises(AbovoError) as error:
+            assemble(path, **{key: 77})
+        for part in (path, f"key {key}: was made with", "the run asks for 77; make it again: snakemake --cores 1"):
+            assert part in str(error.value)
 
 
 def test_results_of_a_stage_between_compare_each_model_with_the_one_it_came_from(small, evaluated, root, tmp_path):
@@ -184,10 +226,10 @@ def altered(manifest: Manifest, **fields) -> Manifest:
 
 
 def test_results_of_another_model_or_with_a_broken_chain_are_refused(small, evaluated, root, tmp_path):
-    def assemble(models, evaluations, figures=()):
+    def assemble(models, evaluations):
         parts = pair(dict(zip(("pretrain", "sft"), models, strict=False)), evaluations)
         output = tmp_path / "results.json"
-        assemble_results(parts, list(figures), root / "config", RESAMPLING, output, world.SCRIPT)
+        assemble_results(parts, [], root / "config", RESAMPLING, output, world.SCRIPT)
 
     models, evaluations = ([source[stage] for stage in ("pretrain", "sft")] for source in (small, evaluated))
     with pytest.raises(AbovoError, match="evaluates another model than"):
@@ -199,8 +241,6 @@ def test_results_of_another_model_or_with_a_broken_chain_are_refused(small, eval
     other = {"packed": {**models[0]["inputs"]["packed"], "digest": "0" * 64}}
     with pytest.raises(AbovoError, match="was made from another state of its input packed"):
         assemble([altered(models[0], inputs=other), models[1]], evaluations)
-    with pytest.raises(AbovoError, match=r"none.svg: the figure is missing"):
-        assemble(models, evaluations, figures=[Path("none.svg")])
     without = {key: value for key, value in evaluations[0]["metrics"].items() if not key.startswith("choice")}
     with pytest.raises(AbovoError, match=r"was measured on sft only"):
         assemble(models, [altered(evaluations[0], metrics=without), evaluations[1]])

@@ -14,6 +14,7 @@ from abovo.reporting.figures import draw_composition, draw_loss, draw_sources
 from abovo.reporting.loss_by_source import losses_after_phases
 from abovo.settings.stages import LossFigure
 
+HERE = Path(__file__)
 ROWS = [{"step": step, "tokens": 100 * step, "loss": 8.3 / step, "lr": 1e-3} for step in range(1, 20)]
 ROWS.append({"step": 19, "tokens": 1900, "validation_loss": 0.75})
 SOURCES = {
@@ -54,16 +55,16 @@ def test_composition_names_every_source_and_its_share(tmp_path):
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
-def test_figures_are_drawn_from_manifests(make_manifest, tmp_path):
+def test_figures_are_drawn_from_manifests_and_have_one_themselves(make_manifest, tmp_path):
     metrics = "".join(json.dumps(row) + "\n" for row in PHASES).encode()
     model = make_manifest("model", "abovo/model/1", {"metrics.jsonl": metrics})
-    drawn = [tmp_path / name for name in ("loss.svg", "by_source.svg", "by_source.html")]
-    loss_of_model(LossFigure(vocabulary_size=4096, phases={"a": 10, "b": 20}), model.path, "nano", *drawn)
-    assert "after phase a" in drawn[2].read_text()
-    assert all("a | b" in path.read_text() for path in drawn[:2])
+    settings = LossFigure(vocabulary_size=4096, phases={"a": 10, "b": 20})
+    drawn = loss_of_model(settings, model.path, "nano", tmp_path / "report/loss.json", HERE)
+    assert "after phase a" in drawn.file("loss_by_source.html").read_text()
+    assert all("a | b" in drawn.file(name).read_text() for name in ("loss.svg", "loss_by_source.svg"))
     (tmp_path / "model" / "metrics.jsonl").unlink()
     with pytest.raises(AbovoError, match=r"metrics\.jsonl"):
-        loss_of_model(LossFigure(), model.path, "nano", *drawn)
+        loss_of_model(LossFigure(), model.path, "nano", tmp_path / "report/loss.json", HERE)
 
 
 def test_composition_is_drawn_from_the_corpus_manifest(tmp_path):
@@ -71,18 +72,17 @@ def test_composition_is_drawn_from_the_corpus_manifest(tmp_path):
         settings = {"bytes_per_token": assumed}
         job = Job(tmp_path / folder / "manifest.json", "abovo/corpus/1", {}, settings, Path(__file__))
         corpus = produce(job, lambda _: Made(counts={"sources": SOURCES}))
-        composition_of_corpus(corpus.path, "corpus nano", tmp_path / f"{folder}.svg")
-        assert "speeches" in (tmp_path / f"{folder}.svg").read_text()
-    assert "assumed" not in (tmp_path / "counted.svg").read_text()
-    assert "tokens, assumed to be 3.5 bytes each" in (tmp_path / "assumed.svg").read_text()
+        drawn = composition_of_corpus(corpus.path, "corpus nano", tmp_path / f"{folder}/composition.json", HERE)
+        assert "speeches" in drawn.file("composition.svg").read_text()
+    assert "assumed" not in (tmp_path / "counted/composition.svg").read_text()
+    assert "tokens, assumed to be 3.5 bytes each" in (tmp_path / "assumed/composition.svg").read_text()
 
 
 def test_card_shows_tables_and_keeps_markers_as_text(make_manifest, tmp_path):
     table = b"| source | bytes/token |\n|---|---|\n| web | 3.1 |\n"
     markdown = b"# Tokenizer\n\n" + table + b"\nPiece <|im_start|> and <b>bold</b>, `<s>`\n"
     tokenizer = make_manifest("t", "abovo/tokenizer/1", {"TOKENIZER_CARD.md": markdown}, name="tokenizer_config.json")
-    page_of_tokenizer(tokenizer.path, "Tokenizer small", tmp_path / "card.html")
-    text = (tmp_path / "card.html").read_text()
+    text = page_of_tokenizer(tokenizer.path, "Small", tmp_path / "card.json", HERE).file("card.html").read_text()
     assert "<td>3.1</td>" in text
     assert "&lt;|im_start|&gt;" in text
     assert "&lt;b&gt;bold" in text
@@ -111,14 +111,13 @@ def evaluation(value, tokenizer="aa"):
 def test_results_page_puts_before_and_after_side_by_side(make_manifest, tmp_path):
     base = make_manifest("base", "abovo/evaluation/1", {}, **evaluation(2.5))
     tuned = make_manifest("tuned", "abovo/evaluation/1", {}, **evaluation(2.25))
-    places = tmp_path / "results.html", tmp_path / "headline.html"
-    page_of_results(["base", "tuned"], [base.path, tuned.path], *places)
-    text = places[0].read_text()
+    made = page_of_results(["base", "tuned"], [base.path, tuned.path], tmp_path / "page.json", HERE)
+    text = made.file("results.html").read_text()
     row = next(line for line in text.splitlines() if "bits_per_byte" in line)
     assert row.index("2.5<br>") < row.index("2.25<br>") < row.index("zstd 2.2")
     assert "&lt;i&gt;Lincoln" in text
     assert "lower is better" in text and "Worse on plain text" not in text
-    opening = places[1].read_text()
+    opening = made.file("headline.html").read_text()
     assert "<td>bits per byte</td><td>2.5<br>" in opening and "Lincoln" not in opening
 
 
@@ -126,7 +125,7 @@ def test_results_page_refuses_another_tokenizer(make_manifest, tmp_path):
     base = make_manifest("base", "abovo/evaluation/1", {}, **evaluation(2.5))
     tuned = make_manifest("tuned", "abovo/evaluation/1", {}, **evaluation(2.25, "bb"))
     with pytest.raises(AbovoError, match="another tokenizer"):
-        page_of_results(["a", "b"], [base.path, tuned.path], tmp_path / "results.html", tmp_path / "headline.html")
+        page_of_results(["a", "b"], [base.path, tuned.path], tmp_path / "page.json", HERE)
     assert not (tmp_path / "results.html").exists()
 
 

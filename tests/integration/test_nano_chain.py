@@ -4,15 +4,22 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 from rounding import PROMISED
+from test_provenance_verify import flip
 from workflow import ROOT, Workflow, copy_of_the_tree
 
+from abovo.provenance.chain import Chain
 from abovo.provenance.hashing import sha256_file
+from abovo.provenance.manifest import read_manifest
+from abovo.provenance.verify import Verified
 
 TARGET = "results/sft/nano/results.json"
 # Small enough for minutes on two cores, large enough that every stage has several batches, documents and checkpoints.
@@ -157,6 +164,23 @@ def test_phase_is_made_once_and_its_deleted_model_comes_back_without_a_step(whol
     run.write_text(run.read_text().replace("b, corpora", "b, schedule: {kind: constant}, corpora"))
     jobs = planned(two.make("-n", "results/pretrain/two/manifest.json"))
     assert jobs == {"pretrain": 1, "total": 1}
+
+
+def test_flipped_byte_in_each_file_of_the_chain_is_named_by_verifying(whole, monkeypatch):
+    monkeypatch.chdir(whole.folder)
+    done = subprocess.run([sys.executable, "workflow/scripts/verify.py", TARGET], capture_output=True, text=True)
+    assert (done.returncode, done.stdout[:6]) == (0, "sound:"), done.stdout
+    top = read_manifest(Path(TARGET))
+    chain = [top, *Chain().all([top]).values()]
+    files = {one.path.parent / name for one in chain for name in (*one["outputs"], *one.record["files"])}
+    files |= {one.record_path for one in chain}
+    files = {path for path in files if path.stat().st_size}
+    assert len(files) > 60
+    for path in sorted(files):
+        flip(path)
+        found = [str(error) for error in Verified().broken([Path(TARGET)])]
+        flip(path)
+        assert any(path.as_posix() in line for line in found), path
 
 
 def test_tampered_bin_stops_the_next_stage_with_its_name(whole):

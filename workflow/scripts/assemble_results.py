@@ -4,14 +4,14 @@ python workflow/scripts/assemble_results.py \\
     --settings '{"run": "nano", "bootstrap_draws": 2000, "seed": 42}' \\
     --models pretrain=results/pretrain/nano/manifest.json sft=results/sft/nano/manifest.json \\
     --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \\
-    --figures results/report/nano/sft/loss.svg --output results/sft/nano/results.json
+    --figures results/report/nano/sft/loss.json --output results/sft/nano/results.json
 """
 
 import argparse
 from pathlib import Path
 
 from abovo.console.launch import named_path, run, script_parser, settings_as
-from abovo.settings.keys import plain
+from abovo.settings.keys import decisive
 from abovo.settings.stages import ResultsSettings
 
 
@@ -30,7 +30,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--evaluations", required=True, nargs="+", type=Path, help="evaluation.json of each model, in the same order"
     )
-    parser.add_argument("--figures", nargs="*", default=[], type=Path, help="figures and pages of the report")
+    parser.add_argument(
+        "--figures", nargs="*", default=[], type=Path, help="manifests of the report's figures and pages"
+    )
     config = Path(__file__).resolve().parents[2] / "config"
     parser.add_argument("--config", default=config, type=Path, help="folder that holds schemas/")
     parser.add_argument("--output", required=True, type=Path, help="results.json, to be made")
@@ -44,9 +46,10 @@ def main(options: argparse.Namespace) -> None:
 
     models = {name: read_manifest(path, "abovo/model/") for name, path in options.models}
     evaluations = [read_manifest(path, "abovo/evaluation/") for path in options.evaluations]
-    script = Script(Path(__file__), plain(options.settings))
+    script = Script(Path(__file__), decisive(options.settings))
     evaluated = pair(models, evaluations)
-    assemble_results(evaluated, options.figures, options.config, options.settings, options.output, script)
+    figures = [read_manifest(path, "abovo/figures/") for path in options.figures]
+    assemble_results(evaluated, figures, options.config, options.settings, options.output, script)
 
 
 if __name__ == "__main__":

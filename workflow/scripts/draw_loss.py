@@ -1,8 +1,7 @@
 """Draw training and validation loss of a model over the tokens it has seen, and the validation loss of each source.
 
 python workflow/scripts/draw_loss.py --settings '{"vocabulary_size": 4096}' --title "nano, pretraining" \\
-    --model results/pretrain/nano/manifest.json --output results/report/nano/pretrain/loss.svg \\
-    --by-source results/report/nano/pretrain/loss_by_source.svg --table results/report/nano/pretrain/loss_by_source.html
+    --model results/pretrain/nano/manifest.json --output results/report/nano/pretrain/loss.json
 """
 
 import argparse
@@ -17,16 +16,17 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--settings", type=settings_as(LossFigure), required=True, help="JSON: vocabulary_size, phases")
     parser.add_argument("--title", required=True, help="title of the figure")
     parser.add_argument("--model", type=Path, required=True, help="manifest of the model")
-    parser.add_argument("--output", type=Path, required=True, help="SVG file to write")
-    parser.add_argument("--by-source", type=Path, required=True, help="SVG file to write for the sources")
-    parser.add_argument("--table", type=Path, required=True, help="HTML file to write for the sources")
+    parser.add_argument("--output", type=Path, required=True, help="manifest of the figures and the page, to be made")
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
+    from abovo.provenance.code import Script
     from abovo.reporting.draw import loss_of_model
+    from abovo.settings.keys import plain
 
-    loss_of_model(options.settings, options.model, options.title, options.output, options.by_source, options.table)
+    script = Script(Path(__file__), plain(options.settings))
+    loss_of_model(options.settings, options.model, options.title, options.output, script)
 
 
 if __name__ == "__main__":

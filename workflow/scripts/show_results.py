@@ -2,7 +2,7 @@
 
 python workflow/scripts/show_results.py --titles "base model" "after fine-tuning" \\
     --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \\
-    --output results/report/nano/sft/results.html --headline results/report/nano/sft/headline.html
+    --output results/report/nano/sft/page.json
 """
 
 import argparse
@@ -15,15 +15,16 @@ def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("--titles", required=True, nargs="+", help="what each model is called")
     parser.add_argument("--evaluations", type=Path, required=True, nargs="+", help="evaluation.json of each, in order")
-    parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
-    parser.add_argument("--headline", type=Path, required=True, help="table to write for the opening page of a report")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="manifest of results.html and headline.html, to be made"
+    )
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
     from abovo.reporting.draw import page_of_results
 
-    page_of_results(options.titles, options.evaluations, options.output, options.headline)
+    page_of_results(options.titles, options.evaluations, options.output, Path(__file__))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from abovo.settings.run import Phase, corpora_of
 
 Names = Mapping[str, str]
 FIGURES = ("loss.svg", "loss_by_source.svg", "loss_by_source.html")
+# Manifest of each figure or page of a report, by its name.
+DRAWINGS = dict.fromkeys(FIGURES, "loss.json")
+DRAWINGS |= {"composition.svg": "composition.json", "card.html": "card.json", "results.html": "page.json"}
 
 
 # --- of a run: up to the phase that the wildcards name, else all of it
@@ -96,6 +99,12 @@ def figures(configuration: Configuration, names: Names) -> list[str]:
     for stage in stages(configuration, names):
         made += [f"{report}/{stage.name}{phase}/{name}" for name in FIGURES]
     return [*made, f"{report}/{names['stage']}{phase}/results.html"]
+
+
+def drawings(configuration: Configuration, names: Names) -> list[str]:
+    """The manifests of these figures and pages."""
+    places = (path.rpartition("/") for path in figures(configuration, names))
+    return list(dict.fromkeys(f"{folder}/{DRAWINGS[name]}" for folder, _, name in places))
 
 
 # --- of corpora, tokenizers and sets

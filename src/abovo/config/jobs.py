@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from abovo.config.budget import budget
+from abovo.config.expected import expected_settings
 from abovo.config.runs import Configuration, phases_up_to, sft_of
 from abovo.config.stages import STAGES, phase_of
 from abovo.errors import AbovoError
@@ -103,7 +104,8 @@ def _evaluation(configuration: Configuration, names: Names) -> EvaluationSetting
 
 def _results(configuration: Configuration, names: Names) -> ResultsSettings:
     run = configuration.run(names["run"])
-    return narrow(ResultsSettings, run.evaluation, seed=run.seed, run=run.name)
+    made_with = expected_settings(configuration, names, JOBS)
+    return narrow(ResultsSettings, run.evaluation, seed=run.seed, run=run.name, made_with=made_with)
 
 
 def _draw_loss(configuration: Configuration, names: Names) -> LossFigure:

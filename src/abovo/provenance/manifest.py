@@ -37,8 +37,11 @@ class Manifest:
     @property
     def record(self) -> dict[str, Any]:
         """What is told beside the manifest of how it was made: machine, time, memory; nothing where that is gone."""
-        path = self.path.with_name(f"{self.path.stem}.record.json")
-        return read_json(path) if path.is_file() else {}
+        return read_json(self.record_path) if self.record_path.is_file() else {}
+
+    @property
+    def record_path(self) -> Path:
+        return self.path.with_name(f"{self.path.stem}.record.json")
 
     def names(self, prefix: str = "") -> list[str]:
         """The names of the output files that start with `prefix`, sorted."""

@@ -160,7 +160,7 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float, worked: 
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name not in made.unhashed:
-            outputs[name] = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+            outputs[name] = _described(path)
     data = {
         "schema": job.schema,
         "created_by": {"version": abovo.__version__, "code": job.code, "path": _relative(job.output)},
@@ -176,7 +176,10 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float, worked: 
     data |= made.fields
     data["digest"] = digest_of(data)
     write_json(folder / job.output.name, data)
+    beside = [name for name in (job.output.name, *made.unhashed) if (folder / name).is_file()]
     record = {
+        # the manifest's own bytes, of which its digest leaves some out, and those of the files that it does not list
+        "files": {name: _described(folder / name) for name in beside},
         "environment": environment(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
@@ -184,7 +187,12 @@ def _write_manifest(job: Job, made: Made, folder: Path, started: float, worked: 
         "peak_memory_bytes": peak_memory_bytes(),
         **made.record,
     }
+    record["digest"] = sha256_json(record)
     write_json(folder / _record_name(job.output), record)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    return {"sha256": sha256_file(path), "bytes": path.stat().st_size}
 
 
 def _record_name(output: Path) -> str:

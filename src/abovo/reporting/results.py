@@ -9,12 +9,12 @@ from abovo.errors import AbovoError
 from abovo.evaluation.statistics import Scores, paired_difference, rounded
 from abovo.provenance.chain import Chain
 from abovo.provenance.code import Script
+from abovo.provenance.differences import MISSING, differing
 from abovo.provenance.files import read_json
-from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.check import check
-from abovo.settings.keys import plain
+from abovo.settings.keys import decisive
 from abovo.settings.stages import Resampling, ResultsSettings
 
 OF_MODEL = ("model_sha256", "sequence_length", "train_loss_first", "train_loss_last", "validation_loss")
@@ -27,7 +27,7 @@ DATA = ("abovo/corpus/", "abovo/tokenizer/", "abovo/packed/", "abovo/instruction
 
 def assemble_results(
     evaluated: Evaluated,
-    figures: Sequence[Path],
+    figures: Sequence[Manifest],
     config: Path,
     settings: ResultsSettings,
     output: Path,
@@ -35,15 +35,19 @@ def assemble_results(
 ) -> Manifest:
     """Write results.json of the last one of a run's models, which `evaluated` (by `pair`) has with their evaluations.
 
-    All manifests behind them are found by the chain, and are one state of each; `config` is the folder of schemas/.
-    Raises AbovoError where the manifests do not belong together, or the outcome breaks results.schema.yaml.
+    All manifests behind them and behind the `figures` are found by the chain, and are one state of each; `config` is
+    the folder of schemas/. Raises AbovoError where the manifests do not belong together or were made with other
+    settings than the run's, a figure has other bytes than were drawn, or the outcome breaks results.schema.yaml.
     """
     stage = list(evaluated)[-1]
-    behind = Chain().all([item for kind in zip(*evaluated.values(), strict=True) for item in kind])
-    drawn = {path.as_posix(): _figure(path) for path in figures}
+    tops = [item for kind in zip(*evaluated.values(), strict=True) for item in kind]
+    behind = Chain().all([*tops, *figures])
+    check_settings([*tops, *behind.values()], settings.made_with)
+    drawn = _figures(figures)
     inputs = {f"model/{name}": model for name, (model, _) in evaluated.items()}
     inputs |= {f"evaluation/{name}": evaluation for name, (_, evaluation) in evaluated.items()}
-    parameters = {**plain(settings), "stage": stage, "figures": drawn}
+    inputs |= {f"figures/{one.path.parent.name}/{one.path.stem}": one for one in figures}
+    parameters = {**decisive(settings), "stage": stage}
 
     def make(_: Path) -> Made:
         fields = {
@@ -109,10 +113,23 @@ def _model(model: Manifest) -> dict[str, Any]:
     return {"manifest": model.digest, **counts, **{key: model[key] for key in OF_MODEL}}
 
 
-def _figure(path: Path) -> str:
-    if not path.is_file():
-        raise AbovoError("the figure is missing", path, "make it first: snakemake --cores 1 " + path.as_posix())
-    return sha256_file(path)
+def _figures(figures: Iterable[Manifest]) -> dict[str, str]:
+    """Every figure and page -> its sha256, after its bytes were found to be those that were drawn."""
+    return {one.file(name).as_posix(): one["outputs"][name]["sha256"] for one in figures for name in one.names()}
+
+
+def check_settings(manifests: Iterable[Manifest], made_with: Mapping[str, Mapping[str, Any]]) -> None:
+    """Fail where a manifest says other settings than those that the run asks for, which `made_with` has by path.
+
+    Keys that only one of both has count for nothing: a manifest tells more than a config file, and the other way.
+    """
+    for manifest in manifests:
+        path = manifest.path.as_posix()
+        wanted = next((values for name, values in made_with.items() if f"/{path}".endswith(f"/{name}")), {})
+        for key, made, asked in differing(manifest["parameters"], wanted):
+            if MISSING not in (made, asked):
+                mend = f"make it again: snakemake --cores 1 --force {path}"
+                raise AbovoError(f"key {key}: was made with {made}, the run asks for {asked}", path, mend)
 
 
 def _metrics(evaluated: Evaluated, settings: Resampling) -> dict[str, dict[str, Any]]:

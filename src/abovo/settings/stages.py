@@ -45,6 +45,9 @@ class ResultsSettings(Resampling):
     """How the results of a run are put together."""
 
     run: str = key("Name of the run")
+    made_with: Mapping[str, Mapping[str, Any]] = key(
+        "Settings that each manifest behind the results has to have, by its path", default={}, decides=False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,38 @@
+"""Turn the name of a run's model into the settings that everything behind its results is to have been made with."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from abovo.config import inputs
+from abovo.config.runs import Configuration
+from abovo.settings.keys import decisive
+
+Names = Mapping[str, str]
+Expected = tuple[str, str, Names]
+
+
+def expected_jobs(configuration: Configuration, names: Names) -> Iterator[Expected]:
+    """(path of a manifest, job that makes it, its wildcards) for a run's models, their evaluations and their data."""
+    run = configuration.run(names["run"])
+    models, evaluations = inputs.models(configuration, names), inputs.evaluations(configuration, names)
+    for stage, model, evaluation in zip(inputs.stages(configuration, names), models, evaluations, strict=True):
+        yield model, stage.name, names
+        yield evaluation, "evaluation", names
+    for corpus in inputs.corpora(configuration, names):
+        yield f"results/corpora/{corpus}/manifest.json", "corpus", {"corpus": corpus}
+    for path in inputs.evaluation_sets(configuration, names):
+        yield path, "evaluation_sets", {"evaluation": run.parts.evaluation}
+    yield inputs.tokenizer(configuration, names), "tokenizer", {"tokenizer": run.parts.tokenizer}
+    if run.sft is not None:
+        for dataset, path in zip(run.sft.datasets, inputs.instruction(configuration, names), strict=True):
+            yield path, "instruction", {"dataset": dataset}
+
+
+def expected_settings(configuration: Configuration, names: Names, jobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Path of a manifest -> the deciding settings of its job; `jobs` is the table of jobs."""
+    names = {"phase_folder": "", **names}
+    return {
+        path: decisive(jobs[job](configuration, own))
+        for path, job, own in expected_jobs(configuration, names)
+        if job in jobs
+    }
