@@ -103,7 +103,7 @@ def test_what_is_not_read_stands_in_plan_and_manifest_and_on_the_screen(tmp_path
     unread = {".html": {"files": 1, "bytes": 60_000}, "hidden": {"files": 1, "bytes": 1}}
     assert manifest["sources"]["web"]["unread"] == unread
     assert json.loads((tmp_path / "corpus/plan.json").read_text())["sources"]["web"]["unread"] == unread
-    assert "source web: not read are 2 files (0.1 MB): 1 .html (0.1 MB), 1 hidden (0.0 kB)" in caplog.text
+    assert "source web, not read: 2 files (0.1 MB): 1 .html (0.1 MB), 1 hidden (0.0 kB)" in caplog.text
 
 
 def test_whole_rows_are_read_from_a_folder_beside_what_is_none(tmp_path):

@@ -18,7 +18,10 @@ ENTRY = {"value": 2.5, "n": 30, "unit": "documents", "interval": [2.4, 2.6], "ba
 FILES = {
     "corpora/nano/manifest.json": (
         "abovo/corpus/1",
-        {"counts": {"documents": 8000, "bytes": 12_000_000, "sources": {"speeches": {}, "docstrings": {}}}},
+        {
+            "counts": {"documents": 8000, "bytes": 12_000_000, "sources": {"speeches": {}, "docstrings": {}}},
+            "sources": {"speeches": {"unread": {".html": {"files": 1, "bytes": 60_000}}}, "docstrings": {"unread": {}}},
+        },
         {},
     ),
     "tokenizers/nano-4k/tokenizer_config.json": ("abovo/tokenizer/1", {"vocabulary_size": 4096}, {}),
@@ -83,6 +86,7 @@ def test_summary_shows_what_was_made_losses_metrics_and_the_next_commands(result
     text = printed(results, Path("results/report/nano.html"))
     for part in (
         "8,000 documents, 12 MB of text (speeches, docstrings)", "4,096 pieces", "3.9 M tokens",
+        "of speeches: 1 file (0.1 MB): 1 .html (0.1 MB)",
         "1.31 M parameters",
         "8.34 -> 4.50 nats per token", "8.33 -> 4.60 nats", "4.00 -> 1.50", "4.25 -> 1.75 nats per answer token",
         "bits per byte", "2.5 -> 2.25", "zstd: 2.2", "lower is better",

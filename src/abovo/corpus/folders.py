@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from abovo.console.progress import several
 from abovo.errors import AbovoError
 from abovo.provenance.leavings import passed_over
 
@@ -69,7 +70,7 @@ def told(unread: Unread) -> str:
     largest = sorted(unread.items(), key=lambda item: (-item[1]["bytes"], item[0]))
     each = [f"{one['files']:,} {what} ({_size(one['bytes'])})" for what, one in largest]
     files, size = (sum(one[key] for one in unread.values()) for key in ("files", "bytes"))
-    return f"{files:,} files ({_size(size)}): {', '.join(each)}"
+    return f"{several(files, 'file')} ({_size(size)}): {', '.join(each)}"
 
 
 def _size(number: int) -> str:

@@ -76,7 +76,7 @@ def open_rows(settings: Records | EvaluationSet) -> Rows:
 def tell_unread(name: str, unread: Unread) -> None:
     """Say on the screen what of a source's folders is not read."""
     if unread:
-        log.warning("%s: not read are %s", name, told(unread))
+        log.warning("%s, not read: %s", name, told(unread))
 
 
 def ordered_units(source: Source, order: str, seed: int) -> list[str]:

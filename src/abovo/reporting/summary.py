@@ -11,6 +11,7 @@ from rich.table import Table
 
 from abovo.config.stages import STAGES, Stage
 from abovo.console.progress import several
+from abovo.corpus.folders import told
 from abovo.provenance.chain import Chain
 from abovo.provenance.files import read_json
 from abovo.provenance.manifest import Manifest, read_manifest
@@ -86,9 +87,13 @@ def made(run: str, results: Path) -> Iterator[tuple[str, str]]:
     behind = chain.behind(base)
     packed = {role.partition("/")[2]: one for role, one in behind.items() if one["schema"].startswith("abovo/packed/")}
     for name, item in packed.items():
-        counts = chain.input(item, "corpus")["counts"]
+        corpus = chain.input(item, "corpus")
+        counts = corpus["counts"]
         text = f"{_short(counts['bytes'])}B of text ({', '.join(counts['sources'])})"
         yield f"corpus {name}", f"{several(counts['documents'], 'document')}, {text}"
+        for source, about in corpus.data.get("sources", {}).items():
+            if about.get("unread"):
+                yield "not read", f"of {source}: {told(about['unread'])}"
     yield "tokenizer", f"{behind['tokenizer']['vocabulary_size']:,} pieces"
     rows = [item["counts"] for item in packed.values()]
     tokens = {split: sum(count[split]["tokens"] for count in rows) for split in ("train", "val")}
