@@ -234,9 +234,11 @@ def test_only_the_source_types_filters_and_formats_that_settings_name_count_as_c
         assert found & kinds == {f"abovo.corpus.{name}" for name in used}
     facts = Instruction(format="facts", facts="speech", sequence_length=64)
     alpaca = Instruction(format="alpaca", source=rows_of(type="local", paths="x"), sequence_length=64)
-    assert "abovo.instruction.formats" not in modules("prepare_instruction", decisive(facts))
-    assert {"abovo.instruction.formats", "abovo.corpus.local"} <= modules("prepare_instruction", decisive(alpaca))
-    assert "abovo.corpus.hub" not in modules("prepare_instruction", decisive(alpaca))
+    oasst = Instruction(format="oasst", source=rows_of(type="local", paths="x"), sequence_length=64)
+    assert "abovo.instruction.trees" not in modules("prepare_instruction", decisive(facts))
+    kinds = {"abovo.instruction.trees", "abovo.corpus.local", "abovo.corpus.hub"}
+    assert modules("prepare_instruction", decisive(alpaca)) & kinds == {"abovo.corpus.local"}
+    assert modules("prepare_instruction", decisive(oasst)) & kinds == {"abovo.corpus.local", "abovo.instruction.trees"}
 
 
 def test_every_source_type_of_the_settings_has_a_reader():
