@@ -1,4 +1,5 @@
 # What the rules share: the configuration, and the helpers that turn wildcards into paths, settings and code hashes.
+import atexit
 import shlex
 
 
@@ -120,7 +121,7 @@ def tell(line):
 
 def tell_last_words(logs):
     for line in last_words(map(Path, logs)):
-        tell(line)
+        atexit.register(tell, line)
 
 
 def asked(manifest, script, job=None):

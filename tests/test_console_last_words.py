@@ -33,6 +33,14 @@ def test_each_failed_job_has_one_line(tmp_path):
     assert planned.startswith("error: plan ended before it wrote a log")
 
 
+def test_a_job_that_was_stopped_says_where_it_goes_on(tmp_path):
+    file, log = tmp_path / "nano.log", tmp_path / "snakemake.log"
+    line = "pretraining: stopped at step 51 of 300; the same command goes on from there"
+    file.write_text(f"pretraining: steps 1 to 300\n{line}\n")
+    log.write_text(f"Error in rule pretrain:\n    log: {file} (check log file(s) for error details)\n")
+    assert last_words([log]) == [f"{line} (pretrain, {file})"]
+
+
 def test_nothing_is_told_of_a_workflow_without_failures(tmp_path):
     (tmp_path / "log").write_text("Building DAG of jobs...\nNothing to be done\n")
     assert last_words([tmp_path / "log"]) == []

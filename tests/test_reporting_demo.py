@@ -3,6 +3,7 @@
 import fcntl
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -11,12 +12,15 @@ import psutil
 import pytest
 from test_reporting_summary import finished_run
 
+from abovo.provenance.files import write_json
+from abovo.provenance.manifest import digest_of
+
 # A workflow that writes what the demonstration expects; `wait` makes a job that can be killed.
 SNAKEFILE = """
 rule results:
     output: "results/sft/nano/results.json"
     log: "results/logs/results.log"
-    shell: "date > {log}; sleep $(cat wait); echo done > {output}"
+    shell: "date > {log}; sleep $(cat wait); cp finished.json {output}"
 """
 
 
@@ -24,6 +28,8 @@ rule results:
 def checkout(tmp_path):
     folder = finished_run(tmp_path).parent
     (folder / "Snakefile").write_text(SNAKEFILE)
+    results = {"schema": "abovo/results/1", "inputs": {}, "outputs": {}}
+    write_json(folder / "finished.json", results | {"digest": digest_of(results)})
     (folder / "wait").write_text("0")
     return folder
 
@@ -76,7 +82,7 @@ def test_demo_after_a_kill_removes_the_stale_lock_and_goes_on(checkout, root):
     (checkout / "wait").write_text("0")
     output, _ = demo(checkout, root).communicate(timeout=120)
     assert "Removing the lock" in output
-    assert (checkout / "results/sft/nano/results.json").read_text() == "done\n"
+    assert (checkout / "results/sft/nano/results.json").read_bytes() == (checkout / "finished.json").read_bytes()
 
 
 def test_stopped_demo_stops_its_jobs(checkout, root):
@@ -86,7 +92,25 @@ def test_stopped_demo_stops_its_jobs(checkout, root):
     stopped.terminate()
     output, _ = stopped.communicate(timeout=30)
     assert stopped.returncode == 130, output
+    assert output.splitlines()[-1] == "make demo was interrupted; started again, it goes on from where it was"
     assert not list((checkout / ".snakemake/locks").glob("*"))
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_the_demo_and_its_jobs_at_once(checkout, root):
+    (checkout / "Snakefile").write_text(SNAKEFILE.replace('"date', "\"trap '' INT; date"))
+    (checkout / "wait").write_text("60")
+    demonstration = demo(checkout, root, start_new_session=True)
+    wait_for(lambda: (checkout / "results/logs/results.log").exists())
+    jobs = psutil.Process(demonstration.pid).children(recursive=True)
+    os.killpg(demonstration.pid, signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        demonstration.wait(timeout=2)
+    os.killpg(demonstration.pid, signal.SIGINT)
+    output, _ = demonstration.communicate(timeout=20)
+    assert output.splitlines()[-1] == "make demo was interrupted; started again, it goes on from where it was"
+    assert demonstration.returncode == 130
+    assert not psutil.wait_procs(jobs, timeout=20)[1]
 
 
 def test_demo_leaves_a_living_snakemake_alone(checkout, root):

@@ -45,7 +45,7 @@ def test_killed_training_ends_with_the_same_weights_and_metrics(tmp_path, step, 
     assert metrics == again_metrics
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_stop_signal_leaves_a_checkpoint_of_the_step_under_way(tmp_path, number):
     weights, metrics = run(tmp_path / "whole")
     with pytest.raises(Stopped) as stopped:

@@ -71,21 +71,24 @@ def remove_stale_lock(lock: int) -> None:
 
 def snakemake(lock: int, *words: str) -> None:
     """Run Snakemake and its jobs as a group of their own. Ctrl-C, SIGTERM or a closed terminal interrupt all of them:
-    Snakemake alone would wait for its jobs, and a trainer that is told writes a checkpoint first."""
+    Snakemake alone would wait for its jobs, and a trainer that is told writes a checkpoint first. A second Ctrl-C ends
+    all at once."""
     child = subprocess.Popen([sys.executable, "-m", "snakemake", *words], pass_fds=(lock,), process_group=0)
     received: list[int] = []
 
     def stop(number: int, _: object) -> None:
+        again = number == signal.SIGINT and signal.SIGINT in received
         received.append(number)
         with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGINT)
+            os.killpg(child.pid, signal.SIGKILL if again else signal.SIGINT)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     child.wait()
     for number, handler in before.items():
         signal.signal(number, handler)
     if received:
-        raise KeyboardInterrupt
+        log.error("make demo was interrupted; started again, it goes on from where it was")
+        raise SystemExit(128 + signal.SIGINT)
     if child.returncode:
         raise AbovoError(
             f"Snakemake ended with status {child.returncode}",

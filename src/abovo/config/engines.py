@@ -9,6 +9,8 @@ STRATEGIES = {"torch": ("none", "ddp", "fsdp"), "deepspeed": ("zero1", "zero2", 
 FLATTENING = ("zero1", "zero2", "zero3")
 # On SIGUSR1, too, the workers get to write a checkpoint; torchrun would die of it and they with it.
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+# What a step and its checkpoint may take before torchrun kills workers that were told to stop (s)
+GRACE = 600
 
 
 def check_engine(engine: Engine, recipe: Training, where: str = "engine") -> None:
@@ -32,7 +34,8 @@ def launcher(engine: Engine) -> str:
     """What starts a training script: python, or torchrun with one worker per process of the engine."""
     if engine.processes == 1:
         return "python"
-    return f"torchrun --standalone --signals-to-handle {SIGNALS} --nproc-per-node {engine.processes} --"
+    handling = f"--signals-to-handle {SIGNALS} --shutdown-timeout {GRACE}"
+    return f"torchrun --standalone {handling} --nproc-per-node {engine.processes} --"
 
 
 def gpus(engine: Engine) -> int:

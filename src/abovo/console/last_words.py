@@ -1,9 +1,11 @@
-"""Turn Snakemake's own log into the line that matters of each job that failed: the error that its script told last."""
+"""Turn Snakemake's own log into the line that matters of each job that did not end well: what its script told last."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 FAILED = "Error in rule "
+# How the line of an error begins, and what that of a job which was stopped has in it
+ERROR, STOPPED = "error: ", "; the same command "
 LOG, HINT = "    log: ", " (check log file(s) for error details)"
 
 
@@ -25,13 +27,13 @@ def _failed(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _told(rule: str, file: Path) -> str:
-    """The last error in a job's log; a job that was killed has told none."""
+    """The last error in a job's log, or where it was stopped; a job that was killed has told neither."""
     try:
         lines = file.read_text("utf-8", "replace").splitlines()
     except OSError:
         return f"error: {rule} ended before it wrote a log; what Snakemake says above has the reason"
-    errors = [line for line in lines if line.startswith("error: ")]
-    if errors:
-        return f"{errors[-1]} ({rule}, {file})"
+    told = [line for line in lines if line.startswith(ERROR) or STOPPED in line]
+    if told:
+        return f"{told[-1]} ({rule}, {file})"
     end = "it was stopped from outside, or used more memory than there is"
     return f"error: {rule} ended without an error of its own: {end}; its log is {file}"

@@ -87,7 +87,7 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     except SystemExit as stopped:
         _leave(stopped.code if isinstance(stopped.code, int) else 1)
     except KeyboardInterrupt:
-        log.error("interrupted")
+        log.error("interrupted; the same command begins again")
         _leave(130)
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _reader_left():

@@ -18,6 +18,7 @@ from abovo.training.ending import Best, SpikeGuard, best_validation, is_finite, 
 from abovo.training.engines import Engine
 from abovo.training.schedule import learning_rate_factor, weight_decay_factor
 from abovo.training.state import State
+from abovo.training.stopping import StopRequest
 from abovo.training.task import Task
 from abovo.training.watching import Stopwatch, peak_flops_per_second
 from abovo.training.world import World
@@ -55,10 +56,10 @@ class _Training:
 def train(task: Task, engine: Engine, world: World, state: State | None) -> None:
     """Train to the last step, from the newest checkpoint where there is one.
 
-    All processes of the world call it together; `state` is rank 0's, None elsewhere. SIGTERM and SIGUSR1 end the step,
-    write a checkpoint and raise Stopped. A loss that is not finite, or that stays high, raises AbovoError and names the
-    last good checkpoint. Where validation gets no better for as long as the recipe's patience, the run ends early with
-    the weights of its best validation; `ending` tells it from the metrics.
+    All processes of the world call it together; `state` is rank 0's, None elsewhere. SIGINT (Ctrl-C), SIGTERM and
+    SIGUSR1 end the step, write a checkpoint and raise Stopped. A loss that is not finite, or that stays high, raises
+    AbovoError and names the last good checkpoint. Where validation gets no better for as long as the recipe's patience,
+    the run ends early with the weights of its best validation; `ending` tells it from the metrics.
     """
     content = world.share(state.load() if state is not None else None)
     first = content[0] if content else 0
@@ -82,7 +83,12 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
 
 def _steps(run: _Training, first: int) -> int:
     """The steps after `first`, with what is due after each of them; returns the last."""
-    task, stop, step = run.task, _StopRequest(), first
+    with StopRequest(silent=not run.world.leads) as stop:
+        return _steps_until(run, first, stop)
+
+
+def _steps_until(run: _Training, first: int, stop: StopRequest) -> int:
+    task, step = run.task, first
     while step < task.steps and not run.over:
         step += 1
         signalled = _step(run, step, stop)
@@ -100,7 +106,7 @@ def _steps(run: _Training, first: int) -> int:
     return step
 
 
-def _step(run: _Training, step: int, stop: "_StopRequest") -> bool:
+def _step(run: _Training, step: int, stop: StopRequest) -> bool:
     """One optimizer step, checked and recorded; whether any process was asked to stop."""
     task, engine, recipe, watch = run.task, run.engine, run.task.recipe, run.watch
     whole = task.whole or task.steps
@@ -243,15 +249,3 @@ def _stopwatch(task: Task, world: World, first: int) -> Stopwatch:
         task.flops_per_token,
         silent=not world.leads,
     )
-
-
-class _StopRequest:
-    """Remembers that SIGTERM or SIGUSR1 came, so that the step under way can end."""
-
-    def __init__(self) -> None:
-        self.signal = 0
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._remember)
-
-    def _remember(self, number: int, _frame: object) -> None:
-        self.signal = number

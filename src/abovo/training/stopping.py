@@ -1,0 +1,41 @@
+"""Turn the signals that ask a training to stop into a wish that it fulfils after the step under way."""
+
+import os
+import signal
+from types import TracebackType
+from typing import Any, Self
+
+# Ctrl-C, the end of a session or an allocation, and what SLURM may be asked to send some time before
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+TOLD = b"\nstopping: this step and a checkpoint come first; Ctrl-C once more ends at once, without them\n"
+
+
+class StopRequest:
+    """Within its block the first of these signals is remembered in `signal`; a second Ctrl-C ends the process at once.
+
+    One that came too late for a step to notice counts when the block ends.
+    """
+
+    def __init__(self, *, silent: bool) -> None:
+        self.signal, self.silent = 0, silent
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        # what is started to go on in the background ignores Ctrl-C already
+        heard = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+        self.before = {number: signal.signal(number, self._remember) for number in heard}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        if self.signal and kind is None:
+            os.kill(os.getpid(), self.signal)
+
+    def _remember(self, number: int, _frame: object) -> None:
+        self.signal = number
+        if number == signal.SIGINT:
+            # the kernel needs no Python for it, which may be busy for minutes
+            signal.signal(number, signal.SIG_DFL)
+            if not self.silent:
+                os.write(2, TOLD)
