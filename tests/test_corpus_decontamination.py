@@ -76,6 +76,20 @@ def test_a_hundred_planted_passages_are_found_and_no_clean_document(index):
     assert planted == 100
 
 
+@pytest.mark.parametrize("sign", ["\u00ad", "\u200b", "\u2060", "\u200c", "\u200d", "\u200e", "\ufe0f", "\ufeff", ""])
+def test_neither_invisible_characters_nor_wide_letters_hide_a_row(index, sign):
+    """An empty sign stands for letters of full width."""
+    rows = passages(2)
+    wide = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
+    hidden = [sign.join(row["passage"]) if sign else row["passage"].translate(wide) for row in rows]
+    removing, cutting = (Decontaminator(index(boolq=rows), action) for action in ("remove", "cut"))
+    for number, passage in enumerate(hidden):
+        assert removing.apply(f"before\n{passage}\nafter")[1]["rows"] == {"boolq": [number]}
+        assert cutting.apply(f"be{sign}fore\n{passage}\naf{sign}ter")[0] == f"be{sign}fore\naf{sign}ter"
+    turned = Decontaminator(index(boolq=[{"question": "", "passage": text} for text in hidden]), "remove")
+    assert all(turned.apply(row["passage"])[1] for row in rows)
+
+
 def test_one_word_less_than_an_ngram_is_no_contamination(index):
     rows = passages(3)
     judge = Decontaminator(index(boolq=rows), "remove")

@@ -8,6 +8,7 @@ import pytest
 from corpus_jobs import resolved, run_jobs
 
 from abovo.corpus.choose import Share, SharedDocuments, _ranges, choose
+from abovo.corpus.clean import clean
 from abovo.corpus.duplicates import shared_documents
 from abovo.corpus.examine import Examiner, Found
 from abovo.corpus.keys import DOCUMENTS, KEY, KeyWriter, Part, parts_of
@@ -15,7 +16,7 @@ from abovo.corpus.minhash import bands_of, probability
 from abovo.corpus.reading import Reading
 from abovo.corpus.records import Record
 from abovo.corpus.shards import read_documents
-from abovo.corpus.split import is_validation
+from abovo.corpus.split import document_hash, is_validation
 from abovo.corpus.words import words_of
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest
@@ -130,6 +131,33 @@ def test_parts_stop_each_at_its_place_where_files_differ_and_what_is_missing_is_
     ]
     assert "reading on" in caplog.text
     assert made[0]["outputs"] == made[1]["outputs"] and made[0]["counts"] == made[1]["counts"]
+
+
+INVISIBLE = ("\u00ad", "\u200b", "\u200c", "\u200d", "\u200e", "\u2060", "\ufe0f", "\ufeff", "\u061c", "\U000e0041")
+
+
+@pytest.mark.parametrize("near", [None, {}])
+def test_neither_invisible_characters_nor_wide_letters_make_another_document(make, near):
+    """Twenty documents, and copies of each that a reader cannot tell from it, in another file."""
+    draw = random.Random(4)
+    plain = [prose(draw, 60) for _ in range(20)]
+    wide = {code: code + 0xFEE0 for code in range(0x21, 0x7F)} | {0x20: 0x3000}
+    copies = [text.replace("e", "e" + INVISIBLE[number % len(INVISIBLE)]) for number, text in enumerate(plain)]
+    rows = plain + copies + [plain[0].translate(wide)]
+    kept = set()
+    for name, own, parts in (("one", rows, 1), ("two", rows[::-1], 2)):
+        made = make(name, {"a": (files(own, 3), {"parts": parts})}, deduplication={"near": near})
+        assert (made["counts"]["documents"], made["counts"]["duplicates"]) == (20, 21)
+        found = [document.text for document in read_documents(made)]
+        assert set(found) <= {clean(text, "prose")[0] for text in rows}
+        kept.add(tuple(sorted(found)))
+    assert len(kept) == 1, "which copy stays depends on the order of reading"
+
+
+def test_a_copy_with_invisible_characters_lies_on_the_same_side_of_the_split():
+    text = "Some words that are split by what they are compared as."
+    assert document_hash(text) == document_hash("\u200d".join(text)) == document_hash(text.replace(" ", "\u00a0"))
+    assert document_hash(text) != document_hash(text.lower())
 
 
 def test_budget_is_met_within_one_document_per_source(make):

@@ -5,12 +5,13 @@ What goes beyond that (mojibake, addresses, runs of marks, the frame of Project 
 """
 
 import re
-import unicodedata
+import string
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from abovo.corpus.characters import composed
 from abovo.settings.corpus import Cleaning
 
 # SentencePiece writes a blank as U+2581, so the character itself cannot survive it; it looks like a low line.
@@ -22,16 +23,19 @@ _RARE_ENDS = ("\x85", "\u2028", "\u2029")
 _CONTROL_BYTES = bytes({*range(0x20), 0x7F} - {0x09, 0x0A})
 _LATIN_CONTROLS = re.compile("[\x80-\x9f]")
 _LATIN_CONTROL_BYTES = re.compile(b"\xc2[\x80-\x9f]")
-_BYTE_ORDER_MARK = "\ufeff"
-_RUNS = re.compile(r"(?<=[^\s])[ \t]{2,}(?=[^\s])")
-# A pattern that begins with fixed characters is found several times faster than one that looks behind itself.
-_BLANKS = re.compile(r"  +(?=\S)")
-_TRAILING = re.compile(r"[ \t]+(?=\n)")
+# Soft hyphen, zero-width blank, word joiner and byte order mark say where a line may break, which no reader sees and
+# which cuts words apart. Joiners and directions stay: Persian, Indic scripts and emoji are written with them.
+_BREAKS = ("\u00ad", "\u200b", "\u2060", "\ufeff")
+# Runs of blanks, without tabs and with them. A pattern that begins with fixed characters is found several times faster
+# than one that looks behind itself; one that always takes the whole run is not tried again from within it.
+_BLANKS, _BLANKS_AND_TABS = re.compile(r"  ++"), re.compile(r"[ \t][ \t]++")
 _GAPS = re.compile(r"\n{4,}")
 
 
 def clean(text: str, kind: str, cleaning: Cleaning | None = None) -> tuple[str, int]:
     """The cleaned text and how many U+2581 were replaced. Cleaning twice gives what cleaning once gives."""
+    if cleaning and cleaning.repair_encoding:
+        text = _repair(text)
     text = _without_controls(text)
     if cleaning:
         for name, step in STEPS.items():
@@ -40,9 +44,7 @@ def clean(text: str, kind: str, cleaning: Cleaning | None = None) -> tuple[str, 
     replaced = text.count(BLANK_MARK)
     if replaced:
         text = text.replace(BLANK_MARK, REPLACEMENT)
-    if not text.isascii() and not unicodedata.is_normalized("NFC", text):
-        text = unicodedata.normalize("NFC", text)
-    text = KINDS[kind](text)
+    text = KINDS[kind](composed(text))
     text = _without_trailing(text)
     if "\n\n\n\n" in text:
         text = _GAPS.sub("\n\n", text)
@@ -50,7 +52,7 @@ def clean(text: str, kind: str, cleaning: Cleaning | None = None) -> tuple[str, 
 
 
 def _without_controls(text: str) -> str:
-    """Newlines as the only line ends, without control characters, lone surrogates and byte order marks."""
+    """Newlines as the only line ends, without control characters, lone surrogates and invisible places for breaks."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     plain = text.isascii()
@@ -69,7 +71,9 @@ def _without_controls(text: str) -> str:
         return text
     if _LATIN_CONTROL_BYTES.search(bare):
         text = _LATIN_CONTROLS.sub("", text)
-    return text.replace(_BYTE_ORDER_MARK, "")
+    for sign in _BREAKS:
+        text = text.replace(sign, "")
+    return text
 
 
 def _without_trailing(text: str) -> str:
@@ -78,20 +82,20 @@ def _without_trailing(text: str) -> str:
         if " \n" not in text and "\t\n" not in text:
             return text
         text = text.replace(" \n", "\n").replace("\t\n", "\n")
-    return _TRAILING.sub("", text)
+    return "\n".join([line.rstrip(" \t") for line in text.split("\n")])
 
 
 def _prose(text: str) -> str:
-    if "\t" in text:
-        return _RUNS.sub(" ", text)
-    if "  " not in text:
+    tabs = "\t" in text
+    if not tabs and "  " not in text:
         return text
 
     def one(match: re.Match[str]) -> str:
-        place = match.start()
-        return " " if place and not text[place - 1].isspace() else match[0]
+        place, end = match.span()
+        inside = place and end < len(text) and not (text[place - 1].isspace() or text[end].isspace())
+        return " " if inside else match[0]
 
-    return _BLANKS.sub(one, text)
+    return (_BLANKS_AND_TABS if tabs else _BLANKS).sub(one, text)
 
 
 def _code(text: str) -> str:
@@ -110,32 +114,45 @@ _MOJIBAKE = re.compile(
 )
 
 
-def _repair(text: str, _: bool) -> str:
-    """ftfy's repair of wrong encodings alone: quotes, ligatures and guillemets stay what they are."""
+def _repair(text: str) -> str:
+    """ftfy's repair of wrong encodings alone: quotes, ligatures and guillemets stay what they are.
+
+    It comes before everything else, since a soft hyphen or a control character is what the second byte of many a letter
+    turned into.
+    """
     if text.isascii() or not any(sign in text for sign in _SUSPICIOUS) or not _MOJIBAKE.search(text):
         return text
     import ftfy
 
-    return _without_controls(ftfy.fix_encoding(text))
+    return ftfy.fix_encoding(text)
 
 
-_START = re.compile(r"^.*?\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK[^\n]*\n", re.DOTALL | re.IGNORECASE)
-_SMALL_PRINT = re.compile(r"^.*?\*END\*? ?THE SMALL PRINT![^\n]*\n", re.DOTALL)
+_START = re.compile(r"\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK", re.IGNORECASE)
+_SMALL_PRINT = re.compile(r"\*END\*? ?THE SMALL PRINT!")
 _END = re.compile(
-    r"\n[^\n]*\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG EBOOK.*$|\nEnd of (?:the |this )?Project Gutenberg.*$",
-    re.DOTALL | re.IGNORECASE,
+    r"\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG EBOOK|\nEnd of (?:the |this )?Project Gutenberg", re.IGNORECASE
 )
-_CREDITS = re.compile(r"\A\s*(?:(?:E-text prepared|Produced|Transcribed|This etext was)[^\n]*\n(?:[^\n]+\n)*\s*)")
+_CREDITS = re.compile(r"\s*+(?:E-text prepared|Produced|Transcribed|This etext was)[^\n]*+\n(?:[^\n]++\n)*+\s*+")
 
 
 def _gutenberg(text: str, _: bool) -> str:
     """The book without Project Gutenberg's header and licence."""
     if "gutenberg" not in text[:20_000].lower() and "gutenberg" not in text[-40_000:].lower():
         return text
-    body = _START.sub("", text, count=1)
-    if len(body) == len(text):
-        body = _SMALL_PRINT.sub("", text, count=1)
-    return _CREDITS.sub("", _END.sub("", body, count=1).lstrip("\n"), count=1)
+    body = text[_line_end(_START, text) or _line_end(_SMALL_PRINT, text) :]
+    first = body.find("\n")
+    end = _END.search(body, first) if first >= 0 else None
+    if end:
+        body = body[: body.rfind("\n", 0, end.start() + 1)]
+    body = body.lstrip("\n")
+    credits = _CREDITS.match(body)
+    return body[credits.end() :] if credits else body
+
+
+def _line_end(sign: re.Pattern[str], text: str) -> int:
+    """Where the first line with a sign ends, 0 where there is none or it is the last."""
+    found = sign.search(text)
+    return text.find("\n", found.end()) + 1 if found else 0
 
 
 _ADDRESS = re.compile(r"://[^\s<>\"'\])}]*")
@@ -165,11 +182,24 @@ def _urls(text: str, _: bool) -> str:
     return text
 
 
-_EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+# What stands before the sign of an address is looked for backwards from it: no character is tried twice.
+_MAILBOX = string.ascii_letters + string.digits + "._%+-"
+_HOST = re.compile(r"@[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)*\.[A-Za-z]{2,}")
 
 
 def _emails(text: str, _: bool) -> str:
-    return _EMAIL.sub("", text) if "@" in text else text
+    if "@" not in text:
+        return text
+    kept, last, first = [], 0, 0
+    for match in _HOST.finditer(text):
+        sign, end = match.span()
+        before = text[first:sign]
+        mailbox = sign - len(before) + len(before.rstrip(_MAILBOX))
+        first = sign + 1
+        if mailbox < sign:
+            kept.append(text[last:mailbox])
+            first = last = end
+    return "".join((*kept, text[last:]))
 
 
 _MARKS = "!?.,;:*#~=_-+<>|^$%&/\\"
@@ -180,23 +210,20 @@ _IS_MARK[list(_MARKS.encode())] = True
 def _mark_runs(text: str, longest: int) -> str:
     """At most `longest` times the same mark in a row."""
     data = np.frombuffer(text.encode(), np.uint8)
-    if len(data) <= longest:
-        return text
-    same = data[1:] == data[:-1]
-    runs = same[longest - 1 :].copy()
-    for shift in range(longest - 1):
-        runs &= same[shift : shift + len(runs)]
+    runs, length = data[1:] == data[:-1], 1
+    while length < longest:
+        step = min(length, longest - length)
+        runs, length = runs[:-step] & runs[step:], length + step
     for byte in np.unique(data[np.flatnonzero(runs)]).tolist():
         if _IS_MARK[byte]:
             mark = chr(byte)
             kept = (mark * longest).replace("\\", "\\\\")
-            text = re.sub(re.escape(mark * (longest + 1)) + f"{re.escape(mark)}*", kept, text)
+            text = re.sub(re.escape(mark * (longest + 1)) + f"{re.escape(mark)}*+", kept, text)
     return text
 
 
 # key of `cleaning` -> (text, its value) -> text; a value of false, 0 or null leaves the step out
 STEPS: dict[str, Callable[[str, Any], str]] = {
-    "repair_encoding": _repair,
     "strip_gutenberg": _gutenberg,
     "remove_urls": _urls,
     "remove_emails": _emails,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from abovo.corpus.characters import comparable
 from abovo.corpus.filters import FILTERS, chosen
 from abovo.corpus.traits import figures
 from abovo.corpus.words import words_of
@@ -20,7 +21,7 @@ def decisions(text: str, corpus: Corpus, source: str) -> dict[str, Any]:
     names = chosen(settings.filters)
     if names:
         limits = corpus.thresholds
-        (found,) = figures([text], words_of([text.encode()]), settings.language, limits)
+        (found,) = figures([text], words_of([comparable(text).encode()]), settings.language, limits)
         measured |= {
             key: round(value, 4) if isinstance(value, float) else value
             for key, value in found._asdict().items()

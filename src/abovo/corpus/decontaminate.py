@@ -15,11 +15,11 @@ from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unicodedata import normalize
 
 import numpy as np
 import orjson
 
+from abovo.corpus.clean import clean
 from abovo.corpus.keys import CONTAMINATED, Part
 from abovo.corpus.ngrams import PlainWords
 from abovo.corpus.records import Row, known
@@ -60,9 +60,9 @@ def index_evaluation_sets(settings: Decontamination, output: Path, script: Scrip
         for name, source in settings.sets.items():
             found = short = row = 0
             for row, texts in enumerate(_texts(opened[name].read(), source.columns), 1):
-                own = np.unique(
-                    np.concatenate([PlainWords(normalize("NFC", text)).hashes(settings.ngram) for text in texts])
-                )
+                # A row is cleaned as documents are, so that nothing but its words is left to differ.
+                cleaned = [clean(text, "prose")[0] for text in texts]
+                own = np.unique(np.concatenate([PlainWords(text).hashes(settings.ngram) for text in cleaned]))
                 short += not own.size
                 found += own.size
                 hashes.append(own)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import xxhash
 
+from abovo.corpus.characters import comparable
 from abovo.corpus.clean import clean
 from abovo.corpus.filters import refusals
 from abovo.corpus.minhash import bands_of
@@ -50,8 +51,9 @@ class Found(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What became of a record: its cleaned text with the UTF-8 bytes and their hash, or the `reason` of its refusal.
+    """What became of a record: its cleaned text, or the `reason` of its refusal.
 
+    `data` is the text in UTF-8, `compared` the form of it in which texts are compared, `digest` the hash of that form;
     `shared` describes what it had in common with evaluation sets, `replaced` counts its U+2581.
     """
 
@@ -59,6 +61,7 @@ class Verdict(NamedTuple):
     order: int
     text: str
     data: bytes
+    compared: bytes
     digest: bytes
     reason: str
     replaced: int
@@ -86,7 +89,7 @@ class Examiner:
         passed = [number for number, verdict in enumerate(verdicts) if not verdict.reason]
         words: Words | None = None
         if passed and (reading.filters or reading.near):
-            words = words_of([verdicts[number].data for number in passed])
+            words = words_of([verdicts[number].compared for number in passed])
         if words and reading.filters and reading.thresholds is not None:
             texts = [verdicts[number].text for number in passed]
             reasons = refusals(texts, words, reading.filters, reading.language or "", reading.thresholds)
@@ -106,7 +109,7 @@ class Examiner:
         """The record cleaned, and refused where there is no text, too little or too much of it."""
         order, (name, raw, fault) = found
         if raw is None:
-            return Verdict(name, order, "", b"", b"", fault or "null", 0, None)
+            return Verdict(name, order, "", b"", b"", b"", fault or "null", 0, None)
         text, replaced = clean(raw, self.kind, self.cleaning)
         shared = None
         reason = self._length(text)
@@ -116,9 +119,10 @@ class Examiner:
                 text = clean(left, self.kind)[0]
                 reason = self._length(text) if left else "contaminated"
         if reason:
-            return Verdict(name, order, text, b"", b"", reason, replaced, shared)
+            return Verdict(name, order, text, b"", b"", b"", reason, replaced, shared)
         data = text.encode()
-        return Verdict(name, order, text, data, xxhash.xxh3_128_digest(data), "", replaced, shared)
+        compared = data if text.isascii() else comparable(text).encode()
+        return Verdict(name, order, text, data, compared, xxhash.xxh3_128_digest(compared), "", replaced, shared)
 
     def _length(self, text: str) -> str:
         if not text:

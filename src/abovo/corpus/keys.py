@@ -14,7 +14,8 @@ import numpy as np
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest
 
-# position: unit and row in the source; place: hash that orders the corpus; high, low: the text's 128-bit hash
+# position: unit and row in the source; place: hash that orders the corpus; high, low: 128-bit hash of
+# the text as it is compared
 KEY = np.dtype(
     [("position", "<u8"), ("place", "<u8"), ("high", "<u8"), ("low", "<u8"), ("tokens", "<u4"), ("bytes", "<u4")]
 )

@@ -1,12 +1,15 @@
 """Turn a text into the hashes of its n-grams of normalised words, by numpy operations over whole stretches of bytes.
 
-Words are runs of letters and digits in lower case; everything else separates them, so neither punctuation nor line
-ends nor the blanks that some sets put around hyphens and commas keep two equal passages apart.
+Words are runs of letters and digits in lower case, of the text in the form in which texts are compared; everything else
+separates them, so neither punctuation nor line ends nor the blanks that some sets put around hyphens and commas keep
+two equal passages apart.
 """
 
 import functools
 
 import numpy as np
+
+from abovo.corpus.characters import comparable
 
 # Polynomial hash modulo 2**64; the base is odd, so that its powers can be divided by.
 BASE = 0x9E3779B97F4A7C15 | 1
@@ -25,6 +28,7 @@ class PlainWords:
     """The words of a text: `bytes` holds them with one blank after each; word i is bytes[starts[i]:ends[i]]."""
 
     def __init__(self, text: str) -> None:
+        text = comparable(text)
         ascii_only = text.isascii()
         data = (text if ascii_only else text.lower()).encode("utf-8", "ignore")
         mapped = np.frombuffer(data.translate(_TABLE), np.uint8)

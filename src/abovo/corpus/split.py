@@ -3,10 +3,12 @@
 import numpy as np
 import xxhash
 
+from abovo.corpus.characters import comparable
+
 
 def document_hash(text: str) -> bytes:
-    """The identity of a document: 128 bits of xxh3 over its cleaned text."""
-    return xxhash.xxh3_128_digest(text.encode())
+    """The identity of a document: 128 bits of xxh3 over its cleaned text, as texts are compared."""
+    return xxhash.xxh3_128_digest(comparable(text).encode())
 
 
 def is_validation(document_hash: bytes, share: float) -> bool:

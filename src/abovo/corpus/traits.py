@@ -38,9 +38,7 @@ def figures(texts: Sequence[str], words: Words, language: str, limits: Threshold
     for number, text in enumerate(texts):
         count = int(counts[number])
         # Bytes of the words stand for characters, but for what the text has more bytes than characters.
-        length = inside[number] / max(count, 1)
-        if not text.isascii():
-            length *= len(text) / max(1, len(text.encode()))
+        length = inside[number] / max(count, 1) / words.widths[number]
         repeats = (frequent[number] and _frequent_run(words, number, limits.max_top_ngrams)) or (
             copied[number] and _copied_runs(words, number, limits.max_repeated_ngrams)
         )

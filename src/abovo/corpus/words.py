@@ -1,7 +1,7 @@
 """Turn a batch of texts into arrays: where each word stands, a hash of each word, and to which text it belongs.
 
-A word is what stands between blanks, in lower case (ASCII). One pass of whole-array operations over a megabyte of
-text takes about as long as splitting a tenth of it into Python strings.
+A word is what stands between blanks, in lower case (ASCII); texts come in the form in which they are compared. One pass
+of whole-array operations over a megabyte of text takes about as long as splitting a tenth of it into Python strings.
 """
 
 import functools
@@ -21,13 +21,14 @@ _ALPHABETIC[[*range(ord("a"), ord("z") + 1), *range(0x80, 0x100)]] = 1
 @dataclass(frozen=True)
 class Words:
     """The words of a batch: `hashes`, `lengths` (bytes), `alphabetic` and `owner` (number of the text) per word; the
-    words of text t are first[t] to first[t + 1]."""
+    words of text t are first[t] to first[t + 1], its characters have widths[t] bytes in the mean."""
 
     hashes: np.ndarray
     lengths: np.ndarray
     alphabetic: np.ndarray
     owner: np.ndarray
     first: np.ndarray
+    widths: list[float]
     known: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     @property
@@ -84,7 +85,11 @@ def words_of(texts: Sequence[bytes]) -> Words:
         spans = np.stack((starts[others], ends[others]), 1).ravel()
         alphabetic[others] = np.bitwise_or.reduceat(_ALPHABETIC[data], spans)[::2].astype(bool)
     owner = np.repeat(np.arange(len(cut)), np.diff(first))
-    return Words(hashes, ends - starts, alphabetic, owner, first)
+    return Words(hashes, ends - starts, alphabetic, owner, first, [_width(text) for text in cut])
+
+
+def _width(text: bytes) -> float:
+    return 1.0 if text.isascii() else len(text) / max(1, len(text.decode("utf-8", "ignore")))
 
 
 @functools.lru_cache(2)
