@@ -39,20 +39,18 @@ def comparable(text: str) -> str:
     if text.isascii():
         return text
     codes, kinds = _coded(text)
-    there = int(np.bitwise_or.reduce(kinds))
-    if there & _UNSEEN:
-        seen = (kinds & _UNSEEN) == 0
-        codes, kinds = codes[seen], kinds[seen]
-    if there & _SINGLE:
-        places = np.flatnonzero(kinds & _SINGLE)
-        codes = codes.copy()
-        codes[places] = _characters().single[codes[places]]
-    if there:
+    places = np.flatnonzero(kinds != 0)
+    if len(places):
+        own, codes = kinds[places], codes.copy()
+        single, several = (places[(own & kind) != 0] for kind in (_SINGLE, _SEVERAL))
+        codes[single] = _characters().single[codes[single]]
+        signs = np.unique(codes[several]).tolist()
+        unseen = places[own == _UNSEEN]
+        if len(unseen):
+            codes, kinds = np.delete(codes, unseen), np.delete(kinds, unseen)
         text = _in_order(codes, kinds)
-    if there & _SEVERAL:
         # Little is left to do then, and normalizing takes ten times as long as finding that there is nothing.
-        several = np.unique(codes[(kinds & _SEVERAL) != 0])
-        for sign in map(chr, several.tolist() if len(several) <= _FEW else ()):
+        for sign in map(chr, signs if len(signs) <= _FEW else ()):
             text = text.replace(sign, unicodedata.normalize("NFKD", sign))
     return text if unicodedata.is_normalized("NFKC", text) else unicodedata.normalize("NFKC", text)
 
@@ -66,7 +64,7 @@ def composed(text: str) -> str:
 
 def _coded(text: str) -> tuple[np.ndarray, np.ndarray]:
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-    return codes, _characters().kinds[codes]
+    return codes, _characters().kinds.take(codes)
 
 
 def _in_order(codes: np.ndarray, kinds: np.ndarray) -> str:
