@@ -106,6 +106,24 @@ def test_what_is_not_read_stands_in_plan_and_manifest_and_on_the_screen(tmp_path
     assert "source web, not read: 2 files (0.1 MB): 1 .html (0.1 MB), 1 hidden (0.0 kB)" in caplog.text
 
 
+def test_a_folder_of_all_kinds_gives_the_same_corpus_in_any_number_of_parts(tmp_path):
+    folder, made = tmp_path / "texts", []
+    for number in range(6):
+        write(folder, f"{number}.md", f"{number} in a file, {TEXT}")
+        write(folder, f"{number}.csv", f'n,text\n1,{number} one {TEXT}\n2,"{number} two, {TEXT}"\n')
+        rows = [{"text": f"{number} {row} of a list, {TEXT}"} for row in range(3)]
+        write(folder, f"{number}.json.gz", gzip.compress(json.dumps(rows).encode(), mtime=0))
+    (tmp_path / "elsewhere").mkdir()
+    write(tmp_path / "elsewhere", "a.tsv", f"text\nlinked, {TEXT}\n")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    source = {"licence": "CC0", "language": "en"} | settings(folder)
+    corpus = {"bytes_per_token": 3.0, "min_characters": 10, "deduplication": {"near": None}}
+    for parts in (1, 4):
+        made.append(run_jobs(corpus | {"sources": {"web": source | {"parts": parts}}}, tmp_path / f"{parts}"))
+    assert made[0]["counts"]["documents"] == 6 * (1 + 2 + 3) + 1
+    assert all(one["outputs"] == made[0]["outputs"] and one["counts"] == made[0]["counts"] for one in made)
+
+
 def test_whole_rows_are_read_from_a_folder_beside_what_is_none(tmp_path):
     write(tmp_path, "a.json", b'[{"x": 1}]')
     write(tmp_path, "dataset_info.json", b'{"features": []}')

@@ -59,6 +59,25 @@ def test_a_column_of_numbers_is_no_text(tmp_path):
         texts(tmp_path / "a.parquet")
 
 
+def test_row_groups_without_rows_give_no_records(tmp_path):
+    tables = [pyarrow.table({"text": pyarrow.array(texts, pyarrow.string())}) for texts in (["a"], [], ["b"], [])]
+    with pyarrow.parquet.ParquetWriter(tmp_path / "a.parquet", tables[0].schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+    source = opened({"type": "local", "paths": str(tmp_path / "a.parquet")})
+    assert [item["pieces"] for item in source.revision["files"]] == [4]
+    assert texts(tmp_path / "a.parquet") == ["a", "b"]
+
+
+def test_a_footer_that_is_damaged_is_told_in_one_line(tmp_path):
+    """Names that are no text come out of the library as errors of other kinds."""
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a"], "column": ["b"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"column", b"col\xf0mn"))
+    with pytest.raises(AbovoError, match=r"a\.parquet: cannot be read as parquet .*replace the file"):
+        texts(path)
+
+
 MEMORY = """
 import sys, json
 from abovo.corpus.sources import open_rows, open_source

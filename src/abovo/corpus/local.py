@@ -108,7 +108,8 @@ def _found(paths: str | Sequence[str], column: str | None, *, count: bool) -> tu
                 raise AbovoError(f"no reader for this kind of file (known: {KNOWN})", shown(given), "convert it")
             own = {given.name: given}
         else:
-            raise AbovoError("the file does not exist", shown(given), "mend the source's `paths`")
+            what = "is neither a file nor a folder" if given.exists() else "the file does not exist"
+            raise AbovoError(what, shown(given), "mend the source's `paths`")
         twice = sorted(own.keys() & found.keys())
         if twice:
             mend = "name the folder above both, so that their names differ"

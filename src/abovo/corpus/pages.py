@@ -156,10 +156,10 @@ class WatchedFile(io.RawIOBase):
         self.chunks, self.ahead = chunks, {}
         if all_at_once:
             begin, end = min(chunk.begin for chunk in chunks), max(chunk.end for chunk in chunks)
-            self._read_ahead(begin, end - begin)
+            self._read_ahead(begin, max(0, end - begin))
         else:
             for chunk in chunks:
-                self._read_ahead(chunk.begin, min(AHEAD, chunk.end - chunk.begin))
+                self._read_ahead(chunk.begin, max(0, min(AHEAD, chunk.end - chunk.begin)))
 
     def readable(self) -> bool:
         return True

@@ -11,6 +11,8 @@ from abovo.errors import AbovoError
 
 # What is decoded at a time: bytes of text, and rows at most.
 BATCH_BYTES, BATCH_ROWS = 2_000_000, 1024
+# What the library raises besides its own errors where a file is damaged: names that are no text, numbers out of range.
+DAMAGE = (OSError, ValueError, OverflowError)
 # Pages that are decoded at once may have so many times the bytes of the largest record, or so many bytes. All rows that
 # are decoded at a time may name the largest value of a dictionary: then they have EXPANDED bytes at most.
 PAGES, LEAST_PAGES, EXPANDED = 16, 64_000_000, 32_000_000
@@ -23,7 +25,7 @@ def parquet_groups(source: Path | IO[bytes], where: str) -> list[int]:
     try:
         with _opened(source, where) as (file, _):
             return [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, *DAMAGE) as error:
         raise AbovoError(f"cannot be read as parquet ({error})", where, "replace the file") from None
 
 
@@ -43,7 +45,7 @@ def read_parquet(
             begin = number + part.start
             for group in range(first, end):
                 rows = meta.row_group(group).num_rows
-                if number + rows <= begin:
+                if rows == 0 or number + rows <= begin:
                     number += rows
                     continue
                 size = _rows_at_once(source, file, watched, group, leaves)
@@ -54,7 +56,7 @@ def read_parquet(
                         number += 1
                         if number > begin:
                             yield record
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, *DAMAGE) as error:
         what = f"cannot be read as parquet beyond row {number} ({error})"
         raise AbovoError(what, where, "replace the file") from None
 
@@ -88,7 +90,8 @@ def _rows_at_once(
     group = file.metadata.row_group(number)
     columns, chunks = [group.column(leaf) for leaf in leaves], []
     for leaf, column in zip(leaves, columns, strict=True):
-        begin = min(place for place in (column.dictionary_page_offset, column.data_page_offset) if place)
+        offsets = (column.dictionary_page_offset, column.data_page_offset)
+        begin = min((place for place in offsets if place and place > 0), default=0)
         kept, nested = _is_dictionary(file, leaf), file.schema.column(leaf).max_repetition_level > 0
         chunks.append(Chunk(begin, begin + column.total_compressed_size, kept, nested))
     remote = hasattr(source, "expect")
