@@ -161,3 +161,17 @@ def test_template_of_a_run_s_conversations_is_that_of_its_model_and_of_its_quest
     assert {name: one.get("template") for name, one in found.items()} == {
         "instruction": "alpaca", "pretrain": None, "sft": "alpaca", "evaluation": "alpaca",
     }  # fmt: skip
+
+
+def test_a_model_in_a_folder_is_its_files_and_nothing_that_file_managers_leave(config, tmp_path):
+    edit(config / "runs/nano.yaml", "seed: 42", f"seed: 42\nstart: {tmp_path}/models/own")
+    with pytest.raises(AbovoError, match=r"models/own has no config\.json"):
+        Configuration(config).start_of("nano")
+    folder = tmp_path / "models/own"
+    folder.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors", ".DS_Store", "._config.json", "config.json~"):
+        (folder / name).write_text("{}")
+    assert Configuration(config).start_of("nano") == [f"{folder}/config.json", f"{folder}/model.safetensors"]
+    (folder / "model{1}.safetensors").write_text("")
+    with pytest.raises(AbovoError, match=r"key start: the path .*model\{1\}\.safetensors' holds a brace"):
+        Configuration(config).start_of("nano")

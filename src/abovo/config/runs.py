@@ -19,6 +19,7 @@ from abovo.config.overrides import SET, SHARED_PARTS, Given, Overrides, parse, r
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
 from abovo.provenance.leavings import passed_over
+from abovo.provenance.standins import ODD
 from abovo.settings.corpus import Corpus
 from abovo.settings.keys import build, narrow
 from abovo.settings.run import Parts, Phase, PhaseFile, Recipe, Run, RunFile
@@ -219,10 +220,13 @@ class Configuration:
         if start is None:
             return []
         if "/" in start:
-            found = (path for path in Path(start).iterdir() if path.is_file() and not passed_over(path.name))
+            found = (path for path in Path(start).glob("*") if path.is_file() and not passed_over(path.name))
             files = sorted(path.as_posix() for path in found)
+            where = f"{find('runs', name, *self.folders)}, key start"
+            odd = next(filter(ODD.search, files), None)
+            if odd is not None:
+                raise AbovoError(f"the path {odd!r} holds a brace or a control character", where, "rename it")
             if f"{Path(start).as_posix()}/config.json" not in files:
-                where = f"{find('runs', name, *self.folders)}, key start"
                 raise AbovoError(f"{start} has no config.json", where, "name a folder in the Hugging Face layout")
             return files
         return [f"results/pretrain/{self._starts(name)[1]}/manifest.json"]
