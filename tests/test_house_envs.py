@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -122,3 +123,15 @@ def test_environment_holds_what_its_scripts_import(stage, script):
 def test_setup_is_valid_shell():
     for path in (*ENVS.glob("*.sh"), Path(".ci/run")):
         subprocess.run(["bash", "-n", str(path)], check=True)
+
+
+def test_setup_leaves_alone_what_a_linked_environment_points_to(tmp_path):
+    other, here = tmp_path / "other/.venv", tmp_path / "here"
+    (other / "bin").mkdir(parents=True)
+    (other / "bin/python").write_text("of another checkout")
+    shutil.copytree(ENVS, here / "envs")
+    (here / ".venv").symlink_to(other)
+    done = subprocess.run(["bash", str(here / "envs/setup.sh")], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith(f"error: .venv is a link to {other}") and done.stderr.count("\n") == 1
+    assert (other / "bin/python").read_text() == "of another checkout" and (here / ".venv").is_symlink()
