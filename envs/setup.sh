@@ -48,7 +48,9 @@ rm -f .venv/installed
 touch .venv/installing
 echo "Installing $(grep -c == envs/requirements.lock) packages into .venv (once; a few minutes, 2.3 GB without CUDA)"
 .venv/bin/python -m pip install --progress-bar off --requirement envs/requirements.lock
-.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+# The package goes on Python's path by a line of its own: builders take braces in the name of this folder for variables
+packages=$(.venv/bin/python -c 'import site; print(site.getsitepackages()[0])')
+echo "$(pwd -P)/src" >"$packages/abovo.pth"
 .venv/bin/python -m pip check
 rm .venv/installing
 echo "$wanted" >.venv/installed
