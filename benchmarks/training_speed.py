@@ -202,10 +202,10 @@ def first_steps(tokenizer: Path, packed: Path, times: int) -> list[float]:
 
 
 def _until_written(path: Path, process: subprocess.Popen[bytes]) -> Iterator[float]:
-    """The moment at which a file has content: the first row of the metrics is that of step 1."""
+    """The moment at which the metrics have a training row, that of step 1; the validation at step 0 is before it."""
     started = time.monotonic()
     for _ in itertools.count():
-        if path.exists() and path.stat().st_size:
+        if path.exists() and b'"loss"' in path.read_bytes():
             yield time.monotonic()
             return
         if process.poll() is not None or time.monotonic() - started > PATIENCE:

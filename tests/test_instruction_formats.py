@@ -214,7 +214,8 @@ def test_a_tree_may_be_as_deep_as_json_can_be():
     assert len(messages) == 5002
 
 
-def test_long_conversations_are_shortened_at_an_answer_and_counted(tmp_path):
+def test_long_conversations_are_shortened_at_an_answer_and_counted(tmp_path, caplog):
+    caplog.set_level("INFO", "abovo")
     path = world.make_tokenizer(tmp_path, world.make_corpus(tmp_path))
     turns = [("prompter", "Count"), ("assistant", "One ship"), ("prompter", "More"), ("assistant", "ships " * 300)]
     with (tmp_path / "trees.jsonl").open("w") as file:
@@ -232,6 +233,7 @@ def test_long_conversations_are_shortened_at_an_answer_and_counted(tmp_path):
     )
     counts = made["counts"]
     assert sum(counts[split]["shortened"] for split in ("train", "val")) == 40
+    assert "(40 shortened to the turns that fit); left out: none" in caplog.text
     text = load_tokenizer(path).decode([i for i in open_bin(made, "train")[0].tolist() if i != PAD])
     assert "One ship<|im_end|>" in text and "More" not in text
 

@@ -68,6 +68,8 @@ def prepare_instruction(
                 mend = "raise validation_share or sequence_length; records of one first request share a split"
                 raise AbovoError(what, output.parent, mend)
         kept = ", ".join(f"{split} {counts[split]['conversations']}" for split in SPLITS)
+        shortened = sum(counts[split]["shortened"] for split in SPLITS)
+        kept += f" ({shortened:,} shortened to the turns that fit)" if shortened else ""
         progress.close(f"{kept}; left out: {told(left_out) or 'none'}")
         fields = {
             "tokenizer_sha256": tokenizer.sha256,
