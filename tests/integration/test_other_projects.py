@@ -45,7 +45,8 @@ def project(checkout, tmp_path) -> Workflow:
     (folder / "Snakefile").write_text(snakefile(checkout))
     (folder / "config/corpora/letters.yaml").write_text(CORPUS)
     run = (ROOT / "config/runs/nano.yaml").read_text().replace("corpus: nano", "corpus: letters")
-    (folder / "config/runs/mine.yaml").write_text(run.replace("sft: nano", "sft: null"))
+    run = run.replace("sft: nano", "sft: null").replace("evaluation: facts", "evaluation: text")
+    (folder / "config/runs/mine.yaml").write_text(run)
     for number in range(60):
         (folder / f"texts/{number:02d}.txt").write_text(TEXT.format(number=number) * 3)
     return Workflow(folder)

@@ -81,6 +81,50 @@ def test_plan_of_every_run_is_made_offline(tree, run):
 )
 def test_mistake_is_told_before_anything_runs(tree, target, settings, message):
     done = Workflow(tree.folder, settings).run("-n", target)
-    assert done.returncode != 0
-    assert message in done.stdout
+    assert done.returncode == 1
+    assert message in done.stdout.splitlines()[-1]
+    assert done.stdout.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["mine"], "target 'mine': names no artifact; there are results/corpora/{corpus}/manifest.json"),
+        (["results/plan/größer/plan.json"], "'größer' is no name: letters (a-z), digits, - and _ make a name"),
+        (["all", "--forcerun", "pretrian"], "target 'pretrian': names no artifact"),
+        (["all", "--config", "sets=nano.tokens=5"], "--config sets: nothing takes sets"),
+        (["all", "--config", "set=nano.tokens=5", "set=nano.seed=3"], "command line: set= stands twice"),
+        (["all", "--config", "set=nano.description='a: b'"], "--config set: is read as YAML with keys or a list"),
+    ],
+)
+def test_word_of_the_call_that_nothing_takes_is_told(tree, words, message):
+    done = tree.run("-n", *words)
+    assert done.returncode == 1
+    assert message in done.stdout.splitlines()[-1]
+    assert done.stdout.splitlines()[-1].startswith("error: ")
+
+
+def test_bad_file_stops_only_who_asks_for_it(tree):
+    bad = {"mine.yaml": b"tokens: 1\ntokens: 2\n", "._nano.yaml": b"\x00\x05", "my run.yaml": b"tokens: 1\n"}
+    config = tree.folder / "config/config.yaml"
+    shipped = config.read_bytes()
+    try:
+        for name, content in bad.items():
+            (tree.folder / "config/runs" / name).write_bytes(content)
+        told = tree.make("-n", "results/plan/nano/plan.json").splitlines()
+        assert [line for line in told if line.startswith("warning: ")] == [
+            "warning: config/runs/my run.yaml: is passed over: not NAME.yaml with a name of a-z, 0-9, - and _",
+            "warning: config/runs/mine.yaml, line 2, key tokens: stands twice, on line 1 too; keep one, or rename it",
+        ]
+        done = tree.run("-n", "results/plan/mine/plan.json")
+        assert done.returncode == 1
+        assert "error: config/runs/mine.yaml, line 2, key tokens: stands twice" in done.stdout.splitlines()[-1]
+        config.write_bytes(b"set: nano.tokens=5\nset: nano.seed=3\n")
+        done = tree.run("-n", "results/plan/nano/plan.json")
+        assert done.returncode == 1
+        assert done.stdout.splitlines()[-1].startswith("error: config/config.yaml, line 2, key set: stands twice")
+    finally:
+        config.write_bytes(shipped)
+        for name in bad:
+            (tree.folder / "config/runs" / name).unlink()

@@ -18,10 +18,10 @@ def expected_jobs(configuration: Configuration, names: Names) -> Iterator[Expect
     for stage, model, evaluation in zip(inputs.stages(configuration, names), models, evaluations, strict=True):
         yield model, stage.name, names
         yield evaluation, "evaluation", names
-    for corpus in inputs.corpora(configuration, names):
+    corpora = inputs.corpora(configuration, names)
+    for corpus, path in zip(corpora, inputs.evaluation_sets(configuration, names), strict=True):
         yield f"results/corpora/{corpus}/manifest.json", "corpus", {"corpus": corpus}
-    for path in inputs.evaluation_sets(configuration, names):
-        yield path, "evaluation_sets", {"evaluation": run.parts.evaluation}
+        yield path, "evaluation_sets", {"corpus": corpus, "evaluation": run.parts.evaluation}
     yield inputs.tokenizer(configuration, names), "tokenizer", {"tokenizer": run.parts.tokenizer}
     if run.sft is not None:
         for dataset, path in zip(run.sft.datasets, inputs.instruction(configuration, names), strict=True):

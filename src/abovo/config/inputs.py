@@ -11,10 +11,13 @@ from typing import Any
 from abovo.config.runs import Configuration, phases_up_to, sft_of
 from abovo.config.stages import Stage, phase_of, stages_up_to
 from abovo.corpus.local import find_files
+from abovo.corpus.readers import kind_of
 from abovo.errors import AbovoError
 from abovo.settings.run import Phase, corpora_of
 
 Names = Mapping[str, str]
+# Kinds of files that hold no records with keys.
+TEXTS = ("txt", "raw", "md")
 FIGURES = ("loss.svg", "loss_by_source.svg", "loss_by_source.html")
 # Manifest of each figure or page of a report, by its name.
 DRAWINGS = dict.fromkeys(FIGURES, "loss.json")
@@ -63,6 +66,7 @@ def instruction(configuration: Configuration, names: Names) -> list[str]:
 
 def evaluation_sets(configuration: Configuration, names: Names) -> list[str]:
     evaluation = configuration.run(names["run"]).parts.evaluation
+    configuration.check_evaluation(evaluation, corpora(configuration, names))
     return [f"results/evaluation/{corpus}/{evaluation}/manifest.json" for corpus in corpora(configuration, names)]
 
 
@@ -151,29 +155,41 @@ def corpus_of_dataset(configuration: Configuration, names: Names) -> list[str]:
 
 
 def files_of_corpus(configuration: Configuration, names: Names) -> list[str]:
-    return [path for source in _counted(configuration, names).sources.values() for path in _files(source)]
+    sources = _counted(configuration, names).sources
+    where = functools.partial(configuration.place, "corpora", names["corpus"])
+    return [path for name, one in sources.items() for path in _files(one, where(f"sources.{name}.paths"))]
 
 
 def files_of_source(configuration: Configuration, names: Names) -> list[str]:
-    sources = _counted(configuration, names).sources
-    if names["source"] not in sources:
-        where = f"config/corpora/{names['corpus']}.yaml"
-        raise AbovoError(f"no source {names['source']!r}", where, f"known: {', '.join(sources)}")
-    return _files(sources[names["source"]])
+    name, sources = names["source"], _counted(configuration, names).sources
+    if name not in sources:
+        where = configuration.place("corpora", names["corpus"], "sources")
+        raise AbovoError(f"no source {name!r}", where, f"known: {', '.join(sources)}")
+    return _files(sources[name], configuration.place("corpora", names["corpus"], f"sources.{name}.paths"))
 
 
 def files_of_decontamination(configuration: Configuration, names: Names) -> list[str]:
     sets = configuration.shared("decontamination", names["decontamination"]).sets
-    return [path for one in sets.values() for path in _files(one)]
+    where = functools.partial(configuration.place, "decontamination", names["decontamination"])
+    return [path for name, one in sets.items() for path in _files(one, where(f"sets.{name}.paths"))]
 
 
 def files_of_dataset(configuration: Configuration, names: Names) -> list[str]:
     source = configuration.shared("instruction", names["dataset"]).source
-    return _files(source) if source else []
+    where = configuration.place("instruction", names["dataset"], "source.paths")
+    files = _files(source, where) if source else []
+    for path in files:
+        if kind_of(path)[0] in TEXTS:
+            raise AbovoError(f"{path} holds text, not records", where, "name .jsonl, .json, .csv or .parquet files")
+    return files
 
 
-def _files(source: Any) -> list[str]:
-    return _found(source.paths, getattr(source, "column", None)) if source.type == "local" else []
+def _files(source: Any, where: str) -> list[str]:
+    """The files of a local source; what is wrong with its paths is told with `where` they are named."""
+    try:
+        return _found(source.paths, getattr(source, "column", None)) if source.type == "local" else []
+    except AbovoError as error:
+        raise AbovoError(f"{error.where}: {error.what}", where, error.mend) from None
 
 
 @functools.cache

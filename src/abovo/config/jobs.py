@@ -74,6 +74,7 @@ def _template(configuration: Configuration, run: Run) -> str | None:
 
 def _plan(configuration: Configuration, names: Names) -> PlanSettings:
     run = configuration.run(names["run"])
+    configuration.check_evaluation(run.parts.evaluation, run.corpora)
     return PlanSettings(
         run=run,
         corpora={name: configuration.shared("corpora", name) for name in run.corpora},
@@ -92,6 +93,7 @@ def _shared(kind: str, wildcard: str) -> Callable[[Configuration, Names], Any]:
 
 
 def _evaluation_sets(configuration: Configuration, names: Names) -> EvaluationSets:
+    configuration.check_evaluation(names["evaluation"], [names["corpus"]])
     return narrow(EvaluationSets, configuration.shared("evaluation", names["evaluation"]))
 
 

@@ -14,6 +14,7 @@ from abovo.config.budget import SLACK, budget
 from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.engines import check_engine
+from abovo.config.foreseen import check_facts, check_instruction, check_public_tasks
 from abovo.config.load import KINDS, Values, close, find, load, misnamed, names
 from abovo.config.overrides import SET, SHARED_PARTS, Given, Overrides, parse, refuse_twice
 from abovo.corpus.consistency import check_corpus
@@ -156,8 +157,11 @@ class Configuration:
 
         def make(*values: Values) -> Any:
             part = self._load(kind, name, *values)
+            where = str(find(kind, name, *self.folders))
             if kind == "corpora":
-                check_corpus(part, str(find(kind, name, *self.folders)))
+                check_corpus(part, where)
+            if kind == "instruction":
+                check_instruction(part, self.shared("corpora", part.corpus) if part.corpus else None, where)
             return rooted(part, ROOTED[kind]) if kind in ROOTED else part
 
         return _blamed(lambda: make(*values), make, [item.key for item in given.values()])
@@ -176,6 +180,10 @@ class Configuration:
         file = self._file(name, values)
         where = find("runs", name, *self.folders)
         changes = _changes(file.set, {key: value for key, value in values.items() if "." in key}, name, where)
+        given = changes["sft"][-1]
+        if file.sft is None and given:
+            what, mend = "the run is not fine-tuned (its sft is null)", f"add {name}.sft=RECIPE"
+            raise AbovoError(what, f"{given.said}{given.prefix}{next(iter(given.given))}", mend)
         model = self._part("model", file.model, changes)
         training = self._part("training", file.training, changes)
         size = model.non_embedding_parameters
@@ -210,6 +218,20 @@ class Configuration:
             against = corpus.decontaminate.against
             sets = self.shared("decontamination", against).sets if against else {}
             check_tasks(corpus, sets, run.evaluation.tasks, str(find("corpora", name, *self.folders)))
+
+    def check_evaluation(self, evaluation: str, corpora: Sequence[str]) -> None:
+        """Raise AbovoError where what an evaluation asks of lm-eval, or of the corpora of a run, cannot be had."""
+        settings = self.shared("evaluation", evaluation)
+        check_public_tasks(settings.tasks, self.place("evaluation", evaluation, "tasks"))
+        parts = {name: self.shared("corpora", name) for name in corpora}
+        check_facts(settings.facts, parts, self.place("evaluation", evaluation, "facts"))
+
+    def place(self, kind: str, name: str, key: str) -> str:
+        """Who says the value of a key of a part: this call, or the file."""
+        for inner, item in self.overrides.shared.get((kind, name), {}).items():
+            if key == inner or key.startswith(f"{inner}."):
+                return item.where
+        return f"{find(kind, name, *self.folders)}, key {key}"
 
     def start_of(self, name: str) -> list[str]:
         """What a run's first phase starts from: the manifest of another run's model, or the files of a folder.

@@ -48,7 +48,8 @@ def _mend(configuration: Configuration, target: str, patterns: Sequence[str]) ->
     below = [path for path in known if path.startswith(f"{target}/")]
     of_run = [path for path in known if f"/{target}/" in path] if "/" not in target else []
     meant = below or of_run or difflib.get_close_matches(target, known, 1, 0.7)
-    odd = [part for part in target.split("/") if not NAME.fullmatch(part.partition(".")[0])]
+    *folders, last = target.split("/")
+    odd = [part for part in (*folders, last.partition(".")[0]) if part and not NAME.fullmatch(part)]
     said = [f"{odd[0]!r} is no name: {ALLOWED}"] if odd else []
     ends = [one for one in artifacts if one.endswith(ENDS) and _fillable(one)]
     said += [f"did you mean {meant[0]}?"] if meant else [f"there are {', '.join(ends)}"]
