@@ -7,6 +7,7 @@ import sys
 import pytest
 from corpus_jobs import resolved, run_jobs, source_of
 
+from abovo.corpus import held_out
 from abovo.corpus.estimate import ratio_interval
 from abovo.corpus.shards import read_documents
 from abovo.corpus.shares import source_budget
@@ -220,3 +221,25 @@ def test_a_script_ends_a_bad_corpus_with_one_line_and_status_1(tmp_path, root):
     assert done.stderr.strip().splitlines() == [
         f"error: {tmp_path}/nowhere.jsonl: the file does not exist; mend the source's `paths`"
     ]
+
+
+def test_a_source_of_which_nothing_is_held_out_is_named_in_plan_manifest_and_on_the_screen(make_corpus, caplog):
+    few = [text for text in rows("few", 40) if not is_validation(document_hash(text.strip()), 0.1)][:4]
+    manifest = make_corpus({"many": (rows("many", 300), {}), "few": (few, {})})
+    assert manifest["unvalidated"] == {"few": {"documents": 4, "expected": 0.4}}
+    assert manifest["counts"]["sources"]["few"]["validation_documents"] == 0
+    plan = json.loads((manifest.path.parent / "plan.json").read_text())
+    assert plan["unvalidated"] == {"few": {"documents": 4, "expected": 0.4, "chance_of_none": 0.6561}}
+    said = [record.getMessage() for record in caplog.records if "held out" in record.getMessage()]
+    assert [line.partition(":")[0] for line in said] == ["source few (chance 66%)", "source few"]
+    mend = "set validation_share to 0.53, or give it more documents"
+    assert all("none of 4 documents is held out (0.4 expected)" in line for line in said)
+    assert all(line.endswith("give it more documents") and mend not in line for line in said)
+    assert make_corpus({"few": (few, {})}, "train_only", validation_share=0)["unvalidated"] == {}
+
+
+def test_the_share_that_is_advised_holds_a_document_out():
+    for documents in (5, 40, 1000):
+        share = float(held_out.mend(documents).split()[3].rstrip(","))
+        assert 0.03 < held_out.chance_of_none(documents, share) < 0.07
+    assert held_out.mend(4) == "give it more documents"

@@ -10,6 +10,7 @@ import small_world as world
 import yaml
 
 from abovo.corpus.shards import Document
+from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
 from abovo.evaluation.evaluation_sets import choose_documents, prepare_evaluation
 from abovo.evaluation.tasks import TASKS, configured, data_file, local_task
@@ -127,3 +128,22 @@ def test_corpus_without_facts_or_without_validation_is_named(tmp_path):
     with pytest.raises(AbovoError, match="no document fell into the validation split"):
         prepare_evaluation(corpus, SETTINGS, tmp_path / "b/manifest.json", world.SCRIPT)
     assert not (tmp_path / "a/manifest.json").exists()
+
+
+def test_sources_that_are_not_evaluated_are_named_with_the_reason(tmp_path, caplog):
+    items = [Document(f"a{number}", f"text {number}", "a", 3) for number in range(60)]
+    texts = [f"{number} " + "long " * 200 for number in range(99)]
+    items.append(Document("b", next(text for text in texts if _held_out(text)), "b", 3))
+    items.append(Document("c", next(text for text in texts if not _held_out(text)), "c", 3))
+    corpus = world.make_corpus(tmp_path, items, name="uneven", sources=("a", "b", "c"))
+    settings = replace(SETTINGS, facts=(), validation_bytes=100)
+    made = prepare_evaluation(corpus, settings, tmp_path / "set/manifest.json", world.SCRIPT)
+    beyond, none = "its held-out documents are beyond validation_bytes", "none of its documents is held out"
+    assert made["not_evaluated"] == {"b": beyond, "c": none}
+    assert [record.getMessage().split(" ")[1] for record in caplog.records if "not evaluated" in record.message] == [
+        "b", "c",
+    ]  # fmt: skip
+
+
+def _held_out(text):
+    return is_validation(document_hash(text), 0.3)

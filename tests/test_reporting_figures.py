@@ -198,3 +198,13 @@ def test_table_shows_each_source_before_and_after_each_phase():
 def test_metrics_without_sources_are_told():
     with pytest.raises(AbovoError, match="no row carries the validation loss of a source"):
         losses_after_phases(ROWS, {})
+
+
+def test_pages_name_what_was_never_measured_or_evaluated():
+    page = pages.sources(losses_after_phases(PHASES, {}), [], unvalidated=["x/<few>"])
+    assert "Never measured, since none of their documents was held out: x/&lt;few&gt;." in page
+    assert "Never measured" not in pages.sources(losses_after_phases(PHASES, {}), [])
+    left_out = {"nano": {"few": "none of its documents is held out"}}
+    column = {"metrics": {"yesno.accuracy": entry(0.5)}, "generations": [], "not_evaluated": left_out}
+    said = "<p>Not evaluated of corpus nano: few (none of its documents is held out).</p>"
+    assert pages.results({"base": column, "after": column}).count(said) == 1

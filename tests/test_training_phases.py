@@ -224,6 +224,13 @@ def test_both_phases_are_validated_at_the_boundary_on_their_own_sources(chain):
     assert rows[0] in metrics(chain / "phase-a")
 
 
+def test_what_has_no_row_to_validate_on_stands_in_the_manifest(chain):
+    """Each corpus has documents of one of its two sources alone."""
+    named = {"speeches/docstrings", "docstrings/speeches"}
+    assert set(read_manifest(chain / "manifest.json")["unvalidated"]) == named
+    assert read_manifest(chain / "phase-a/manifest.json")["unvalidated"] == ["speeches/docstrings"]
+
+
 def test_batches_of_one_source_may_be_cut_anywhere(data):
     model = build_model(SHAPE, load_tokenizer(data.tokenizer).vocabulary_size, LENGTH, 1).double()
     manifest = data.packed["speeches"]

@@ -14,6 +14,7 @@ from abovo.corpus.consistency import check_corpus
 from abovo.corpus.decontaminate import collect
 from abovo.corpus.duplicates import shared_documents
 from abovo.corpus.examine import Measures
+from abovo.corpus.held_out import tell_unvalidated, unvalidated
 from abovo.corpus.keys import CONTAMINATED, Part, parts_of
 from abovo.corpus.read import NOTHING_MEND, merged_counts, nothing_left, write_part
 from abovo.corpus.reading import Portion, Reading
@@ -163,6 +164,8 @@ def _describe(
                 "source %s gives %s of its %s tokens: the corpus takes what there is",
                 share.name, f"{share.tokens:,}", f"{share.budget:,}",
             )  # fmt: skip
+    without = unvalidated(sources, corpus.validation_share)
+    tell_unvalidated(without)
     keys = (
         "documents", "bytes", "tokens", "validation_documents", "validation_tokens", "duplicates", "near_duplicates",
     )  # fmt: skip
@@ -173,6 +176,7 @@ def _describe(
         "tokens_counted_with": corpus.count_with or f"{corpus.bytes_per_token:g} bytes per token",
         "sources": about,
         "shortfalls": shortfalls,
+        "unvalidated": without,
         "contamination": contamination,
         **compared(plan, counts, len(shards), sum(shards)),
     }

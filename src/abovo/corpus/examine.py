@@ -121,7 +121,8 @@ class Examiner:
         if reason:
             return Verdict(name, order, text, b"", b"", b"", reason, replaced, shared)
         data = text.encode()
-        compared = data if text.isascii() else comparable(text).encode()
+        form = comparable(text)
+        compared = data if form is text else form.encode()
         return Verdict(name, order, text, data, compared, xxhash.xxh3_128_digest(compared), "", replaced, shared)
 
     def _length(self, text: str) -> str:

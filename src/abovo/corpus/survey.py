@@ -13,6 +13,7 @@ import numpy as np
 
 from abovo.corpus.estimate import Removed, Size, duplicates_expected, removed_in_sample, weighted_interval, widened
 from abovo.corpus.examine import Examiner, Measures, TokenCounter, batches
+from abovo.corpus.held_out import likely_unvalidated, tell_unvalidated
 from abovo.corpus.keys import DOCUMENTS, KEY, KEYS, Part
 from abovo.corpus.ngrams import PlainWords
 from abovo.corpus.parts import ROW_BITS
@@ -89,7 +90,11 @@ def plan_corpus(corpus: Corpus, measures: Measures, output: Path, script: Script
         for sample in samples:
             plan = _plan_source(corpus, sample, removed, sizes)
             plans[sample.name] = {**plan, "unread": unread[sample.name]}
-        return Made(_totals(corpus, plans), {"sources": plans}, measured=_measured(samples, plans))
+        expected = {name: plan["documents"]["mean"] for name, plan in plans.items()}
+        unvalidated = likely_unvalidated(expected, corpus.validation_share)
+        tell_unvalidated(unvalidated)
+        fields = {"sources": plans, "unvalidated": unvalidated}
+        return Made(_totals(corpus, plans), fields, measured=_measured(samples, plans))
 
     settings = {**decisive(corpus), "revisions": revisions, "unread": unread}
     return produce(Job(output, "abovo/corpus_plan/2", measures.inputs, settings, script), make)

@@ -112,6 +112,7 @@ class _Evaluation:
             "tokenizer_sha256": self.manifest["tokenizer_sha256"],
             "model_sha256": self.manifest["model_sha256"],
             "metrics": self.metrics,
+            "not_evaluated": {name: found for name, item in self.sets.items() if (found := item["not_evaluated"])},
             "generations": generations,
             "smoke": smoke_score(generations),
             "protocol": self._protocol(""),

@@ -4,7 +4,7 @@ import heapq
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ def prepare_evaluation(corpus: Manifest, settings: EvaluationSets, output: Path,
     """Write the evaluation sets of one corpus; every row comes from a document of its validation split."""
 
     def make(folder: Path) -> Made:
-        documents = choose_documents(read_documents(corpus, "val"), settings.validation_bytes)
+        held_out: set[str] = set()
+        documents = choose_documents(_noted(read_documents(corpus, "val"), held_out), settings.validation_bytes)
         if not documents:
             mend = "raise validation_share in its configuration, or the budget"
             raise AbovoError("no document fell into the validation split", corpus.path, mend)
@@ -49,12 +50,22 @@ def prepare_evaluation(corpus: Manifest, settings: EvaluationSets, output: Path,
         tasks = [task for task in TASKS if data_file(task).removesuffix(".jsonl") in rows]
         write_tasks(tasks, folder)
         counts = {name: {"rows": len(part)} for name, part in rows.items()}
+        left_out = not_evaluated(corpus["sources"], held_out, documents)
+        for source, reason in left_out.items():
+            log.warning("source %s of %s is not evaluated: %s", source, corpus.path, reason)
         counts["validation"]["bytes"] = sum(row["bytes"] for row in rows["validation"])
         log.info("evaluation sets of %s: %s", corpus.path, counts)
-        return Made(counts, {"tasks": tasks})
+        return Made(counts, {"tasks": tasks, "not_evaluated": left_out})
 
     parameters = {**decisive(settings), "facts_revision": revision(settings.facts)}
     return produce(Job(output, "abovo/evaluation_set/1", {"corpus": corpus}, parameters, script), make)
+
+
+def not_evaluated(sources: Iterable[str], held_out: Container[str], chosen: Iterable[Document]) -> dict[str, str]:
+    """Source -> why none of its documents is `chosen`; `held_out` are the sources that have held-out documents."""
+    reasons = {True: "its held-out documents are beyond validation_bytes", False: "none of its documents is held out"}
+    there = {document.source for document in chosen}
+    return {name: reasons[name in held_out] for name in sources if name not in there}
 
 
 def choose_documents(documents: Iterable[Document], budget: int) -> list[Document]:
@@ -70,6 +81,13 @@ def choose_documents(documents: Iterable[Document], budget: int) -> list[Documen
         while held > budget and len(heap) > 1:
             held -= _bytes(heapq.heappop(heap)[3])
     return [document for *_, document in sorted(heap, reverse=True)]
+
+
+def _noted(documents: Iterable[Document], sources: set[str]) -> Iterator[Document]:
+    """The documents as they pass, whose `sources` are noted."""
+    for document in documents:
+        sources.add(document.source)
+        yield document
 
 
 def choose_facts(facts: Iterable[Fact], yesno_rows: int, choice_rows: int) -> tuple[list[Fact], list[Row]]:

@@ -30,7 +30,8 @@ def loss_of_model(settings: LossFigure, manifest: Path, title: str, output: Path
         rows = [orjson.loads(line) for line in model.file("metrics.jsonl").read_bytes().splitlines()]
         figures.draw_loss(rows, settings.vocabulary_size, phases, title, folder / "loss.svg", settings.scored)
         figures.draw_sources(rows, phases, title, folder / "loss_by_source.svg", settings.scored)
-        body = pages.sources(losses_after_phases(rows, phases), list(phases), settings.scored)
+        losses = losses_after_phases(rows, phases)
+        body = pages.sources(losses, list(phases), settings.scored, model.data.get("unvalidated", ()))
         pages.write_page(f"Validation loss by source: {title}", body, folder / "loss_by_source.html")
         return Made({"rows": len(rows)})
 

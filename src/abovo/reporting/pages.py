@@ -51,8 +51,20 @@ def results(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
     pairs = ((html.escape(what), html.escape(text)) for what, text in meanings(names))
     rows = "".join(f"<tr><td>{what}</td><td>{text}</td></tr>\n" for what, text in pairs)
     explained = f'<h2>What the figures mean</h2>\n<table class="words">\n{rows}</table>'
+    left_out = "".join(
+        f"<p>Not evaluated of corpus {html.escape(corpus)}: {html.escape(_told(sources))}.</p>\n"
+        for corpus, sources in _left_out(evaluations).items()
+    )
     texts = "".join(_generations(column, evaluation) for column, evaluation in evaluations.items())
-    return f"<h1>Results</h1>\n{table}\n{explained}\n{texts}"
+    return f"<h1>Results</h1>\n{table}\n{left_out}{explained}\n{texts}"
+
+
+def _left_out(evaluations: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, str]]:
+    return {corpus: found for one in evaluations.values() for corpus, found in one.get("not_evaluated", {}).items()}
+
+
+def _told(sources: Mapping[str, str]) -> str:
+    return ", ".join(f"{source} ({reason})" for source, reason in sources.items())
 
 
 def headline(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
@@ -75,11 +87,14 @@ def _table(labels: Mapping[str, str], evaluations: Mapping[str, Mapping[str, Any
     return f"{table}\n<p><small>{note}</small></p>"
 
 
-def sources(losses: Mapping[str, Sequence[float | None]], phases: Sequence[str], scored: str = "token") -> str:
+def sources(
+    losses: Mapping[str, Sequence[float | None]], phases: Sequence[str], scored: str = "token",
+    unvalidated: Sequence[str] = (),
+) -> str:  # fmt: skip
     """A table of the validation loss of each source before the first phase and after each.
 
     `losses` maps a source to its loss at step 0 and at the end of each phase, None where it was not validated; the
-    change is that of the last phase.
+    change is that of the last phase. `unvalidated` are sources of which nothing was held out.
     """
     names = [f"after phase {name}" for name in phases] if len(phases) > 1 else ["after training"]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ["source", "before training", *names, "last change"])
@@ -87,6 +102,8 @@ def sources(losses: Mapping[str, Sequence[float | None]], phases: Sequence[str],
     note = f"Nats per {scored}, on held-out rows. Before training: step 0, the model that training starts from."
     if len(phases) > 1:
         note += " After a phase is before the next one."
+    if unvalidated:
+        note += f" Never measured, since none of their documents was held out: {html.escape(', '.join(unvalidated))}."
     title = "<h1>Validation loss by source</h1>"
     return f"{title}\n<table>\n<tr>{head}</tr>\n{rows}</table>\n<p><small>{note}</small></p>"
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from abovo.config.stages import STAGES, Stage
 from abovo.console.progress import several
+from abovo.corpus import held_out
 from abovo.corpus.folders import told
 from abovo.provenance.chain import Chain
 from abovo.provenance.files import read_json
@@ -94,6 +95,8 @@ def made(run: str, results: Path) -> Iterator[tuple[str, str]]:
         for source, about in corpus.data.get("sources", {}).items():
             if about.get("unread"):
                 yield "not read", f"of {source}: {told(about['unread'])}"
+        for source, one in corpus.data.get("unvalidated", {}).items():
+            yield "not validated", f"{source}: {held_out.told([one])}"
     yield "tokenizer", f"{behind['tokenizer']['vocabulary_size']:,} pieces"
     rows = [item["counts"] for item in packed.values()]
     tokens = {split: sum(count[split]["tokens"] for count in rows) for split in ("train", "val")}

@@ -103,6 +103,8 @@ def _train(
     )
     if world.leads:
         log.info("%s: steps %d to %d of %s tokens", task.label, task.start + 1, task.steps, f"{plan.tokens_per_step:,}")
+        if sets.unvalidated:
+            log.warning("%s: no row to validate on of %s", task.label, ", ".join(sets.unvalidated))
     build = partial(start_model, settings, tokenizer, inputs.start, world.rank)
     trained = train_together(Run(task, world, settings, inputs.by_role, build, state), folder)
     if trained is None or folder is None:
@@ -110,4 +112,5 @@ def _train(
     model, rows = trained
     made = export(model, settings, tokenizer, inputs.start, folder)
     happened = what_happened(task, order, rows, settings.sequence_length)
-    return replace(made, counts={**made.counts, **happened.counts}, fields={**made.fields, **happened.fields})
+    fields = {**made.fields, **happened.fields, "unvalidated": sets.unvalidated}
+    return replace(made, counts={**made.counts, **happened.counts}, fields=fields)

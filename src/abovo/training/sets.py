@@ -79,6 +79,11 @@ class TrainingSets:
         }
         return cls(train, held_out)
 
+    @property
+    def unvalidated(self) -> list[str]:
+        """What has no row to validate on: {set}/{source}, or a set."""
+        return [name for name, rows in self.held_out.items() if not len(rows)]
+
     def batch(self, places: Sequence[tuple[str, int]]) -> Batch:
         """The rows at (set, row) as one batch, in that order."""
         rows = [self.train[name][row : row + 1].batch() for name, row in places]
