@@ -168,6 +168,10 @@ OVERRIDES = [
     ("nano.sft.training.batch_tokens=auto", "nano.sft.training.batch_tokens (with "),
     ("nano.engine.processes=1000000", "key nano.engine.processes: 1000000 is greater"),
     ("nano.training.batch_tokens=1000", "nano.training.batch_tokens (with "),
+    ("nano.sft.training.batch_tokens=1000", "key sft.training.batch_tokens): 1000 is no multiple"),
+    ("nano.parameters=5", "nano.parameters (with "),
+    ("nano.sequence_length=128", "speech-facts.yaml, key sequence_length): is 256 where run nano has rows of 128"),
+    ("nano.instruction.speech-facts.sequence_length=128", "is 128 where run nano has rows of 256"),
     ("nano.engine.processes=2", "nano.engine.processes (with "),
     (
         "nano.corpora.nanoo.tokens=5",

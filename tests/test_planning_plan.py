@@ -19,6 +19,7 @@ from abovo.settings.keys import plain
 from abovo.settings.run import Phase
 
 CONFIG = Path("config")
+MACHINE = {"utilization": (0.1, 0.5), "memory_bytes": 1}
 
 
 @pytest.fixture
@@ -177,3 +178,16 @@ def test_script_leaves_no_plan_behind_when_it_fails(settings, tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("error: config/runs/small-run.yaml, key parameters")
     assert not (tmp_path / "plan.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("peak", "words"),
+    [
+        (1e30, "under a minute"),
+        (1e12, "under a minute to 1 min 40 s"),
+        (1e11, "3 min 20 s to 16 min 40 s"),
+    ],
+)
+def test_time_in_words_is_no_finer_than_the_estimate(settings, peak, words):
+    made = plan(settings) | {"hours": {"here": hours(1e13, Hardware(**MACHINE, peak_flops_per_second=peak))}}
+    assert f"training on here: {words}" in describe(made)

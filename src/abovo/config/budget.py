@@ -48,15 +48,16 @@ class Budget:
         return self.steps * self.tokens_per_step
 
 
-def budget(run: Budgeted, where: str = "settings") -> Budget:
+def budget(run: Budgeted, where: str = "settings", part: str = "") -> Budget:
     """Steps for the `tokens` of a run at its recipe's `batch_tokens` per step.
 
     A phase ends at the step nearest to its cumulated share of the run, so rounding never adds up, and the phases after
     it, which need not be given, do not matter.
+    `part` stands before the keys that errors name.
     Raises AbovoError where a batch is no multiple of the rows' length, or a phase would have no step.
     """
     batch, length = run.training.batch_tokens, run.sequence_length
-    key = f"{where}, key training.batch_tokens"
+    key = f"{where}, key {part}training.batch_tokens"
     if not isinstance(batch, int):
         raise AbovoError(f"is {batch} where steps are reckoned", key, "give it a number")
     if batch % length:

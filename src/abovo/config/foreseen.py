@@ -58,7 +58,7 @@ def check_public_tasks(tasks: Sequence[str], where: str) -> None:
 
 @functools.cache
 def _unknown(task: str, folder: Path) -> str:
-    """What is meant by a name (letters, digits and _) that no file below the folder knows; nothing for one that is known."""
+    """What is meant by a name that no file below the folder gives a task or group; nothing for one that has either."""
     # most stand in a folder of their name or family; only what none of those names costs a look into all
     words = {task, task.partition("_")[0]}
     places = [place for word in words for place in (folder / word, *folder.glob(f"*/{word}"))]

@@ -6,7 +6,7 @@ from those files stand under `set:` in the run file, or come for one call from `
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,8 @@ from abovo.config.load import KINDS, Values, close, find, load, misnamed, names
 from abovo.config.overrides import SET, SHARED_PARTS, Given, Overrides, parse, refuse_twice
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
+from abovo.modeling.cost import count_parameters
+from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.provenance.leavings import passed_over
 from abovo.provenance.standins import ODD
 from abovo.settings.corpus import Corpus
@@ -204,13 +206,21 @@ class Configuration:
 
     def _check(self, run: Run, where: Path) -> None:
         """Raise AbovoError where parts that are right by themselves do not fit each other."""
+        rows = padded_vocabulary(run.tokenizer.vocabulary_size)
+        check_claim(run.parameters, count_parameters(run.model, rows).total, f"{where}, key parameters")
         budget(run, str(where))
         recipes = [run.training]
         if run.sft:
             refuse_auto(run.sft.training, where)
             recipes.append(run.sft.training)
+            whole = (Phase(name="sft", corpora=run.sft.datasets, share=1.0),)
+            tuned = replace(run, tokens=run.sft.tokens, training=run.sft.training, phases=whole)
+            budget(tuned, str(where), "sft.")
             for dataset in run.sft.datasets:
-                self.shared("instruction", dataset)
+                length = self.shared("instruction", dataset).sequence_length
+                if length != run.sequence_length:
+                    what = f"is {length} where run {run.name} has rows of {run.sequence_length} tokens"
+                    raise AbovoError(what, self.place("instruction", dataset, "sequence_length"), "make them equal")
         for recipe in recipes:
             check_engine(run.engine, recipe, f"{where}, key engine")
         for name in run.corpora:

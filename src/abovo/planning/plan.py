@@ -144,6 +144,13 @@ def describe(plan: Mapping[str, Any]) -> list[str]:
                 f"phase {phase['name']}: steps {phase['first_step']:,} to {phase['last_step']:,}, tokens of {drawn}"
             )
     for name, (low, high) in plan["hours"].items():
-        lines.append(f"training on {name}: {duration(low * 3600)} to {duration(high * 3600)}")
+        lines.append(f"training on {name}: {_span(low * 3600, high * 3600)}")
     lines += [f"override: {key} = {value}" for key, value in plan["overrides"].items()]
     return lines
+
+
+def _span(low: float, high: float) -> str:
+    """Seconds between two estimates; what they leave out (start, validation, evaluation) is more than some seconds."""
+    if high < 60:
+        return "under a minute"
+    return f"{duration(low) if low >= 60 else 'under a minute'} to {duration(high)}"
