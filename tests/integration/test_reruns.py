@@ -47,7 +47,14 @@ def added(name: str, text: str) -> Change:
 
 
 def with_setting(setting: str) -> Change:
-    return lambda workflow: Workflow(workflow.folder, f"{workflow.settings},{setting}")
+    """A value of the call, in place of one that is given already."""
+
+    def change(workflow: Workflow) -> Workflow:
+        key = setting.partition("=")[0]
+        kept = [item for item in workflow.settings.split(",") if item.partition("=")[0] != key]
+        return Workflow(workflow.folder, ",".join([*kept, setting]))
+
+    return change
 
 
 def without(name: str) -> Change:
