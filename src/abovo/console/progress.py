@@ -31,9 +31,13 @@ class Progress:
         else:
             log.info("%s: %s", self.label, text)
 
-    def close(self, text: str) -> None:
+    def clear(self) -> None:
+        """Make room for another line."""
         if self.terminal:
             _show("\r\x1b[2K")
+
+    def close(self, text: str) -> None:
+        self.clear()
         log.info("%s: %s (%s)", self.label, text, duration(time.monotonic() - self.started))
 
 

@@ -56,10 +56,10 @@ class _Training:
 def train(task: Task, engine: Engine, world: World, state: State | None) -> None:
     """Train to the last step, from the newest checkpoint where there is one.
 
-    All processes of the world call it together; `state` is rank 0's, None elsewhere. SIGINT (Ctrl-C), SIGTERM and
-    SIGUSR1 end the step, write a checkpoint and raise Stopped. A loss that is not finite, or that stays high, raises
-    AbovoError and names the last good checkpoint. Where validation gets no better for as long as the recipe's patience,
-    the run ends early with the weights of its best validation; `ending` tells it from the metrics.
+    All processes of the world call it together; `state` is rank 0's, None elsewhere. SIGINT (Ctrl-C), SIGHUP, SIGTERM
+    and SIGUSR1 end the step, write a checkpoint and raise Stopped. A loss that is not finite, or that stays high,
+    raises AbovoError and names the last good checkpoint. Where validation gets no better for as long as the recipe
+    says, the run ends early with the weights of its best validation; `ending` tells it from the metrics.
     """
     content = world.share(state.load() if state is not None else None)
     first = content[0] if content else 0
@@ -98,6 +98,7 @@ def _steps_until(run: _Training, first: int, stop: StopRequest) -> int:
             _save(run, step)
         if signalled:
             if run.world.leads:
+                run.watch.progress.clear()
                 log.warning(
                     "%s: stopped at step %d of %d; the same command goes on from there", task.label, step, task.steps
                 )

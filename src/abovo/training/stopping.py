@@ -2,11 +2,12 @@
 
 import os
 import signal
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-# Ctrl-C, the end of a session or an allocation, and what SLURM may be asked to send some time before
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# Ctrl-C, a terminal that closes, the end of a session or an allocation, what SLURM may be asked to send before that
+STOPPING = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1)
 TOLD = b"\nstopping: this step and a checkpoint come first; Ctrl-C once more ends at once, without them\n"
 
 
@@ -38,4 +39,5 @@ class StopRequest:
             # the kernel needs no Python for it, which may be busy for minutes
             signal.signal(number, signal.SIG_DFL)
             if not self.silent:
-                os.write(2, TOLD)
+                with suppress(OSError):  # the terminal may be gone
+                    os.write(2, TOLD)
