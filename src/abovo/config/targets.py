@@ -50,10 +50,10 @@ def _mend(configuration: Configuration, target: str, patterns: Sequence[str]) ->
     meant = below or of_run or difflib.get_close_matches(target, known, 1, 0.7)
     *folders, last = target.split("/")
     odd = [part for part in (*folders, last.partition(".")[0]) if part and not NAME.fullmatch(part)]
-    said = [f"{odd[0]!r} is no name: {ALLOWED}"] if odd else []
     ends = [one for one in artifacts if one.endswith(ENDS) and _fillable(one)]
-    said += [f"did you mean {meant[0]}?"] if meant else [f"there are {', '.join(ends)}"]
-    return "; ".join([*said, f"the runs are {', '.join(configuration.names('runs')[:MOST])}"])
+    said = f"did you mean {meant[0]}?" if meant else f"there are {', '.join(ends)}"
+    said = f"{odd[0]!r} is no name: {ALLOWED}" if odd else said
+    return f"{said}; the runs are {', '.join(configuration.names('runs')[:MOST])}"
 
 
 def _rank(path: str) -> tuple[int, int, str]:
