@@ -149,12 +149,12 @@ def main() -> None:
     options = parser.parse_args()
     made, size = steps(), round(options.mb * MB)
     unit = units(made, size)
-    print(f"{'string':<36}{'step':<26}{'ms':>10}{'ratio':>9}")
+    print(f"{'string':<38}{'step':<26}{'ms':>10}{'ratio':>9}")
     for name, text in strings(size):
         found = [(spent(step, ready(what, text)), what) for what, step in made.items()]
         ranked = sorted(((seconds / unit[what], seconds, what) for seconds, what in found), reverse=True)
         for ratio, seconds, what in itertools.islice(ranked, None if options.all else 1):
-            print(f"{name:<36}{what:<26}{seconds * 1e3:>10.1f}{ratio:>9.1f}", flush=True)
+            print(f"{name:<38}{what:<26}{seconds * 1e3:>10.1f}{ratio:>9.1f}", flush=True)
 
 
 if __name__ == "__main__":
