@@ -57,6 +57,24 @@ def test_known_tasks_are_found_whatever_their_file_is_called(tmp_path):
         inputs.evaluation_sets(wrong, {"run": "nano"})
 
 
+def test_data_of_a_task_that_are_not_here_are_told_where_the_network_is_off(tmp_path, monkeypatch):
+    pytest.importorskip("lm_eval")
+    configured = configuration(tmp_path, "nano.evaluation.tasks=[boolq]")
+    for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(
+        AbovoError, match=r"key nano\.evaluation\.tasks: the data set \S*super_glue of task boolq is not in"
+    ):
+        inputs.evaluation_sets(configured, {"run": "nano"})
+    (tmp_path / "cache/hub/datasets--aps--super_glue").mkdir(parents=True)
+    assert inputs.evaluation_sets(configured, {"run": "nano"})
+    (tmp_path / "cache/hub/datasets--aps--super_glue").rmdir()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    assert inputs.evaluation_sets(configured, {"run": "nano"})
+
+
 def test_facts_of_a_corpus_that_has_none_are_refused(tmp_path):
     letters = f"bytes_per_token: 3\nsources: {{letters: {{{SOURCE}, paths: texts}}}}\n"
     configured = configuration(tmp_path, corpora_letters=letters)

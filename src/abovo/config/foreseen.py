@@ -5,7 +5,7 @@ import functools
 import importlib.util
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from abovo.corpus.consistency import NEEDED
@@ -47,40 +47,73 @@ def check_instruction(settings: Instruction, corpus: Corpus | None, where: str) 
 
 
 def check_public_tasks(tasks: Sequence[str], where: str) -> None:
-    """Raise AbovoError for a task that no file of lm-eval names. Where lm-eval is not installed, its job tells it."""
+    """Raise AbovoError for a task that no file of lm-eval names, or whose data are not here while the network is off.
+
+    Where lm-eval is not installed, its job tells it.
+    """
     found = importlib.util.find_spec("lm_eval") if tasks else None
     if found is None or found.origin is None:
         return
+    folder = Path(found.origin).parent / "tasks"
     for task in tasks:
-        if mend := _unknown(task, Path(found.origin).parent / "tasks"):
+        file = _file_of(task, folder)
+        if file is None:
+            close = difflib.get_close_matches(task, _known(folder), 1)
+            mend = f"did you mean {close[0]}?" if close else "lm-eval ls tasks shows all"
             raise AbovoError(f"lm-eval knows no task {task!r}", where, mend)
+        data = _data_of(file) if _offline() else ""
+        if data and not _is_cached(data):
+            what = f"the data set {data} of task {task} is not in the cache, and the network is off (HF_HUB_OFFLINE)"
+            raise AbovoError(what, where, "fetch it once, or take the task out")
 
 
 @functools.cache
-def _unknown(task: str, folder: Path) -> str:
-    """What is meant by a name that no file below the folder gives a task or group; nothing for one that has either."""
-    # most stand in a folder of their name or family; only what none of those names costs a look into all
+def _file_of(task: str, folder: Path) -> Path | None:
+    """The file that gives a task or group its name; most stand in a folder of their name or family."""
     words = {task, task.partition("_")[0]}
     places = [place for word in words for place in (folder / word, *folder.glob(f"*/{word}"))]
-    likely = (file for place in places for file in place.glob("*.yaml"))
-    if _named(likely, task) or _named(_task_files(folder), task):
-        return ""
-    close = difflib.get_close_matches(task, _named(_task_files(folder), r"[\w.-]+", every=True), 1)
-    return f"did you mean {close[0]}?" if close else "lm-eval ls tasks shows all"
+    naming = re.compile(NAMING % task)
+    for files in (lambda: (file for place in places for file in place.glob("*.yaml")), lambda: _files(folder)):
+        for file in files():
+            if naming.search(_text(file)):
+                return file
+    return None
 
 
 @functools.cache
-def _task_files(folder: Path) -> tuple[Path, ...]:
-    return tuple(
-        Path(place, name) for place, _, names in os.walk(folder) for name in names if name.endswith((".yaml", ".yml"))
-    )
+def _known(folder: Path) -> list[str]:
+    naming = re.compile(NAMING % r"[\w.-]+")
+    return sorted({word for file in _files(folder) for word in naming.findall(_text(file))})
 
 
-def _named(files: Iterable[Path], pattern: str, every: bool = False) -> set[str]:
-    """Words that name tasks in files and fit a pattern: the first one, or every one."""
-    naming, found = re.compile(NAMING % pattern), set[str]()
-    for file in files:
-        found.update(naming.findall(file.read_text("utf-8", errors="replace")))
-        if found and not every:
-            break
-    return found
+def _files(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names if name.endswith((".yaml", ".yml")))
+
+
+def _text(file: Path) -> str:
+    return file.read_text("utf-8", errors="replace")
+
+
+def _data_of(file: Path, includes: int = 5) -> str:
+    """The data set of the hub that a task's file names, or one that it includes; nothing where it is not so plain."""
+    text = _text(file)
+    if found := re.search(r"(?m)^dataset_path:[ \t]*[\"']?([\w./-]+)", text):
+        return "" if found[1] in ("json", "csv", "parquet", "text") else found[1]
+    found = re.search(r"(?m)^include:[ \t]*[\"']?([\w./-]+)", text)
+    inner = file.parent / found[1] if found else file
+    return _data_of(inner, includes - 1) if found and includes and inner.is_file() else ""
+
+
+def _offline() -> bool:
+    words = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"))
+    return any(word.upper() in ("1", "ON", "YES", "TRUE") for word in words)
+
+
+def _is_cached(data: str) -> bool:
+    """Whether a cache of Hugging Face's libraries holds a data set of this name, whoever its owner is called."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    home = Path(os.environ.get("HF_HOME", cache)).expanduser()
+    hub, ready = os.environ.get("HF_HUB_CACHE", home / "hub"), os.environ.get("HF_DATASETS_CACHE", home / "datasets")
+    name = data.rpartition("/")[2].lower()
+    return any(path.name.lower().endswith(name) for place in (hub, ready) for path in Path(place).glob("*"))
