@@ -61,6 +61,7 @@ STRINGS: dict[str, tuple[str, str, str]] = {
     "one word": ("", "a", ""),
     "one sentence": ("", "A b. ", ""),
     "quotes": ('def f():\n    """', "' ", '"""'),
+    "minus signs": ('def f(a="""b""", c=', "-", "1): pass"),
     "parentheses": ('def f(a="""b"""', "(", ""),
     "control characters": ("a", "\x00\x0c\r\x85", "b"),
     "lone surrogates": ("a", "\ud800", "b"),

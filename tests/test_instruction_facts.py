@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 import small_world as world
 
+from abovo.corpus.docstrings import docstrings
 from abovo.corpus.shards import Document
 from abovo.errors import AbovoError
 from abovo.facts.fact import YES
@@ -87,3 +88,11 @@ def test_unknown_kind_and_unknown_address_are_named():
 
 def test_what_facts_read_besides_documents_is_part_of_their_revision():
     assert revision(["functions"]) == {} and len(revision(["speech", "functions"])["speech"]) == 64
+
+
+@pytest.mark.parametrize("deep", ["1" + "+1" * 900, "-" * 100_000 + "1", "a" + ".b" * 100_000, "[" * 500 + "]" * 500])
+def test_a_default_that_is_nested_too_deeply_ends_no_job(deep):
+    found = list(docstrings("p/m.py", f'def f(x={deep}):\n    """Say what it does."""\n', {}))
+    assert found in ([], [("p.m.f", "p.m.f(...)\n\nSay what it does.")])
+    function = read_function(Document("p/p.m.f", f"p.m.f(x={deep})\n\nSay what it does.", "docstrings", 9))
+    assert function.parameters in ((), (("x", "..."),))

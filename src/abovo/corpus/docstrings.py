@@ -12,6 +12,8 @@ SKIPPED = {
     "_distributor_init.py", "vendor", "vendored", "_vendor", "_vendored", "extern", "externals", "thirdparty",
     "third_party",
 }  # fmt: skip
+# What Python's parser raises: for nesting that is too deep, MemoryError and RecursionError.
+UNREADABLE = (SyntaxError, ValueError, MemoryError, RecursionError)
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -56,7 +58,7 @@ def _parse(text: str) -> ast.Module | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(text)
-    except (SyntaxError, ValueError):
+    except UNREADABLE:
         return None  # a template or a file for another version of Python: it documents nothing here
 
 
@@ -97,4 +99,12 @@ def _signature(node: Definition) -> str:
             # A default belongs to the last arguments, so the first can go without moving any.
             del group[0]
             break
-    return f"({ast.unparse(arguments)})"
+    return f"({written(arguments)})"
+
+
+def written(node: ast.AST) -> str:
+    """Python's own spelling of a part of a syntax tree; an ellipsis where it is nested too deeply to be spelled."""
+    try:
+        return ast.unparse(node)
+    except RecursionError:
+        return "..."

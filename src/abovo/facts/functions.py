@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from abovo.corpus.docstrings import UNREADABLE, written
 from abovo.corpus.shards import Document
 from abovo.facts.fact import NO, YES, Fact
 from abovo.facts.lots import number, pick
@@ -112,7 +113,7 @@ def _parse(arguments: str) -> tuple[tuple[str, str | None], ...]:
     """The parameters of `(x, ord=None)`; none where there are no parentheses or they are not Python."""
     try:
         node = ast.parse(f"def _{arguments or '()'}: pass").body[0]
-    except (SyntaxError, ValueError):
+    except UNREADABLE:
         return ()
     if not isinstance(node, ast.FunctionDef):
         return ()
@@ -123,7 +124,7 @@ def _parse(arguments: str) -> tuple[tuple[str, str | None], ...]:
         *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True),
     ]
     return tuple(
-        (argument.arg, ast.unparse(default) if default else None)
+        (argument.arg, written(default) if default else None)
         for argument, default in pairs
         if argument.arg not in ("self", "cls")
     )
