@@ -8,9 +8,11 @@ import pytest
 
 from abovo.config import inputs
 from abovo.config.jobs import job_settings
+from abovo.config.load import KINDS
 from abovo.config.overrides import known_keys, refuse_lost
 from abovo.config.runs import Configuration
 from abovo.errors import AbovoError
+from abovo.settings.keys import schema_of
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 NAMES = {"run": "nano", "corpus": "nano", "dataset": "speech-facts", "tokenizer": "nano-4k", "stage": "sft"}
@@ -329,3 +331,24 @@ def test_other_runs_do_not_suffer_from_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(AbovoError, match=r"rename .*runs/other\.yml to other\.yaml"):
         configuration.run("other")
     configuration.run("nano")
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_number_of_a_file_has_bounds(kind):
+    def unbounded(schema, path):
+        inner = {
+            **schema.get("properties", {}),
+            "ITEM": schema.get("items"),
+            "NAME": schema.get("additionalProperties"),
+        }
+        for name, part in inner.items():
+            if isinstance(part, dict):
+                yield from unbounded(part, f"{path}.{name}")
+        types = schema.get("type", ())
+        number = {"integer", "number"} & set([types] if isinstance(types, str) else types)
+        if number and not (
+            set(schema) & {"maximum", "exclusiveMaximum"} and set(schema) & {"minimum", "exclusiveMinimum"}
+        ):
+            yield path
+
+    assert list(unbounded(schema_of(KINDS[kind]), kind)) == []
