@@ -2,14 +2,6 @@
 import atexit
 import shlex
 
-
-def environment(name):
-    """The conda environment of a job, for `--software-deployment-method conda`. Snakemake formats the path, so braces in
-    it are doubled."""
-    path = str(CHECKOUT / f"envs/{name}.yaml")
-    return path.replace("{", "{{").replace("}", "}}")
-
-
 from abovo.config import inputs
 from abovo.config.engines import gpus, launcher
 from abovo.config.load import names
@@ -41,6 +33,16 @@ if workflow.is_main_process:
     clear(refuse_lost, sys.argv)
     for wrong in clear(CONFIGURATION.check):
         print(f"warning: {wrong}", file=sys.stderr)
+
+
+# --- environments
+
+
+def environment(name):
+    """The conda environment of a job, for `--software-deployment-method conda`. Snakemake formats the path, so braces in
+    it are doubled."""
+    path = str(CHECKOUT / f"envs/{name}.yaml")
+    return path.replace("{", "{{").replace("}", "}}")
 
 
 # --- params
