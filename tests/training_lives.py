@@ -39,6 +39,7 @@ def nano_like(processes=1):
         "engine": engine, "threads": 1, "sequence_length": LENGTH, "tokens": STEPS * BATCH,
         "training.batch_tokens": BATCH, "training.schedule.warmup_steps": 10, "training.log_interval": 1,
         "training.validation_interval": 20, "training.checkpoint_interval": 7, "training.tensorboard": "false",
+        "sft": "null",
     }  # fmt: skip
     configuration = Configuration(ROOT / "config", ",".join(f"nano.{key}={value}" for key, value in values.items()))
     settings = job_settings(configuration, "pretrain", {"run": "nano"})
