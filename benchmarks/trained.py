@@ -27,13 +27,13 @@ def packed_text(work: Path, source: Path | None, megabytes: float, vocabulary: i
 
     The tokenizer is BPE and trained on the training documents; a document is in training or in validation as a whole.
     """
-    from abovo.config.load import load
+    from abovo.config.load import Values, load
     from abovo.packing.pack import pack_corpus
     from abovo.tokenizing.load import load_tokenizer
     from abovo.tokenizing.train import train_tokenizer
 
     corpus = _corpus(work, source, megabytes)
-    settings = load("tokenizers", "nano-4k", CONFIG, values={"vocabulary_size": vocabulary, "sample_mb": 10})
+    settings = load("tokenizers", "nano-4k", CONFIG, values=[Values({"vocabulary_size": vocabulary, "sample_mb": 10})])
     tokenizer = work / f"tokenizers/bpe_{vocabulary}/tokenizer_config.json"
     train_tokenizer(settings, corpus, tokenizer, SCRIPT)
     packed = work / f"packed/benchmark/bpe_{vocabulary}/{length}/manifest.json"
@@ -69,30 +69,30 @@ def _spread(source: Path, megabytes: float) -> Iterable[tuple[str, str]]:
 
 def training(name: str, values: Mapping[str, Any]) -> Settings:
     """A recipe of config/training with some values of its own."""
-    from abovo.config.load import load
+    from abovo.config.load import Values, load
     from abovo.settings.keys import plain
 
-    return plain(load("training", name, CONFIG, values=values))
+    return plain(load("training", name, CONFIG, values=[Values(values)]))
 
 
 def model(values: Mapping[str, Any]) -> Settings:
     """A model of tiny's class and initial weights with a shape of its own."""
-    from abovo.config.load import load
+    from abovo.config.load import Values, load
     from abovo.settings.keys import plain
 
     # the claim is that of tiny's own shape
-    return plain(load("models", "tiny", CONFIG, values={"non_embedding_parameters": None, **values}))
+    return plain(load("models", "tiny", CONFIG, values=[Values({"non_embedding_parameters": None, **values})]))
 
 
 def run_settings(shape: Settings, recipe: Settings, tokens: int, length: int, seed: int) -> Settings:
     """What the trainer takes: one phase, one process, one thread."""
-    from abovo.config.load import load
+    from abovo.config.load import Values, load
     from abovo.settings.keys import plain
 
     return {
         "model": shape,
         "training": recipe,
-        "engine": plain(load("engines", "torch", CONFIG, values={"device": "cpu"})),
+        "engine": plain(load("engines", "torch", CONFIG, values=[Values({"device": "cpu"})])),
         "phases": [{"name": "main", "sets": {"benchmark": 1.0}, "share": 1.0}],
         "tokens": tokens,
         "sequence_length": length,

@@ -27,6 +27,7 @@ OVERRIDES = clear(
     config,
     names("runs", Path("config"), CHECKOUT / "config"),
     workflow.modifier.is_main_snakefile(),
+    STANDING.get("set"),
 )
 CONFIGURATION = clear(Configuration, Path("config"), OVERRIDES, CHECKOUT / "config")
 if workflow.is_main_process:

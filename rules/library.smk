@@ -43,5 +43,6 @@ def clear(function, *arguments):
 
 
 # Snakemake reads this file next and lets pass what is read in two ways, a key that stands twice among it.
+STANDING = {}
 if Path("config/config.yaml").is_file():
-    clear(read_yaml, Path("config/config.yaml"))
+    STANDING = clear(read_yaml, Path("config/config.yaml")).data

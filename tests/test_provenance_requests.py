@@ -176,4 +176,20 @@ def test_what_a_job_was_given_stays_when_other_settings_are_planned(prefix):
     other = hand_over(output, SETTINGS | {"length": 9})
     assert given != other and given.parent == other.parent == Path(f"{prefix}results/settings/raw/manifest")
     assert json.loads(given.read_text()) == SETTINGS
+    given.write_text('{"length": 9}')  # whatever lies there, a job is told what was asked
     assert hand_over(output, SETTINGS) == given
+    assert json.loads(given.read_text()) == SETTINGS
+
+
+def test_clocks_of_a_job_at_work_are_left_alone():
+    """Its lock's time says that it lives."""
+    chain()
+    live = [Path("results/packed/.products/manifest.json/lock.lease"), Path("results/packed/state/metrics.jsonl")]
+    for path in live:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+        os.utime(path, ns=(time.time_ns(), time.time_ns() + 5 * 10**9))
+    before = [path.stat().st_mtime_ns for path in live]
+    level_clocks()
+    assert [path.stat().st_mtime_ns for path in live] == before
+    assert RAW.stat().st_mtime_ns == PACKED.stat().st_mtime_ns

@@ -1,7 +1,5 @@
 """The chunked cross-entropy is the plain one, in value and in gradients, for any size."""
 
-import shutil
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -48,7 +46,7 @@ def test_z_loss_has_the_gradient_of_its_penalty_and_leaves_the_value_alone(monke
     assert not near(found[0], without[0], 1e-4)
 
 
-needs_a_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles for processors by g++")
+needs_a_compiler = pytest.mark.usefixtures("compiler")
 
 
 def as_on_a_gpu(monkeypatch, score):
@@ -56,14 +54,15 @@ def as_on_a_gpu(monkeypatch, score):
     monkeypatch.setattr(cross_entropy, "_way", lambda device, vocabulary: (score(), 96))
 
 
-@pytest.mark.parametrize(
-    "score",
-    [lambda: cross_entropy.score_in_one_pass, pytest.param(cross_entropy.compiled_score, marks=needs_a_compiler)],
-)
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("z_loss", [0.0, 1e-3])
 @pytest.mark.parametrize(("rows", "vocabulary"), [(1, 5), (96, 333), (230, 333), (0, 333), (100, 5000)])
-def test_one_pass_gives_values_and_gradients_of_the_plain_cross_entropy(monkeypatch, score, z_loss, rows, vocabulary):
-    as_on_a_gpu(monkeypatch, score)
+def test_one_pass_gives_values_and_gradients_of_the_plain_cross_entropy(
+    request, monkeypatch, compiled, z_loss, rows, vocabulary
+):
+    if compiled:
+        request.getfixturevalue("compiler")
+    as_on_a_gpu(monkeypatch, cross_entropy.compiled_score if compiled else lambda: cross_entropy.score_in_one_pass)
     random = torch.Generator().manual_seed(rows)
     hidden = torch.randn(rows, 16, generator=random, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(vocabulary, 16, generator=random, dtype=torch.float64, requires_grad=True)

@@ -1,7 +1,5 @@
 """Optimizers do what their papers say, to the parameters that they are meant for."""
 
-import shutil
-
 import pytest
 import torch
 from rounding import BFLOAT16, FACTOR, TIGHT, nudged
@@ -105,8 +103,7 @@ def test_processors_iterate_in_float32_whatever_units_they_have(monkeypatch):
     assert not torch.equal(muon_steps(ours("bf16"), start, gradients)[0][0], expected)
 
 
-@pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles for processors by g++")
-def test_what_a_gpu_compiles_is_the_iteration():
+def test_what_a_gpu_compiles_is_the_iteration(compiler):
     """The compiled form, made for this processor."""
     matrices = torch.randn(3, 24, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found = torch.compile(orthogonalize, dynamic=False)(matrices, COEFFICIENTS, 5, 1e-7)

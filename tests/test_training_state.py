@@ -202,3 +202,22 @@ def test_discard_removes_the_folder(tmp_path):
     fill(tmp_path / "state")
     discard_state(tmp_path / "state")
     assert not (tmp_path / "state").exists()
+
+
+def test_a_state_on_another_disk_is_discarded_with_its_link(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "state").symlink_to(tmp_path / "disk")
+    fill(tmp_path / "state")
+    discard_state(tmp_path / "state")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_else_lies_beside_checkpoints_is_no_checkpoint(tmp_path):
+    folder = tmp_path / "state"
+    fill(folder)
+    shutil.copytree(folder / "step-000000030", folder / "step-000000030 (copy)")
+    (folder / "step-000000099").write_text("a file")
+    (folder / "step-backup").mkdir()
+    with open_state(folder, IDENTITY, 0) as state:
+        assert state.steps() == [30, 20]
+        assert state.load()[0] == 30

@@ -55,8 +55,9 @@ class Overrides:
     shared: Mapping[tuple[str, str], Mapping[str, Given]] = field(default_factory=dict)
 
 
-def known_keys(config: Mapping[str, Any], runs: Sequence[str], alone: bool) -> str:
-    """The text of `set` in Snakemake's config. Raises AbovoError for keys that nothing takes.
+def known_keys(config: Mapping[str, Any], runs: Sequence[str], alone: bool, standing: Any = None) -> str:
+    """The text of `set` in Snakemake's config. Raises AbovoError for keys that nothing takes, and where a call has
+    values of its own beside the `standing` ones of config/config.yaml: Snakemake drops those.
 
     A project that imports the workflow has keys of its own, so there (not `alone`) only what looks like one of ours is
     refused.
@@ -69,6 +70,9 @@ def known_keys(config: Mapping[str, Any], runs: Sequence[str], alone: bool) -> s
     if text is not None and not isinstance(text, str | int | float):
         mend = "leave no blank behind a colon; a list stands in brackets behind its key"
         raise AbovoError("is read as YAML with keys or a list", SET, mend)
+    if standing and text != standing:
+        mend = "write all values into the file, or behind --config"
+        raise AbovoError("config/config.yaml has values too, which would be lost", SET, mend)
     return "" if text is None else str(text)
 
 
@@ -143,8 +147,6 @@ def _split(text: str) -> Iterator[str]:
             continue
         item += letter
         before = before if letter.isspace() else letter
-    if quote or depth > 0:
-        raise AbovoError(
-            f"{quote or 'a bracket'} is not closed in {item.strip()!r}", SET, "close it, or quote the value"
-        )
-    yield item
+    if depth > 0:
+        raise AbovoError(f"a bracket is not closed in {item.strip()!r}", SET, "close it, or quote the value")
+    yield item + quote  # Snakemake takes a quote away that ends the text

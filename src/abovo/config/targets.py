@@ -36,7 +36,7 @@ def refuse_unknown(
     `made` says whether it is; `patterns` are the paths that rules make, with wildcards as Snakemake writes them.
     """
     for target in targets:
-        path = target if Path(target).is_absolute() else os.path.relpath(target)
+        path = target if not target or Path(target).is_absolute() else os.path.relpath(target)
         if not made(target) and not made(path):
             raise AbovoError("names no artifact", f"target {target!r}", _mend(configuration, path, patterns))
 

@@ -47,8 +47,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise AbovoError("the file does not exist", path, "make it first: snakemake --cores 1 " + str(path)) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise AbovoError(f"not valid JSON ({error})", path, "remove it and make it again") from None
+    except OSError as error:
+        raise AbovoError(f"cannot be read ({str(error.strerror).lower()})", path, "name a file that can") from None
+    except (ValueError, RecursionError) as error:
+        raise AbovoError(f"not valid JSON ({str(error)[:100]})", path, "where a job made it, make it again") from None
 
 
 def sync(path: Path) -> None:

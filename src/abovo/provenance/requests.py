@@ -8,6 +8,7 @@ stands is compared with that, so results that were copied, or whose files were r
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,25 @@ def level_clocks(memory: Path = Path(".snakemake/metadata")) -> None:
     """
     if not ROOT.is_dir() or (memory.is_dir() and any(memory.iterdir())):
         return
-    paths = [path for path in ROOT.rglob("*") if not path.is_symlink()]
-    oldest = min((path.stat().st_mtime_ns for path in paths if path.is_file()), default=0)
-    for path in paths:
-        if path.stat().st_mtime_ns != oldest:
-            os.utime(path, ns=(oldest, oldest))
+    times = {path: _time(path) for path in ROOT.rglob("*") if not path.is_symlink() and not _is_live(path)}
+    oldest = min((time for path, time in times.items() if time and path.is_file()), default=0)
+    for path, time in times.items():
+        if time not in (None, oldest):
+            with suppress(FileNotFoundError):  # a job at work may move its files
+                os.utime(path, ns=(oldest, oldest))
+
+
+def _is_live(path: Path) -> bool:
+    """Whether a job at work may own it: its lock, whose time says that it lives, and the state of a training."""
+    return path.name.startswith("lock") or "state" in path.parts
+
+
+def _time(path: Path) -> int | None:
+    """When a file was written (ns); None for one that is gone by now."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def answer(output: Path, settings: Mapping[str, Any], digest: str) -> None:
@@ -85,7 +100,7 @@ def hand_over(output: Path, settings: Mapping[str, Any]) -> Path:
     parts = output.with_suffix("").parts
     root = parts.index(ROOT.name)  # artifacts of a module may lie below a prefix
     place = Path(*parts[:root], REQUESTS, *parts[root + 1 :], f"{sha256_json(settings)[:12]}.json")
-    if not place.exists():
+    if _read(place) != json.loads(canonical_json(settings)):
         write_json(place, settings)
     return place
 
@@ -185,6 +200,6 @@ def _read(path: Path) -> dict[str, Any] | None:
     """A JSON object; None where there is none, or nothing that can be read as one."""
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

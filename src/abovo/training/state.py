@@ -6,6 +6,7 @@ fsynced and renamed; some are kept; one that is damaged is passed over for the o
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from abovo.provenance.locks import Lock, exclusive
 from abovo.training.growing import NOTHING, Growing
 
 log = logging.getLogger("abovo")
+STEP = re.compile(r"step-\d{9}")
 
 
 class Unfit(AbovoError):
@@ -182,8 +184,7 @@ class State:
 
     def steps(self) -> list[int]:
         """The steps of the complete checkpoints, the newest first."""
-        found = (path.name.removeprefix("step-") for path in self.folder.glob("step-*") if not path.suffix)
-        return sorted(map(int, found), reverse=True)
+        return sorted((int(path.name.removeprefix("step-")) for path in _checkpoints(self.folder)), reverse=True)
 
 
 @contextmanager
@@ -200,7 +201,7 @@ def open_state(folder: Path, identity: Mapping[str, Any], needed_bytes: int) -> 
         for partial in folder.glob("step-*.partial"):
             shutil.rmtree(partial)
         free = shutil.disk_usage(folder).free
-        if free < 2 * needed_bytes and not list(folder.glob("step-*")):
+        if free < 2 * needed_bytes and not _checkpoints(folder):
             what = f"two checkpoints need {2 * needed_bytes:,} bytes, {free:,} are free"
             raise AbovoError(what, folder, "make space and start again")
         write_json(folder / "identity.json", identity)
@@ -212,15 +213,25 @@ def discard_state(folder: Path) -> None:
     if not folder.exists():
         return
     with exclusive(folder / "lock", "another trainer"):
-        staying = [place for place in sorted(folder.glob("step-?????????")) if _stays(place)]
+        staying = [place for place in _checkpoints(folder) if _stays(place)]
         if staying:
             target = folder.parent / "checkpoints"
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir()
             shutil.copyfile(folder / "identity.json", target / "identity.json")
             for place in staying:
-                place.replace(target / place.name)
-        shutil.rmtree(folder)
+                shutil.move(place, target / place.name)
+        if folder.is_symlink():  # to another disk: what it points to goes, and the link
+            target = folder.resolve()
+            folder.unlink()
+            shutil.rmtree(target)
+        else:
+            shutil.rmtree(folder)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints, the oldest first; a copy that somebody keeps beside them has another name."""
+    return sorted(path for path in folder.glob("step-*") if STEP.fullmatch(path.name) and path.is_dir())
 
 
 def read_record(place: Path) -> dict[str, Any]:
@@ -244,7 +255,7 @@ def _stays(place: Path) -> bool:
 
 
 def _check_identity(folder: Path, identity: Mapping[str, Any]) -> None:
-    if not list(folder.glob("step-*")) or not (folder / "identity.json").exists():
+    if not _checkpoints(folder) or not (folder / "identity.json").exists():
         return
     changed = differing(read_json(folder / "identity.json"), identity)
     if changed:

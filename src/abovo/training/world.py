@@ -82,7 +82,7 @@ def open_world(engine: Engine, threads: int) -> Iterator[World]:
             what = f"there are {torch.cuda.device_count()} GPUs for {engine.processes} processes"
             raise AbovoError(what, "engine.processes", "set it to the number of GPUs")
         torch.cuda.set_device(device)
-    if size == 1 and engine.strategy in ALONE:
+    if size == 1 and engine.kind == "torch" and engine.strategy in ALONE:
         yield World(0, 1, device)
         return
     named = {"backend": "nccl", "device_id": device} if device.type == "cuda" else {"backend": "gloo"}
