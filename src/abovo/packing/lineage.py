@@ -138,13 +138,20 @@ def trace(packed: Manifest, corpus: Manifest, split: Split, row: int, token: int
     return [_describe(corpus, piece, found[piece.place]) for piece in pieces]
 
 
+def _of_file(revision: Any, id: str) -> Any:
+    """A revision without the files of the source that the document did not come from."""
+    files = revision.get("files") if isinstance(revision, dict) else None
+    own = [file for file in files or () if isinstance(file, dict) and id.startswith(str(file.get("name")))]
+    return {**revision, "files": own} if own else revision
+
+
 def _describe(corpus: Manifest, piece: Piece, document: Document) -> dict[str, Any]:
     about = corpus["sources"][document.source]
     shard = corpus.names("shards/")[piece.place.shard]
     return {
         "source": document.source,
         "type": about["type"],
-        "revision": about["revision"],
+        "revision": _of_file(about["revision"], document.id),
         "licence": about["licence"],
         "id": document.id,
         "position": {"shard": shard, "line": piece.place.line},
