@@ -89,7 +89,7 @@ def test_summary_shows_what_was_made_losses_metrics_and_the_next_commands(result
         "of speeches: 1 file (0.1 MB): 1 .html (0.1 MB)",
         "1.31 M parameters",
         "8.34 -> 4.50 nats per token", "8.33 -> 4.60 nats", "4.00 -> 1.50", "4.25 -> 1.75 nats per answer token",
-        "bits per byte", "2.5 -> 2.25", "zstd: 2.2", "lower is better",
+        "bits per byte", "2.5 (95 % 2.4 to 2.6) -> 2.25", "zstd: 2.2", "lower is better",
         "accuracy on yesno", "results/report/nano.html", "snakemake --profile gpu results/sft/tiny/results.json",
     ):  # fmt: skip
         assert part in text, f"{part!r} is not in\n{text}"
@@ -109,7 +109,7 @@ def test_summary_after_a_run_of_ones_own_offers_its_report_and_its_model(tmp_pat
 
 def test_summary_says_why_plain_text_gets_worse_in_fine_tuning(tmp_path):
     text = printed(finished_run(tmp_path, tuned=3.0))
-    assert "2.5 -> 3 " in text and "Worse on plain text than before" in text
+    assert "2.5 (95 % 2.4 to 2.6) -> 3 " in text and "Worse on plain text than before" in text
 
 
 def test_summary_refuses_files_that_were_altered(results):
@@ -147,4 +147,4 @@ def test_summary_script_is_quick_and_imports_nothing_heavy(results):
     done = subprocess.run([*command, str(results)], capture_output=True, text=True, check=True)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not {"torch", "numpy", "matplotlib", "snakemake"} & imported
-    assert "2.5 -> 2.25" in done.stdout
+    assert "2.5 (95 % 2.4 to 2.6) -> 2.25" in done.stdout

@@ -63,9 +63,10 @@ def headlines(names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def is_worse_on_plain_text(evaluations: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the last model needs more bits for plain text than the one that it came from; both are `metrics`."""
+    """Whether the last model needs clearly more bits for plain text than the one that it came from, more than the
+    interval of that one's figure allows; both are `metrics`."""
     if len(evaluations) < 2:
         return False
     before, after = evaluations[-2:]
     plain = [name for name in before if name in after and parts_of(name)[1] in LOWER_IS_BETTER]
-    return any(after[name]["value"] > before[name]["value"] for name in plain)
+    return any(after[name]["value"] > before[name]["interval"][1] for name in plain)

@@ -117,8 +117,8 @@ def measured(run: str, results: Path) -> Iterator[tuple[str, str]]:
     found = [evaluation["metrics"] for evaluation in evaluations(run, results)]
     worse = is_worse_on_plain_text(found)
     for name, label in headlines(found[0]) if found else ():
-        values = " -> ".join(f"{metrics[name]['value']:.3g}" for metrics in found if name in metrics)
-        yield label, f"{values}  ({_context(parts_of(name)[1], found[0][name])})"
+        values = " -> ".join(_with_interval(metrics[name]) for metrics in found if name in metrics)
+        yield label, f"{values}{_trivial(parts_of(name)[1], found[0][name])}"
         if worse and parts_of(name)[1] == "bits_per_byte":
             yield "", WORSE_ON_PLAIN_TEXT
 
@@ -141,16 +141,18 @@ def meant(run: str, results: Path) -> Iterator[tuple[str, str]]:
     yield from ((HEADLINES[kind], METRICS[kind]) for kind in HEADLINES if kind in kinds)
 
 
-def _context(kind: str, entry: Mapping[str, Any]) -> str:
-    """The interval of the first figure, and the strongest trivial baseline."""
+def _with_interval(entry: Mapping[str, Any]) -> str:
     low, high = entry["interval"]
-    text = f"95 % {low:.3g} to {high:.3g}"
-    strongest = max if kind == "accuracy" else min
-    trivial = entry.get("baseline", {})
-    if trivial:
-        name = strongest(trivial, key=trivial.__getitem__)
-        text += f"; {name}: {trivial[name]:.4g}"
-    return text
+    return f"{entry['value']:.3g} (95 % {low:.3g} to {high:.3g})"
+
+
+def _trivial(kind: str, entry: Mapping[str, Any]) -> str:
+    """The strongest trivial baseline."""
+    found = entry.get("baseline", {})
+    if not found:
+        return ""
+    name = (max if kind == "accuracy" else min)(found, key=found.__getitem__)
+    return f"; {name}: {found[name]:.4g}"
 
 
 def _short(number: float) -> str:
