@@ -121,6 +121,7 @@ FILES = [
     ("tokens: 1\n".encode("utf-16"), "UTF-16"),
     ("tokens: 1\n".encode("utf-16-be"), "UTF-16"),
     ("# x\ndescription: Prüfung\n".encode("latin-1"), "line 2: not UTF-8"),
+    ("tokens: 1\n# note\u2028seed: 7\n".encode(), "line 2: holds U+2028"),
     (b"Mac OS X        \x00\x05\x16\x07\x00\x02\xb0\x00", "no text at all"),
     (b"description: \x07\n", "not valid YAML"),
     (b"tokens: 1\n---\ntokens: 2\n", "line 2: a second document"),

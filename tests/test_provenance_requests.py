@@ -193,3 +193,22 @@ def test_clocks_of_a_job_at_work_are_left_alone():
     level_clocks()
     assert [path.stat().st_mtime_ns for path in live] == before
     assert RAW.stat().st_mtime_ns == PACKED.stat().st_mtime_ns
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "[" * 100_000, '{"settings": 1, "code": 2, "digest": 3}', "\0"])
+def test_a_damaged_memory_of_a_request_is_none(text):
+    chain()
+    before = wanted(PACKED)
+    memory = Path("results/packed/.products/manifest.json/request.json")
+    assert memory.is_file()
+    memory.unlink(), memory.write_text(text)
+    told = []
+    assert wanted(PACKED, told) == before and told == []
+
+
+@pytest.mark.parametrize("text", ['{"digest": 5, "inputs": []}', "[]", "[" * 100_000])
+def test_a_damaged_manifest_is_made_again(text):
+    chain()
+    PACKED.unlink(), PACKED.write_text(text)
+    told = []
+    assert wanted(PACKED, told)[1]

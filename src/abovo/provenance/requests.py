@@ -30,7 +30,7 @@ def ask(output: Path, settings: Mapping[str, Any], code: str, tell: Tell) -> Pat
     place = place_of_request(output)
     assert place is not None, f"{output} does not lie under {ROOT}"
     wanted = json.loads(canonical_json({"settings": settings, "code": code}))
-    standing = Standing(output, _read(output), _read(_memory(output)))
+    standing = Standing(output, _read(output, inputs=dict, outputs=dict, parameters=dict), _remembered(output))
     reasons = list(standing.reasons(wanted))
     if reasons and standing.manifest:
         tell(
@@ -85,8 +85,8 @@ def _time(path: Path) -> int | None:
 def answer(output: Path, settings: Mapping[str, Any], digest: str) -> None:
     """Remember that the artifact is what was requested, unless its script was given other settings than those."""
     place, memory = place_of_request(output), _memory(output)
-    request = _read(place) if place is not None else None
-    if request is not None and _agree(request["settings"], settings):
+    request = _read(place, settings=dict) if place is not None else None
+    if request is not None and _agree(request.get("settings"), settings):
         write_json(memory, {**request, "digest": digest})
     else:
         memory.unlink(missing_ok=True)
@@ -196,10 +196,18 @@ def _agree(one: Any, other: Any) -> bool:
     return one == other
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None where there is none, or nothing that can be read as one."""
+def _remembered(output: Path) -> dict[str, Any] | None:
+    """The request that the artifact answered, as its job remembers it."""
+    found = _read(_memory(output), settings=dict, code=str, digest=str, renewed=int)
+    return found if found is not None and found.keys() >= {"settings", "code", "digest"} else None
+
+
+def _read(path: Path, **kinds: type) -> dict[str, Any] | None:
+    """A JSON object whose entries, where it has them, are of these kinds; None where there is none."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict) or any(not isinstance(found.get(key, kind()), kind) for key, kind in kinds.items()):
+        return None
+    return found

@@ -19,7 +19,10 @@ class Lora:
 @dataclass(frozen=True, kw_only=True)
 class _Recipe:
     datasets: Mapping[str, float] = key(
-        "Weight of each set of config/instruction; rows are drawn in proportion", above=0, min_items=1, refers="instruction"
+        "Weight of each set of config/instruction; rows are drawn in proportion",
+        above=0,
+        min_items=1,
+        refers="instruction",
     )
     tokens: int = key("Fine-tuning budget, padding included (tokens)", minimum=1)
     lora: Lora = key("Low-rank adapters on all linear layers of the blocks (LoRA, arXiv:2106.09685)")

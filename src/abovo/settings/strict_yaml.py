@@ -67,10 +67,17 @@ def _decoded(content: bytes, path: Path) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
         raise AbovoError("is UTF-16, or no text at all", path, "save it as UTF-8, or remove it")
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise AbovoError("not UTF-8", f"{path}, line {line}", "save the file as UTF-8") from None
+    for sign in "\x85\u2028\u2029":  # lines end at them in YAML 1.1, and not in 1.2
+        if sign in text:
+            line = text.count("\n", 0, text.index(sign)) + 1
+            raise AbovoError(
+                f"holds U+{ord(sign):04X}, where a line may end or not", f"{path}, line {line}", "remove it"
+            )
+    return text
 
 
 @dataclass
