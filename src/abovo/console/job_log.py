@@ -12,6 +12,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+# Clocks of file systems move in steps of some milliseconds: what was written now may bear a time before now (s)
+COARSE = 0.05
+
 
 class JobLog(logging.FileHandler):
     """The handler of a job's log file."""
@@ -53,7 +56,7 @@ class JobLog(logging.FileHandler):
         self.stream = self._open()
         with suppress(OSError):
             fcntl.flock(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(self.stream.fileno()).st_mtime < self.began:
+            if os.fstat(self.stream.fileno()).st_mtime < self.began - COARSE:
                 self.stream.truncate(0)
 
     def _restore(self) -> None:
