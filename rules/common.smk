@@ -27,7 +27,7 @@ OVERRIDES = clear(
     config,
     names("runs", Path("config"), CHECKOUT / "config"),
     workflow.modifier.is_main_snakefile(),
-    STANDING.get("set"),
+    SET_BY_FILES if workflow.modifier.is_main_snakefile() else {},
 )
 CONFIGURATION = clear(Configuration, Path("config"), OVERRIDES, CHECKOUT / "config")
 if workflow.is_main_process:
@@ -115,7 +115,7 @@ def files(function):
 
 
 ASKED = {}
-level_clocks()
+clear(level_clocks)
 
 
 def tell(line):

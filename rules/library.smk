@@ -40,9 +40,12 @@ def clear(function, *arguments):
         return function(*arguments)
     except AbovoError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:  # storage that is not there, is full or may not be written
+        sys.exit(f"error: {error.filename or 'disk'}: {error.strerror}; mend it, or name another place")
 
 
-# Snakemake reads this file next and lets pass what is read in two ways, a key that stands twice among it.
-STANDING = {}
-if Path("config/config.yaml").is_file():
-    STANDING = clear(read_yaml, Path("config/config.yaml")).data
+# Snakemake reads these files next and lets pass what is read in two ways, a key that stands twice among it.
+SET_BY_FILES = {}
+for file in ("config/config.yaml", *workflow.overwrite_configfiles):
+    if Path(file).is_file() and Path(file).suffix in (".yaml", ".yml"):
+        SET_BY_FILES[file] = clear(read_yaml, Path(file)).data.get("set")

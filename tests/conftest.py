@@ -1,7 +1,5 @@
 """Shared fixtures: the repository's root, and small manifests and models made with the real code."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -47,10 +45,3 @@ def make_manifest(tmp_path):
         return produce(Job(tmp_path / folder / name, schema, {}, {}, Path(__file__)), write)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def compiler():
-    """That torch can compile for this processor: it wants g++, and units that `default` hides from it alone."""
-    if not shutil.which("g++") or os.environ.get("ATEN_CPU_CAPABILITY") == "default":
-        pytest.skip("torch cannot compile for this processor")

@@ -273,20 +273,25 @@ def test_override_is_told_and_not_the_file(tmp_path, overrides, words):
 
 @pytest.mark.parametrize(("config", "words"), CONFIGS, ids=identify)
 def test_key_of_the_call_that_nothing_takes_is_told(config, words):
-    assert words in told(known_keys, config, ["nano"], True)
+    assert words in told(known_keys, config, ["nano"], True, {})
 
 
 def test_project_that_imports_the_workflow_has_keys_of_its_own():
-    assert known_keys({"genomes": ["a"], "set": "nano.tokens=5"}, ["nano"], False) == "nano.tokens=5"
-    assert known_keys({"genomes": ["a"], "set": None}, ["nano"], False) == ""
-    assert known_keys({"set": "nano.seed=1"}, ["nano"], True, "nano.seed=1") == "nano.seed=1"
-    assert "would be lost" in told(known_keys, {"set": "nano.seed=1"}, ["nano"], True, "nano.tokens=5")
-    assert "sets" in told(known_keys, {"genomes": ["a"], "sets": "nano.tokens=5"}, ["nano"], False)
+    assert known_keys({"genomes": ["a"], "set": "nano.tokens=5"}, ["nano"], False, {}) == "nano.tokens=5"
+    assert known_keys({"genomes": ["a"], "set": None}, ["nano"], False, {}) == ""
+    assert known_keys({"set": "nano.seed=1"}, ["nano"], True, {"a.yaml": "nano.seed=1"}) == "nano.seed=1"
+    assert "would be lost" in told(known_keys, {"set": "nano.seed=1"}, ["nano"], True, {"a.yaml": "nano.tokens=5"})
+    assert "sets" in told(known_keys, {"genomes": ["a"], "sets": "nano.tokens=5"}, ["nano"], False, {})
 
 
 @pytest.mark.parametrize(
     "words",
-    [["--config", "set=nano.tokens=5", "set=nano.seed=3"], ["-C", "set=nano.tokens=5", "--config", "set=nano.seed=3"]],
+    [
+        ["--config", "set=nano.tokens=5", "set=nano.seed=3"],
+        ["-C", "set=nano.tokens=5", "--config", "set=nano.seed=3"],
+        ["--config", "set=nano.tokens=5", "--config=set=nano.seed=3"],
+        ["-Cset=nano.tokens=5", "-C", "set=nano.seed=3"],
+    ],
 )
 def test_values_that_snakemake_would_drop_are_told(words):
     assert "only the last one counts" in told(refuse_lost, ["snakemake", "-n", "all", *words])
@@ -360,3 +365,11 @@ def test_last_quote_may_be_one_that_snakemake_took_away():
     (one,) = parse("nano.description='short, cold")
     assert one.value == "short, cold"
     assert [item.value for item in parse('nano.seed=7,nano.description="short, cold"')] == [7, "short, cold"]
+
+
+def test_key_given_twice_below_set_of_a_run_is_told(tmp_path):
+    text = (CONFIG / "runs/nano.yaml").read_text().partition("\nset:")[0]
+    keys = "training.schedule.warmup_steps: 5, training.schedule: {kind: constant, warmup_steps: 6}"
+    write(tmp_path, "runs/mine", f"{text}\nset: {{{keys}}}\n".encode())
+    line = told(Configuration(tmp_path, "", CONFIG).run, "mine")
+    assert "key set.training.schedule: is given twice (training.schedule.warmup_steps too)" in line

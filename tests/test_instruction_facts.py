@@ -10,7 +10,8 @@ from abovo.corpus.shards import Document
 from abovo.errors import AbovoError
 from abovo.facts.fact import YES
 from abovo.facts.functions import read_function, summary_of
-from abovo.facts.question import make_facts, revision
+from abovo.facts.question import FACTS, make_facts, revision
+from abovo.facts.readers import READERS
 from abovo.facts.speech import sentences
 
 NORM = Document(
@@ -96,3 +97,7 @@ def test_a_default_that_is_nested_too_deeply_ends_no_job(deep):
     assert found in ([], [("p.m.f", "p.m.f(...)\n\nSay what it does.")])
     function = read_function(Document("p/p.m.f", f"p.m.f(x={deep})\n\nSay what it does.", "docstrings", 9))
     assert function.parameters in ((), (("x", "..."),))
+
+
+def test_each_kind_of_facts_says_what_its_texts_are_read_by():
+    assert READERS.keys() == FACTS.keys()

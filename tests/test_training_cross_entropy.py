@@ -28,25 +28,29 @@ def test_value_and_gradients_equal_the_plain_cross_entropy(monkeypatch, rows, vo
         assert near(own, other, bound)
 
 
+def by_hand(rows, vocabulary, z_loss):
+    """(hidden, weight, targets) in float64, their plain cross-entropy, and the gradients of it and of the z-loss."""
+    random = torch.Generator().manual_seed(rows)
+    hidden, weight = (
+        torch.randn(n, 16, generator=random, dtype=torch.float64, requires_grad=True) for n in (rows, vocabulary)
+    )
+    targets = torch.randint(0, vocabulary, (rows,), generator=random)
+    logits = hidden @ weight.T
+    plain = F.cross_entropy(logits, targets, reduction="sum")
+    gradients = torch.autograd.grad(plain + z_loss * logits.logsumexp(1).square().sum(), (hidden, weight))
+    return (hidden, weight, targets), plain, gradients
+
+
 @pytest.mark.parametrize("z_loss", [1e-4, 0.3])
 def test_z_loss_has_the_gradient_of_its_penalty_and_leaves_the_value_alone(monkeypatch, z_loss):
     monkeypatch.setattr(cross_entropy, "CACHE_BYTES", 1)
-    random = torch.Generator().manual_seed(3)
-    hidden = torch.randn(200, 16, generator=random, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(300, 16, generator=random, dtype=torch.float64, requires_grad=True)
-    targets = torch.randint(0, 300, (200,), generator=random)
-    logits = hidden @ weight.T
-    plain = F.cross_entropy(logits, targets, reduction="sum")
-    expected = torch.autograd.grad(plain + z_loss * logits.logsumexp(1).square().sum(), (hidden, weight))
-    value = summed_cross_entropy(hidden, weight, targets, z_loss)
-    found = torch.autograd.grad(value, (hidden, weight))
+    states, plain, expected = by_hand(200, 300, z_loss)
+    value = summed_cross_entropy(*states, z_loss)
+    found = torch.autograd.grad(value, states[:2])
     assert near(value, plain, TIGHT)
     assert all(near(own, other, TIGHT) for own, other in zip(found, expected, strict=True))
-    without = torch.autograd.grad(summed_cross_entropy(hidden, weight, targets), (hidden, weight))
+    without = torch.autograd.grad(summed_cross_entropy(*states), states[:2])
     assert not near(found[0], without[0], 1e-4)
-
-
-needs_a_compiler = pytest.mark.usefixtures("compiler")
 
 
 def as_on_a_gpu(monkeypatch, score):
@@ -54,31 +58,27 @@ def as_on_a_gpu(monkeypatch, score):
     monkeypatch.setattr(cross_entropy, "_way", lambda device, vocabulary: (score(), 96))
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    "score",
+    [
+        pytest.param(lambda: cross_entropy.score_in_one_pass, id="as it is written"),
+        pytest.param(lambda: cross_entropy.compiled_score(), id="compiled", marks=pytest.mark.compiles),
+    ],
+)
 @pytest.mark.parametrize("z_loss", [0.0, 1e-3])
 @pytest.mark.parametrize(("rows", "vocabulary"), [(1, 5), (96, 333), (230, 333), (0, 333), (100, 5000)])
-def test_one_pass_gives_values_and_gradients_of_the_plain_cross_entropy(
-    request, monkeypatch, compiled, z_loss, rows, vocabulary
-):
-    if compiled:
-        request.getfixturevalue("compiler")
-    as_on_a_gpu(monkeypatch, cross_entropy.compiled_score if compiled else lambda: cross_entropy.score_in_one_pass)
-    random = torch.Generator().manual_seed(rows)
-    hidden = torch.randn(rows, 16, generator=random, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(vocabulary, 16, generator=random, dtype=torch.float64, requires_grad=True)
-    targets = torch.randint(0, vocabulary, (rows,), generator=random)
-    logits = hidden @ weight.T
-    plain = F.cross_entropy(logits, targets, reduction="sum")
-    expected = torch.autograd.grad(plain + z_loss * logits.logsumexp(1).square().sum(), (hidden, weight))
-    value = summed_cross_entropy(hidden, weight, targets, z_loss)
-    found = torch.autograd.grad(value, (hidden, weight))
+def test_one_pass_gives_values_and_gradients_of_the_plain_cross_entropy(monkeypatch, score, z_loss, rows, vocabulary):
+    as_on_a_gpu(monkeypatch, score)
+    states, plain, expected = by_hand(rows, vocabulary, z_loss)
+    value = summed_cross_entropy(*states, z_loss)
     assert near(value, plain, TIGHT)
+    found = torch.autograd.grad(value, states[:2])
     assert all(near(own, other, TIGHT) for own, other in zip(found, expected, strict=True))
     with torch.no_grad():
-        assert near(summed_cross_entropy(hidden, weight, targets, z_loss), plain, TIGHT)
+        assert near(summed_cross_entropy(*states, z_loss), plain, TIGHT)
 
 
-@needs_a_compiler
+@pytest.mark.compiles
 def test_one_pass_over_bf16_logits_is_as_exact_as_scoring_them_in_float32(monkeypatch):
     """The gradients are off by what the type of the products costs, the sum by less: it is kept in float32."""
     random = torch.Generator().manual_seed(1)
@@ -104,7 +104,7 @@ def test_one_pass_over_bf16_logits_is_as_exact_as_scoring_them_in_float32(monkey
         assert one < 1.5 * other + 1e-6
 
 
-@needs_a_compiler
+@pytest.mark.compiles
 def test_chunks_of_any_length_share_one_kernel(monkeypatch):
     as_on_a_gpu(monkeypatch, cross_entropy.compiled_score)
     torch._dynamo.reset()

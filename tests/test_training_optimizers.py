@@ -103,7 +103,8 @@ def test_processors_iterate_in_float32_whatever_units_they_have(monkeypatch):
     assert not torch.equal(muon_steps(ours("bf16"), start, gradients)[0][0], expected)
 
 
-def test_what_a_gpu_compiles_is_the_iteration(compiler):
+@pytest.mark.compiles
+def test_what_a_gpu_compiles_is_the_iteration():
     """The compiled form, made for this processor."""
     matrices = torch.randn(3, 24, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found = torch.compile(orthogonalize, dynamic=False)(matrices, COEFFICIENTS, 5, 1e-7)

@@ -128,3 +128,13 @@ def test_bad_file_stops_only_who_asks_for_it(tree):
         config.write_bytes(shipped)
         for name in bad:
             (tree.folder / "config/runs" / name).unlink()
+
+
+@pytest.mark.parametrize("target", ["nowhere/results", "results"], ids=["a disk that is not there", "itself"])
+def test_results_on_storage_that_is_not_there_are_told(tmp_path, target):
+    here = Workflow(copy_of_the_tree(tmp_path / "checkout"))
+    (here.folder / "results").symlink_to(tmp_path / target if "/" in target else target)
+    done = here.run("-n", "results/plan/nano/plan.json")
+    assert done.returncode == 1 and "Traceback" not in done.stdout
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("error: "))
+    assert "results" in line and "mend it, or name another place" in line

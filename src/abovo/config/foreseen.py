@@ -10,11 +10,10 @@ from pathlib import Path
 
 from abovo.corpus.consistency import NEEDED
 from abovo.errors import AbovoError
+from abovo.facts.readers import READERS
 from abovo.settings.corpus import Corpus
 from abovo.settings.instruction import Instruction
 
-# Kind of facts -> what reads the texts of packages that hold them.
-READERS = {"speech": "speeches", "functions": "docstrings"}
 # What names a task, or a group of them, in lm-eval's files; the word may stand alone in a list.
 NAMING = r"(?m)^[ \t-]*(?:(?:task|group|tag)[ \t]*:[ \t]*(?:-[ \t]*)?)?[\"']?(%s)[\"']?[ \t]*(?:#.*)?$"
 

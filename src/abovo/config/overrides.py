@@ -9,7 +9,7 @@ Commas part the items; one that belongs to a value stands in brackets, in quotes
 as those of files are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,9 +55,9 @@ class Overrides:
     shared: Mapping[tuple[str, str], Mapping[str, Given]] = field(default_factory=dict)
 
 
-def known_keys(config: Mapping[str, Any], runs: Sequence[str], alone: bool, standing: Any = None) -> str:
-    """The text of `set` in Snakemake's config. Raises AbovoError for keys that nothing takes, and where a call has
-    values of its own beside the `standing` ones of config/config.yaml: Snakemake drops those.
+def known_keys(config: Mapping[str, Any], runs: Sequence[str], alone: bool, files: Mapping[str, Any]) -> str:
+    """The text of `set` in Snakemake's config. Raises AbovoError for keys that nothing takes, and where that of one of
+    its `files` (path -> `set`) is not the one that counts: of several Snakemake keeps the last.
 
     A project that imports the workflow has keys of its own, so there (not `alone`) only what looks like one of ours is
     refused.
@@ -70,18 +70,18 @@ def known_keys(config: Mapping[str, Any], runs: Sequence[str], alone: bool, stan
     if text is not None and not isinstance(text, str | int | float):
         mend = "leave no blank behind a colon; a list stands in brackets behind its key"
         raise AbovoError("is read as YAML with keys or a list", SET, mend)
-    if standing and text != standing:
-        mend = "write all values into the file, or behind --config"
-        raise AbovoError("config/config.yaml has values too, which would be lost", SET, mend)
+    lost = next((path for path, values in files.items() if values and values != text), None)
+    if lost is not None:
+        raise AbovoError(f"{lost} has values too, which would be lost", SET, "write all values in one place")
     return "" if text is None else str(text)
 
 
 def refuse_lost(arguments: Sequence[str]) -> None:
     """Raise AbovoError where a command line gives values that Snakemake drops: of two `set` it keeps the last."""
-    options = [number for number, word in enumerate(arguments) if word in ("--config", "-C")]
+    options = [word for word in arguments if word == "--config" or word.startswith(("--config=", "-C"))]
     if len(options) > 1:
         raise AbovoError("--config stands twice, and only the last one counts", "command line", "write all behind one")
-    words = arguments[options[0] + 1 :] if options else ()
+    words = (word.removeprefix("--config=").removeprefix("-C") for word in arguments)
     if sum(word.startswith("set=") for word in words) > 1:
         raise AbovoError("set= stands twice, and only the last one counts", "command line", SYNTAX)
 
@@ -114,16 +114,19 @@ def _given(words: list[str], value: Any) -> Given:
     return Given(key, value, first, None, None, ".".join([second, *rest]))
 
 
-def refuse_twice(items: Sequence[Given]) -> None:
-    """Raise AbovoError where two items give one key of one file, or one gives a key inside of what the other gives."""
-    seen: dict[str, Given] = {}
-    for item in items:
+def refuse_twice(items: Iterable[tuple[str, str, str]]) -> None:
+    """Raise AbovoError where two items give one key of one file, or one gives a key inside of what the other gives.
+
+    An item is (key in the file, key as it was given, where).
+    """
+    seen: dict[str, str] = {}
+    for inner, given, where in items:
         for key, other in seen.items():
-            short, long = sorted((item.inner, key), key=len)
+            short, long = sorted((inner, key), key=len)
             if short == long or (long.startswith(f"{short}.") and short not in NAMES_OF_PARTS):
-                also = "" if other.key == item.key else f" ({other.key} too)"
-                raise AbovoError(f"is given twice{also}", item.where, "keep one")
-        seen[item.inner] = item
+                also = "" if other == given else f" ({other} too)"
+                raise AbovoError(f"is given twice{also}", where, "keep one")
+        seen[inner] = given
 
 
 def _split(text: str) -> Iterator[str]:

@@ -119,14 +119,14 @@ class Configuration:
                 runs.setdefault(item.run, []).extend([item] if item.kind is None else [])
         own = {}
         for run, given in runs.items():
-            refuse_twice(given)
+            refuse_twice((item.inner, item.key, item.where) for item in given)
             own[run] = {item.inner: item.value for item in given}
         shared: dict[tuple[str, str], list[Given]] = {}
         for item in items:
             if item.kind is not None:
                 shared.setdefault((item.kind, item.name or self._part_of_run(item, own)), []).append(item)
         for given in shared.values():
-            refuse_twice(given)
+            refuse_twice((item.inner, item.key, item.where) for item in given)
         parts = {part: {item.inner: item for item in given} for part, given in shared.items()}
         return Overrides(items, own, parts)
 
@@ -304,6 +304,7 @@ def _blamed(make: Callable[[], Made], bare: Callable[[], Made], given: Sequence[
 
 def _changes(values: Mapping[str, Any], call: Mapping[str, Any], run: str, where: Path) -> Changes:
     """Values by the part of the run that they are of. Raises AbovoError for one of no part that is the run's own."""
+    refuse_twice((key, key, f"{where}, key set.{key}") for key in values)
     for key in values:
         part, _, rest = key.partition(".")
         if part not in OWN_PARTS or not rest:

@@ -4,11 +4,11 @@ What the footer says of sizes binds nobody, but a page is decoded into a buffer 
 (Thrift compact protocol, struct PageHeader of parquet.thrift), and into no larger one.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
 
+from abovo.corpus.seekable import SeekableFile
 from abovo.errors import AbovoError
 
 # Bytes at the beginning of a column chunk that are read before the library does, to see its dictionary.
@@ -142,14 +142,13 @@ class Chunk:
                 self.pages = self.pages + header.size if self.kept else max(self.pages, header.size)
 
 
-class WatchedFile(io.RawIOBase):
+class WatchedFile(SeekableFile):
     """A parquet file for the library to read. Raises AbovoError before more than `limit` bytes would be decoded."""
 
     def __init__(self, file: IO[bytes], where: str, limit: int, mend: str) -> None:
         self.file, self.where, self.limit, self.mend = file, where, limit, mend
         self.chunks: Sequence[Chunk] = ()
         self.ahead: dict[int, bytes] = {}
-        self.place = 0
 
     def watch(self, chunks: Sequence[Chunk], *, all_at_once: bool) -> None:
         """The chunks that come next. Their beginnings are read, or all of them, where they come over a network."""
@@ -160,15 +159,6 @@ class WatchedFile(io.RawIOBase):
         else:
             for chunk in chunks:
                 self._read_ahead(chunk.begin, max(0, min(AHEAD, chunk.end - chunk.begin)))
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.place
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self.place = self.file.seek(offset, whence) if whence == 2 else offset + (self.place if whence else 0)

@@ -6,7 +6,6 @@ it broke, and a server that ignores ranges is read from the start up to the plac
 """
 
 import functools
-import io
 import logging
 import re
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import httpx2
 
 from abovo.corpus.retry import Again, Patience
+from abovo.corpus.seekable import SeekableFile
 from abovo.errors import AbovoError
 
 log = logging.getLogger("abovo")
@@ -101,7 +101,7 @@ class Address:
     mend: str
 
 
-class HubFile(io.RawIOBase):
+class HubFile(SeekableFile):
     """An open file of the hub. Nothing is fetched before it is read, and nothing beyond what was asked for.
 
     Reading forward keeps one connection open up to the end of the range that `expect` announced; without one each
@@ -114,7 +114,6 @@ class HubFile(io.RawIOBase):
         self.client, self.patience, self.address = client, client.patience, address
         self.name, self.footers = address.name, footers
         self.headers = {**headers, "accept-encoding": "identity"}
-        self.place = 0
         self.expected = (0, 0)
         self.response: httpx2.Response | None = None
         self.pieces: Iterator[bytes] = iter(())
@@ -127,15 +126,6 @@ class HubFile(io.RawIOBase):
     def expect(self, start: int, end: int) -> None:
         """Announce that the bytes from `start` to `end` will be read in order."""
         self.expected = (start, min(end, self.address.bytes))
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.place
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self.place = offset + (0, self.place, self.address.bytes)[whence]

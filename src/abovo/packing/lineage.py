@@ -141,7 +141,8 @@ def trace(packed: Manifest, corpus: Manifest, split: Split, row: int, token: int
 def _of_file(revision: Any, id: str) -> Any:
     """A revision without the files of the source that the document did not come from."""
     files = revision.get("files") if isinstance(revision, dict) else None
-    own = [file for file in files or () if isinstance(file, dict) and id.startswith(str(file.get("name")))]
+    name = id.rpartition("#")[0] or id
+    own = [file for file in files or () if isinstance(file, dict) and file.get("name") in (name, id)]
     return {**revision, "files": own} if own else revision
 
 

@@ -48,7 +48,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise AbovoError("the file does not exist", path, "make it first: snakemake --cores 1 " + str(path)) from None
     except OSError as error:
-        raise AbovoError(f"cannot be read ({str(error.strerror).lower()})", path, "name a file that can") from None
+        raise AbovoError(
+            f"cannot be read ({str(error.strerror).lower()})", path, "make it readable, or name another file"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise AbovoError(f"not valid JSON ({str(error)[:100]})", path, "where a job made it, make it again") from None
 

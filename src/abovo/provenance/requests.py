@@ -61,17 +61,14 @@ def level_clocks(memory: Path = Path(".snakemake/metadata")) -> None:
     """
     if not ROOT.is_dir() or (memory.is_dir() and any(memory.iterdir())):
         return
-    times = {path: _time(path) for path in ROOT.rglob("*") if not path.is_symlink() and not _is_live(path)}
+    live = {lease.parent for lease in ROOT.rglob("*.lease")}  # jobs at work there, and their locks live by clocks
+    paths = [path for path in ROOT.rglob("*") if not path.is_symlink() and live.isdisjoint((path, *path.parents))]
+    times = {path: _time(path) for path in paths}
     oldest = min((time for path, time in times.items() if time and path.is_file()), default=0)
     for path, time in times.items():
         if time not in (None, oldest):
             with suppress(FileNotFoundError):  # a job at work may move its files
                 os.utime(path, ns=(oldest, oldest))
-
-
-def _is_live(path: Path) -> bool:
-    """Whether a job at work may own it: its lock, whose time says that it lives, and the state of a training."""
-    return path.name.startswith("lock") or "state" in path.parts
 
 
 def _time(path: Path) -> int | None:
