@@ -41,7 +41,9 @@ def clear(function, *arguments):
     except AbovoError as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # storage that is not there, is full or may not be written
-        sys.exit(f"error: {error.filename or 'disk'}: {error.strerror}; mend it, or name another place")
+        sys.exit(
+            f"error: {error.filename or 'disk'}: {error.strerror}; mend it, or name another place"
+        )
 
 
 # Snakemake reads these files next and lets pass what is read in two ways, a key that stands twice among it.
