@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from abovo.config.engines import check_engine, gpus, launcher
+from abovo.config.load import names
 from abovo.config.runs import Configuration
 from abovo.errors import AbovoError
 from abovo.settings.engine import Engine
@@ -28,24 +29,23 @@ def test_processes_of_an_engine_reach_the_launcher_and_the_request_for_gpus():
 
 
 def test_an_engine_that_cannot_train_a_run_is_told_with_who_named_it(root, tmp_path):
-    what = "muon needs matrices, zero2 makes"
-    told = rf"--config set, small\.engine \(with config/runs/small\.yaml, key engine\): {what}"
-    with pytest.raises(AbovoError, match=told):
-        Configuration(Path("config"), "small.engine=zero2").run("small")
+    what = "an offloaded optimizer cannot have fp16"
     config = shutil.copytree(root / "config", tmp_path / "config")
-    file = config / "runs/small.yaml"
-    file.write_text(re.sub("(?m)^engine: .*", "engine: zero2", file.read_text()))
+    training, file = config / "training/small.yaml", config / "runs/small.yaml"
+    training.write_text(re.sub("(?m)^precision: .*", "precision: fp16", training.read_text()))
+    told = rf"--config set, small\.engine \(with .*config/runs/small\.yaml, key engine\): {what}"
+    with pytest.raises(AbovoError, match=told):
+        Configuration(config, "small.engine=zero2-offload").run("small")
+    file.write_text(re.sub("(?m)^engine: .*", "engine: zero2-offload", file.read_text()))
     with pytest.raises(AbovoError, match=f"small.yaml, key engine: {what}"):
         Configuration(config, "small.seed=3").run("small")
 
 
-@pytest.mark.parametrize("strategy", ["zero1", "zero2", "zero3"])
-def test_muon_is_refused_where_matrices_are_no_matrices(strategy):
-    engine = Engine(kind="deepspeed", strategy=strategy, processes=2)
-    with pytest.raises(
-        AbovoError, match=f"muon needs matrices, {strategy} makes long rows of them; use the engine fsdp"
-    ):
-        check_engine(engine, recipe("muon"))
+@pytest.mark.parametrize("name", names("engines", Path("config")))
+@pytest.mark.parametrize("run", ["tiny", "small"])
+def test_shipped_recipes_are_taken_by_every_engine(run, name):
+    run = Configuration(Path("config"), f"{run}.engine={name},{run}.engine.processes=1").run(run)
+    assert run.training.optimizer.kind == "muon" and run.engine.processes == 1
 
 
 @pytest.mark.parametrize(

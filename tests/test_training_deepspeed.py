@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from small_training import SHORT, fit
 from test_training_engines import command, dies_with_its_workers
 from test_training_phases import CONFIG, LENGTH, MODEL, SCRIPT, Data, phases, settings
-from zero_processes import BEGINNINGS, model_of
+from zero_processes import BEGINNINGS, model_of, recipe_of
 
 from abovo.config.load import load
 from abovo.errors import AbovoError
@@ -25,6 +25,8 @@ PROGRAM = Path(__file__).parent / "zero_processes.py"
 STEPS = 12
 EXACT, HALF = ("zero1", "zero2", "zero3"), ("zero1-bf16", "zero2-bf16", "zero3-bf16", "zero1-fp16", "zero3-fp16")
 ALONE, FROZEN = ("zero2-offload",), ("zero2-lora", "zero3-lora")
+MUON = ("zero1-muon", "zero2-muon", "zero3-muon")
+MUON_ALONE = ("zero1-muon-alone", "zero2-muon-alone", "zero3-muon-alone", "zero2-offload-muon-alone")
 AFTER_TORCH = "zero3-after-torch"
 
 
@@ -53,8 +55,11 @@ class Torch:
 
 
 def train_with_torch(folder, options=(), unit=FLOAT32):
-    nudged = [resume(folder / f"nudged{seed}", nudged_model(model_of(options), seed, unit)) for seed in (1, 2, 3)]
-    return Torch(*resume(folder / "state", model_of(options)), nudged)
+    recipe = recipe_of(options)
+    nudged = [
+        resume(folder / f"nudged{seed}", nudged_model(model_of(options), seed, unit), recipe) for seed in (1, 2, 3)
+    ]
+    return Torch(*resume(folder / "state", model_of(options), recipe), nudged)
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +73,20 @@ def torch_with_adapters(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def torch_with_muon(tmp_path_factory):
+    return train_with_torch(tmp_path_factory.mktemp("muon"), ["muon"])
+
+
+@pytest.fixture(scope="module")
 def torch_nudged_as_by_bfloat16(tmp_path_factory):
     return train_with_torch(tmp_path_factory.mktemp("halves"), unit=BFLOAT16)
 
 
-def resume(folder, model):
+def resume(folder, model, recipe=SHORT):
     """Train with torch in one process from whatever `folder` holds."""
     torch.set_num_threads(1)
     with open_state(folder, {}, 0) as state:
-        rows = fit(model, STEPS, state, recipe=SHORT)
+        rows = fit(model, STEPS, state, recipe=recipe)
     return rows, {name: tensor.detach().clone() for name, tensor in model.named_parameters() if tensor.requires_grad}
 
 
@@ -84,10 +94,10 @@ def resume(folder, model):
 def folder(tmp_path_factory):
     """What ZeRO left: its stages in two processes, and one process with offloading."""
     folder = tmp_path_factory.mktemp("zero")
-    run(2, folder, EXACT + HALF + FROZEN)
+    run(2, folder, EXACT + HALF + FROZEN + MUON)
     resume(folder / AFTER_TORCH / "whole" / "state", model_of([]))
     shutil.rmtree(folder / AFTER_TORCH / "whole" / "state" / f"step-{STEPS:09d}")
-    return run(1, folder, (*ALONE, AFTER_TORCH))
+    return run(1, folder, (*ALONE, *MUON_ALONE, AFTER_TORCH))
 
 
 def outcome(folder, name):
@@ -130,6 +140,12 @@ def test_zero_trains_adapters_and_leaves_frozen_weights_alone(folder, torch_with
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("strategy", [*MUON, *MUON_ALONE])
+def test_muon_makes_the_same_steps_of_matrices_that_zero_has_made_rows_of(folder, torch_with_muon, strategy):
+    torch_with_muon.assert_equalled_by(*outcome(folder / strategy, "whole"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", HALF)
 def test_zero_in_half_precision_has_the_losses_of_float32(folder, torch_nudged_as_by_bfloat16, strategy):
     """fp16 begins with an overflow, so this fails, too, where one costs a step or a batch."""
@@ -140,7 +156,7 @@ def test_zero_in_half_precision_has_the_losses_of_float32(folder, torch_nudged_a
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", [*EXACT, *HALF, *ALONE, *FROZEN])
+@pytest.mark.parametrize("strategy", [*EXACT, *HALF, *ALONE, *FROZEN, *MUON])
 def test_stopped_zero_goes_on_bit_for_bit(folder, strategy):
     rows, weights = outcome(folder / strategy, "whole")
     again, again_weights = outcome(folder / strategy, "again")
@@ -149,11 +165,13 @@ def test_stopped_zero_goes_on_bit_for_bit(folder, strategy):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["zero2", "zero3"])
-def test_a_checkpoint_of_zero_goes_on_in_one_process_of_torch(folder, torch_alone, strategy):
+@pytest.mark.parametrize("strategy", ["zero2", "zero3", "zero1-muon", "zero3-muon"])
+def test_a_checkpoint_of_zero_goes_on_in_one_process_of_torch(folder, torch_alone, torch_with_muon, strategy):
     state = folder / strategy / "whole" / "state"
     (state / f"step-{STEPS:09d}").rename(state / "put-aside")
-    torch_alone.assert_equalled_by(*resume(state, model_of([])))
+    options = strategy.split("-")
+    expected = torch_with_muon if "muon" in options else torch_alone
+    expected.assert_equalled_by(*resume(state, model_of([]), recipe_of(options)))
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 torchrun --standalone --nproc-per-node 2 tests/zero_processes.py FOLDER STRATEGIES STEPS
 
-A strategy may carry a precision, offloading or adapters: zero3-bf16, zero2-offload, zero3-lora.
+A strategy may carry a precision, offloading, adapters or an optimizer: zero3-bf16, zero2-offload, zero3-lora,
+zero1-muon. One that ends in alone is not stopped.
 """
 
 import json
@@ -10,7 +11,7 @@ import os
 from pathlib import Path
 
 import torch
-from small_training import SHORT, Killed, changed, counting_batch, small_model, task
+from small_training import SHORT, Killed, changed, counting_batch, of_optimizer, small_model, task
 
 from abovo.console.launch import run, script_parser
 from abovo.modeling.generate import Limits, write
@@ -40,6 +41,11 @@ def model_of(options):
     return add_adapters(model, Lora(rank=3, alpha=6, dropout=0.0), seed=1) if "lora" in options else model
 
 
+def recipe_of(options):
+    recipe = of_optimizer("muon" if "muon" in options else "adamw", SHORT)
+    return changed(recipe, precision=next((kind for kind in ("bf16", "fp16") if kind in options), "fp32"))
+
+
 def train_once(folder, strategy, steps, world, kill_before=None):
     """From whatever `folder` holds; the rows of the metrics, the weights and what the model writes on rank 0."""
 
@@ -51,7 +57,7 @@ def train_once(folder, strategy, steps, world, kill_before=None):
     name, *options = strategy.split("-")
     offload = "offload" in options
     settings = Engine(kind="deepspeed", processes=world.size, strategy=name, offload_optimizer=offload)
-    recipe = changed(SHORT, precision=next((kind for kind in ("bf16", "fp16") if kind in options), "fp32"))
+    recipe = recipe_of(options)
     engine = build_engine(model_of(options), recipe, world, settings)
     if not world.leads:
         train(task(steps, batch, recipe), engine, world, None)
@@ -78,13 +84,15 @@ def main(options) -> None:
         for strategy in options.strategies:
             folder = options.folder / strategy
             whole = train_once(folder / "whole", strategy, options.steps, world)
-            try:
-                train_once(folder / "killed", strategy, options.steps, world, 7)
-            except Killed:
-                world.share()
-            again = train_once(folder / "killed", strategy, options.steps, world)
+            lives = {"whole": whole}
+            if not strategy.endswith("alone"):
+                try:
+                    train_once(folder / "killed", strategy, options.steps, world, 7)
+                except Killed:
+                    world.share()
+                lives["again"] = train_once(folder / "killed", strategy, options.steps, world)
             if world.leads:
-                for name, (rows, weights, texts) in {"whole": whole, "again": again}.items():
+                for name, (rows, weights, texts) in lives.items():
                     torch.save(weights, folder / f"{name}.pt")
                     (folder / f"{name}-written.json").write_text(json.dumps(texts))
                     (folder / f"{name}.json").write_text(json.dumps(rows))

@@ -4,9 +4,8 @@ from abovo.errors import AbovoError
 from abovo.settings.engine import Engine
 from abovo.settings.training import Training
 
-# Ways over several processes that each kind of engine knows, and those that hold matrices as parts of one long row.
+# Ways over several processes that each kind of engine knows
 STRATEGIES = {"torch": ("none", "ddp", "fsdp"), "deepspeed": ("zero1", "zero2", "zero3")}
-FLATTENING = ("zero1", "zero2", "zero3")
 # On SIGUSR1, too, the workers get to write a checkpoint; torchrun would die of it and they with it.
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
 # What a step and its checkpoint may take before torchrun kills workers that were told to stop (s)
@@ -25,9 +24,6 @@ def check_engine(engine: Engine, recipe: Training, where: str = "engine") -> Non
     if engine.offload_optimizer and recipe.precision == "fp16":
         # DeepSpeed 0.19.8 does not forget gradients on the CPU that overflowed
         raise AbovoError("an offloaded optimizer cannot have fp16", where, "set training.precision to bf16")
-    if recipe.optimizer.kind == "muon" and strategy in FLATTENING:
-        mend = "use the engine fsdp or ddp, or set training.optimizer.kind to adamw"
-        raise AbovoError(f"muon needs matrices, {strategy} makes long rows of them", where, mend)
 
 
 def launcher(engine: Engine) -> str:

@@ -7,7 +7,8 @@ can go on under another engine. DeepSpeed is pinned: some of what is asked of it
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -18,14 +19,14 @@ from abovo.settings.engine import Engine as EngineSettings
 from abovo.settings.training import Training
 from abovo.training.engines import micro_batch
 from abovo.training.loss import Batch, SummedLoss
+from abovo.training.muon import Muon
 from abovo.training.optimizers import Optimizers
+from abovo.training.parted import KEPT, AsRows, Combined, Layout
 from abovo.training.precision import LossScale
 from abovo.training.world import World
 
 # Largest number of gradients that are exchanged at once; the buffer for them takes four bytes each.
 BUCKET = 100_000_000
-# What AdamW keeps for each parameter.
-MOMENTS = ("exp_avg", "exp_avg_sq")
 # Where DeepSpeed's optimizers keep this process's part of the float32 weights: ZeRO 3, ZeRO 1 in bf16, ZeRO 1 and 2.
 PARTS = ("fp32_partitioned_groups_flat", "fp32_groups_flat_partition", "single_partition_of_fp32_groups")
 
@@ -37,7 +38,8 @@ def deepspeed_engine(model: nn.Module, recipe: Training, world: World, engine: E
 
 
 class DeepSpeedEngine:
-    """ZeRO at `stage`; `offload` keeps the optimizer's state on the CPU. The optimizer is torch's: nothing compiles."""
+    """ZeRO at `stage`; `offload` keeps the optimizer's state on the CPU. The optimizers are the recipe's own, torch's
+    among them, so DeepSpeed has nothing to compile."""
 
     whole = False
 
@@ -46,19 +48,20 @@ class DeepSpeedEngine:
         self.micro_batch = micro_batch(recipe)
         self.parameters: dict[str, Any] = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizers = Optimizers(model.to(world.device).train(), recipe.optimizer)
-        (adamw,) = self.optimizers.parts
+        self.combined = Combined(self.optimizers.parts)
         names = {id(parameter): name for name, parameter in self.parameters.items()}
-        self.groups = [[names[id(parameter)] for parameter in group["params"]] for group in adamw.param_groups]
+        self.groups = [[names[id(parameter)] for parameter in g["params"]] for g in self.combined.param_groups]
+        self.shapes = {name: parameter.shape for name, parameter in self.parameters.items()}
         self.scale = LossScale(recipe.precision)
         self.norm = math.nan
         exact = {name: p.detach().clone() for name, p in self.parameters.items() if recipe.precision != "fp32"}
         size = sum(parameter.numel() for parameter in self.parameters.values())
         self.engine = _initialize(
-            SummedLoss(model, recipe.z_loss), adamw, _settings(stage, offload, recipe.precision, size), world
+            SummedLoss(model, recipe.z_loss), self.combined, _settings(stage, offload, recipe.precision, size), world
         )
         self.zero = self.engine.optimizer
-        self.optimizers.parts = [_Step(self.engine)]  # type: ignore[list-item]
-        self._make_moments()
+        self.optimizers.parts = [_Step(self.engine, self.combined)]  # type: ignore[list-item]
+        self._find_rows()
         if exact:
             # DeepSpeed makes the float32 weights from the rounded ones
             self._put(exact)
@@ -124,40 +127,46 @@ class DeepSpeedEngine:
 
     def state(self) -> dict[str, Any]:
         weights = self.weights()
-        moments = {key: self._get(key) for key in MOMENTS}
-        if not self.world.leads:
-            return {}
-        step = self._moments[0]["step"]
-        state = {
-            name: {"step": step.to("cpu", copy=True), **{key: moments[key][name] for key in MOMENTS}}
-            for name in self.parameters
-        }
+        kept = [self._state_of(part) for part in self.combined.parts]
+        return {"model": weights, "optimizers": kept, "scale": self.scale.state()} if self.world.leads else {}
+
+    def _state_of(self, part: torch.optim.Optimizer) -> dict[str, Any]:
+        """The state of one optimizer, as torch's functions for checkpoints have it in one process."""
         groups = [
             {**{key: value for key, value in group.items() if key != "params"}, "params": names}
             for group, names in zip(self.zero.param_groups, self.groups, strict=True)
+            if self.combined.owner(group) is part
         ]
-        optimizer = {"state": state, "param_groups": groups}
-        return {"model": weights, "optimizers": [optimizer], "scale": self.scale.state()}
+        names = [name for group in groups for name in group["params"]]
+        found = {key: self._get(names, key) for key in KEPT[type(part)]}
+        if not self.world.leads:
+            return {}
+        state = {name: {key: tensors[name] for key, tensors in found.items()} for name in names}
+        for count in self._counts(part)[:1]:
+            for kept in state.values():
+                kept["step"] = count.to("cpu", copy=True)
+        return {"state": state, "param_groups": groups}
 
     def load(self, state: dict[str, Any]) -> None:
         self._put(state["model"])
         self._refresh()
-        (saved,) = state["optimizers"]
-        for moments in self._moments:
-            moments["step"].copy_(next(iter(saved["state"].values()))["step"])
-        for key in MOMENTS:
-            self._put({name: values[key] for name, values in saved["state"].items()}, key)
+        for part, saved in zip(self.combined.parts, state["optimizers"], strict=True):
+            for count in self._counts(part):
+                count.copy_(next(iter(saved["state"].values()))["step"])
+            for key in KEPT[type(part)]:
+                self._put({name: values[key] for name, values in saved["state"].items()}, key)
         self.scale.load(state["scale"])
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return self._get()
+        return self._get(self.parameters)
 
-    def _get(self, key: str | None = None) -> dict[str, torch.Tensor]:
-        """Every parameter's float32 weight, or its moment `key`, whole, on rank 0; the others help."""
+    def _get(self, names: Iterable[str], key: str | None = None) -> dict[str, torch.Tensor]:
+        """Float32 weights of parameters, or what is kept of them as `key`, whole, on rank 0; the others help."""
         from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
         found = {}
-        for name, parameter in self.parameters.items():
+        for name in names:
+            parameter = self.parameters[name]
             whole = safe_get_full_optimizer_state(parameter, key) if key else safe_get_full_fp32_param(parameter)
             if self.world.leads:
                 found[name] = whole.detach().to("cpu", copy=True)
@@ -167,13 +176,14 @@ class DeepSpeedEngine:
         """The reverse: every process keeps its part of the whole tensors."""
         from deepspeed import utils
 
-        for name, parameter in self.parameters.items():
+        for name, value in values.items():
+            parameter = self.parameters[name]
             if self.stage < 3:
-                parameter.set_full_hp_param(values[name], key)
+                parameter.set_full_hp_param(value, key)
                 continue
             length = parameter.ds_tensor.numel()
             part = torch.zeros(length * self.world.size)
-            part[: values[name].numel()] = values[name].flatten()
+            part[: value.numel()] = value.flatten()
             part = part[length * self.world.rank : length * (self.world.rank + 1)]
             if key:
                 utils.safe_set_local_optimizer_state(parameter, part, key)
@@ -192,23 +202,50 @@ class DeepSpeedEngine:
         if zero.persistent_parameters:
             zero.persistent_parameters[0].all_gather(zero.persistent_parameters)
 
-    def _make_moments(self) -> None:
-        """AdamW's state before its first step. It would make it by itself, but too late for DeepSpeed to find it."""
-        zero = self.zero
-        self._moments = []
-        for flat in next(getattr(zero, name) for name in PARTS if hasattr(zero, name)):
-            zeros = {key: torch.zeros_like(flat, requires_grad=False) for key in MOMENTS}
-            zero.optimizer.state[flat] = {"step": torch.zeros((), device=flat.device), **zeros}
-            self._moments.append(zero.optimizer.state[flat])
+    def _find_rows(self) -> None:
+        """Tell the optimizers of the rows that DeepSpeed has made of their parameters, and make what they keep of them.
+
+        They would make it at their first step, but too late for DeepSpeed to find it.
+        """
+        zero, layouts = self.zero, {}
+        self._rows: list[tuple[torch.optim.Optimizer, dict[str, Any]]] = []
+        for number, row in enumerate(next(getattr(zero, name) for name in PARTS if hasattr(zero, name))):
+            group = zero.sub_group_to_group_id[number] if self.stage == 3 else number
+            part = self.combined.owner(zero.param_groups[group])
+            state = {key: torch.zeros_like(row, requires_grad=False) for key in KEPT[type(part)]}
+            if isinstance(part, Muon):
+                layouts[row] = self._layout(number)
+                part.spread = AsRows(layouts, self.world)
+            else:
+                state["step"] = torch.zeros((), device=row.device)
+            zero.optimizer.state[row] = state
+            self._rows.append((part, state))
         if self.stage < 3:
             zero._lazy_init_hp_params_optimizer_state()
+
+    def _layout(self, number: int) -> Layout:
+        """Where the matrices of a row are."""
+        names = {id(parameter): name for name, parameter in self.parameters.items()}
+        if self.stage == 3:
+            parameters = self.zero.fp16_groups[number]
+            lengths = [parameter.partition_numel() for parameter in parameters]
+        else:
+            parameters = getattr(self.zero, "bit16_groups" if hasattr(self.zero, "bit16_groups") else "bf16_groups")
+            parameters = parameters[number]
+            lengths = [parameter.numel() for parameter in parameters]
+        shapes = tuple(self.shapes[names[id(parameter)]] for parameter in parameters)
+        return Layout(shapes, tuple(accumulate(lengths[:-1], initial=0)), cut=self.stage == 3)
+
+    def _counts(self, part: torch.optim.Optimizer) -> list[torch.Tensor]:
+        """The numbers of steps that an optimizer counts, of each of its rows."""
+        return [state["step"] for owner, state in self._rows if owner is part and "step" in state]
 
 
 class _Step:
     """DeepSpeed's engine in the place of a torch optimizer."""
 
-    def __init__(self, engine: Any) -> None:
-        self.engine = engine
+    def __init__(self, engine: Any, combined: Combined) -> None:
+        self.engine, self.at_step = engine, combined.at_step
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -218,7 +255,7 @@ class _Step:
         self.engine.step()
 
 
-def _initialize(loss: nn.Module, adamw: torch.optim.Optimizer, settings: Mapping[str, Any], world: World) -> Any:
+def _initialize(loss: nn.Module, optimizer: torch.optim.Optimizer, settings: Mapping[str, Any], world: World) -> Any:
     """DeepSpeed's engine over our process group."""
     os.environ.setdefault("DS_ACCELERATOR", world.device.type)
     os.environ.setdefault("LOCAL_RANK", "0")  # what a launcher sets; a single process has none
@@ -235,7 +272,7 @@ def _initialize(loss: nn.Module, adamw: torch.optim.Optimizer, settings: Mapping
     # an operator for inference that would take g++ a minute to compile at the first start
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_init_required=False)
-    return deepspeed.initialize(model=loss, optimizer=adamw, config=dict(settings))[0]
+    return deepspeed.initialize(model=loss, optimizer=optimizer, config=dict(settings))[0]
 
 
 def _settings(stage: int, offload: bool, precision: str, trained: int) -> dict[str, Any]:
@@ -248,6 +285,7 @@ def _settings(stage: int, offload: bool, precision: str, trained: int) -> dict[s
         "gradient_accumulation_steps": 1,
         "zero_optimization": zero,
         "zero_force_ds_cpu_optimizer": False,
+        "zero_allow_untested_optimizer": True,
         "steps_per_print": None,
     }
     if precision != "fp32":

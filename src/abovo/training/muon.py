@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +29,34 @@ def muon(model: nn.Module, recipe: Optimizer) -> list[torch.optim.Optimizer]:
     return [matrices, adamw_over([{"params": [*found.others, *found.output], "weight_decay": 0.0}], recipe)]
 
 
+class Spread(Protocol):
+    """How matrices lie over the processes in what an optimizer calls its parameters."""
+
+    def whole(self, parameter: Tensor, tensor: Tensor) -> list[Tensor]:
+        """The matrices that `tensor`, which lies as `parameter` does, holds with those of the other processes."""
+
+    def own(self, parameter: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+        """The reverse: this process's part of what every process has the whole of."""
+
+
+class AsTensors:
+    """Each parameter is a matrix, here or over the processes of FSDP2."""
+
+    def whole(self, parameter: Tensor, tensor: Tensor) -> list[Tensor]:
+        return [tensor.full_tensor() if isinstance(tensor, DTensor) else tensor]
+
+    def own(self, parameter: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+        (matrix,) = matrices
+        if not isinstance(parameter, DTensor):
+            return matrix
+        return distribute_tensor(matrix, parameter.device_mesh, parameter.placements, src_data_rank=None)
+
+
 class Muon(torch.optim.Muon):
     """torch.optim.Muon with the values of a recipe; its momentum rises over the first steps.
 
-    `adjust_lr_fn="original"` scales an update by sqrt(max(1, rows / columns)) (Jordan et al. 2024). Matrices that FSDP2
-    spreads over processes are put together for the iteration, which every process then makes for itself.
+    `adjust_lr_fn="original"` scales an update by sqrt(max(1, rows / columns)) (Jordan et al. 2024). Matrices that lie
+    in parts over processes (`spread`) are put together for the iteration, which every process then makes for itself.
     """
 
     def __init__(self, matrices: Iterable[nn.Parameter], recipe: Optimizer) -> None:
@@ -47,6 +70,7 @@ class Muon(torch.optim.Muon):
         )
         self.momentum, self.warmup_steps = recipe.muon_momentum, recipe.muon_momentum_warmup_steps
         self.precision = recipe.muon_precision
+        self.spread: Spread = AsTensors()
 
     def at_step(self, step: int) -> None:
         """Set the momentum of a step (1 is the first)."""
@@ -58,17 +82,18 @@ class Muon(torch.optim.Muon):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One step; a closure is not called."""
         for group in self.param_groups:
-            shapes: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+            alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    shapes[parameter.shape].append(parameter)
-            for (rows, columns), parameters in shapes.items():
-                momenta = torch.stack([_whole(tensor) for tensor in self._momenta(parameters, group["momentum"])])
-                updates = self._orthogonal(momenta, group["ns_coefficients"], group["ns_steps"], group["eps"])
-                matrices: list[Tensor] = list(parameters)
-                rate = group["lr"] * math.sqrt(max(1, rows / columns))
-                torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(matrices, _as_spread(updates, parameters), alpha=-rate)
+                    alike[parameter.shape].append(parameter)
+            for parameters in alike.values():
+                momenta = self._momenta(parameters, group["momentum"])
+                matrices = [self.spread.whole(*pair) for pair in zip(parameters, momenta, strict=True)]
+                updates = self._updates(matrices, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                tensors: list[Tensor] = list(parameters)
+                torch._foreach_mul_(tensors, 1 - group["lr"] * group["weight_decay"])
+                own = [self.spread.own(*pair) for pair in zip(parameters, updates, strict=True)]
+                torch._foreach_add_(tensors, own, alpha=-group["lr"])
 
     def _momenta(self, parameters: Sequence[nn.Parameter], momentum: float) -> Sequence[Tensor]:
         """The gradients after Nesterov momentum; the buffers move on."""
@@ -79,6 +104,20 @@ class Muon(torch.optim.Muon):
         buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
         return torch._foreach_lerp(gradients, buffers, momentum)
+
+    def _updates(self, matrices: Sequence[Sequence[Tensor]], *how: Any) -> list[list[Tensor]]:
+        """For every matrix its update, scaled by its shape."""
+        places: dict[torch.Size, list[tuple[int, int]]] = defaultdict(list)
+        for row, found in enumerate(matrices):
+            for column, matrix in enumerate(found):
+                places[matrix.shape].append((row, column))
+        updates = [list(found) for found in matrices]
+        for (rows, columns), alike in places.items():
+            made = self._orthogonal(torch.stack([matrices[row][column] for row, column in alike]), *how)
+            made.mul_(math.sqrt(max(1, rows / columns)))
+            for (row, column), update in zip(alike, made, strict=True):
+                updates[row][column] = update
+        return updates
 
     def _orthogonal(self, momenta: Tensor, *how: Any) -> Tensor:
         """The updates [n, rows, columns] in the precision of the recipe; for `auto` bf16 on GPUs, which gain by it.
@@ -109,17 +148,3 @@ def orthogonalize(matrices: Tensor, coefficients: tuple[float, float, float], st
 @cache
 def _compiled() -> Callable[..., Tensor]:
     return torch.compile(orthogonalize, dynamic=False)
-
-
-def _whole(tensor: Tensor) -> Tensor:
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
-def _as_spread(updates: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """Each update as its parameter lies over the processes; all have the whole of it, so nothing is sent."""
-    return [
-        distribute_tensor(update, parameter.device_mesh, parameter.placements, src_data_rank=None)
-        if isinstance(parameter, DTensor)
-        else update
-        for parameter, update in zip(parameters, updates, strict=True)
-    ]
