@@ -87,6 +87,7 @@ def test_trainer_and_evaluation_agree_on_the_loss_of_the_same_bin(whole):
     assert evaluated == pytest.approx(results["models"]["pretrain"]["validation_loss"], rel=PROMISED)
 
 
+@pytest.mark.slow
 def test_chain_killed_in_packing_and_training_ends_with_the_same_bytes(whole, tmp_path):
     """SIGKILL to everything, on one core; then to the end, compared with two cores and no kill."""
     workflow = Workflow(copy_of_the_tree(tmp_path), REDUCED)
