@@ -107,6 +107,6 @@ def steps_of(model, recipe, count):
     engine, found = build_engine(model, recipe, WORLD, ENGINE), []
     for step in range(1, count + 1):
         batch = counting_batch(step)
-        found += [(engine.gradient(batch, batch.targets), engine.clip(1.0))]
+        found += [(engine.gradient(batch, batch.targets).item(), engine.clip(1.0).item())]
         engine.step(1.0, step)
     return found

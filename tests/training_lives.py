@@ -88,14 +88,15 @@ def random_kills(count, processes, seed):
 @dataclass(frozen=True)
 class Fate:
     """What happens in a life: a kill, a step that throws the weights out of range, a pause after a checkpoint (s), a
-    step from which on no file may grow beyond 200 KB, which is less than a checkpoint, a seed of nudges to the first
-    weights."""
+    step from whose checkpoint on no file may grow beyond 200 KB, which is less than a checkpoint, a seed of nudges to
+    the first weights, a step whose checkpoint takes a minute to be written."""
 
     kill: Kill | None = None
     poison: int = 0
     pause: float = 0.0
     full: int = 0
     nudge: int = 0
+    slow: int = 0
 
 
 @dataclass
@@ -117,7 +118,7 @@ class Run:
     def product(self):
         return self.model.read_bytes(), (self.folder / "metrics.jsonl").read_bytes()
 
-    def live(self, kill=None, poison=0, pause=0.0, full=0, nudge=0, seconds=120):
+    def live(self, kill=None, poison=0, pause=0.0, full=0, nudge=0, slow=0, seconds=120):
         self.folder.mkdir(parents=True, exist_ok=True)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([*HEAVY, "training_lives"])
@@ -125,7 +126,12 @@ class Run:
         pids.write_text("")
         life = context.Process(
             target=_launch,
-            args=(self.command(), self.settings["engine"]["processes"], Fate(kill, poison, pause, full, nudge), pids),
+            args=(
+                self.command(),
+                self.settings["engine"]["processes"],
+                Fate(kill, poison, pause, full, nudge, slow),
+                pids,
+            ),
         )
         life.start()
         life.join(seconds)
@@ -202,8 +208,6 @@ def _prepare(fate, rank):
         if armed and step >= kill.step:
             armed.clear()
             threading.Timer(kill.delay, os.kill, (victim, kill.signal)).start()
-        if step == fate.full:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         return ask(schedule, step, steps) * (1e38 if step == fate.poison else 1.0)
 
     loop.learning_rate_factor = factor
@@ -218,6 +222,17 @@ def _prepare(fate, rank):
             make(self, nudged_model(model, fate.nudge), *arguments)
 
         SummedLoss.__init__ = nudged
+    if fate.slow or fate.full:
+        write = State._write
+
+        def hindered(self, folder, step, *values):
+            if step == fate.full:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+            write(self, folder, step, *values)
+            if step == fate.slow:
+                time.sleep(60)
+
+        State._write = hindered
     if fate.pause:
         save = State.save
 

@@ -53,7 +53,7 @@ class DeepSpeedEngine:
         self.groups = [[names[id(parameter)] for parameter in g["params"]] for g in self.combined.param_groups]
         self.shapes = {name: parameter.shape for name, parameter in self.parameters.items()}
         self.scale = LossScale(recipe.precision)
-        self.norm = math.nan
+        self.norm = torch.tensor(math.nan)
         exact = {name: p.detach().clone() for name, p in self.parameters.items() if recipe.precision != "fp32"}
         size = sum(parameter.numel() for parameter in self.parameters.values())
         self.engine = _initialize(
@@ -71,12 +71,12 @@ class DeepSpeedEngine:
     def learning_rate(self) -> float:
         return self.optimizers.learning_rate
 
-    def gradient(self, batch: Batch, targets: int) -> float:
+    def gradient(self, batch: Batch, targets: int) -> torch.Tensor:
         # of overflowing gradients DeepSpeed makes no step, and forgets them
         total, self.norm = self.scale.until_finite(lambda: (self._pass(batch, targets), self._norm()), self.engine.step)
-        return total / targets
+        return total.to(self.world.exact) / targets
 
-    def _pass(self, batch: Batch, targets: int) -> float:
+    def _pass(self, batch: Batch, targets: int) -> torch.Tensor:
         """Forward and backward. Returns the summed loss, leaves scaled gradients of its mean."""
         if self.scale.changes:
             self.zero.override_loss_scale(self.scale.value)
@@ -89,9 +89,9 @@ class DeepSpeedEngine:
             loss = self.engine(*part.arguments(self.world.device))
             self.engine.backward(loss * scale, scale_wrt_gas=False)
             total += loss.detach()
-        return total.item()
+        return total
 
-    def _norm(self) -> float:
+    def _norm(self) -> torch.Tensor:
         """The global norm of the gradients, without the scale."""
         from deepspeed.runtime.utils import combine_grad_norm_groups, get_global_norm_of_tensors
 
@@ -101,9 +101,10 @@ class DeepSpeedEngine:
             norm = get_global_norm_of_tensors(self.zero.get_grads_for_norm()[0])
         else:
             norm = self.zero.scaled_global_norm()
-        return norm.item() / self.scale.value if norm >= 0 else math.inf
+        norm = torch.as_tensor(norm, device=self.world.device)
+        return torch.where(norm >= 0, norm / self.scale.value, math.inf)
 
-    def clip(self, largest: float | None) -> float:
+    def clip(self, largest: float | None) -> torch.Tensor:
         self.zero.clip_grad = largest or 0.0  # DeepSpeed does it in its step
         return self.norm
 

@@ -54,19 +54,19 @@ class TorchEngine:
         self.optimizers = Optimizers(self.model, recipe.optimizer)
         self.trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.scale = LossScale(recipe.precision)
-        self.norm = math.nan
+        self.norm = torch.tensor(math.nan)
 
     @property
     def learning_rate(self) -> float:
         return self.optimizers.learning_rate
 
-    def gradient(self, batch: Batch, targets: int) -> float:
+    def gradient(self, batch: Batch, targets: int) -> torch.Tensor:
         total, self.norm = self.scale.until_finite(
             lambda: (self._pass(batch, targets), self._norm()), self.optimizers.zero_grad
         )
-        return total / targets
+        return total.to(self.world.exact) / targets
 
-    def _pass(self, batch: Batch, targets: int) -> float:
+    def _pass(self, batch: Batch, targets: int) -> torch.Tensor:
         """Forward and backward. Returns the summed loss, leaves scaled gradients of its mean."""
         # DDP and FSDP average over the processes, the loss is a sum: undo the average
         scale = self.scale.value * self.world.size / targets
@@ -78,15 +78,15 @@ class TorchEngine:
                 loss = self.loss(*part.arguments(self.world.device))
             (loss * scale).backward()
             total = total + loss.detach()
-        return total.item()
+        return total
 
-    def _norm(self) -> float:
+    def _norm(self) -> torch.Tensor:
         """The global norm of the gradients, which lose their scale here."""
         gradients = [parameter.grad for parameter in self.trainable if parameter.grad is not None]
         if self.scale.value != 1:
             torch._foreach_mul_(gradients, 1 / self.scale.value)  # a power of two: exact
         norm = nn.utils.get_total_norm(gradients)
-        return (norm.full_tensor() if isinstance(norm, DTensor) else norm).item()
+        return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def _synchronize(self, last: bool) -> None:
         """Exchange gradients in the last micro-batch only."""
@@ -95,9 +95,9 @@ class TorchEngine:
         elif isinstance(self.loss, FSDPModule):
             self.loss.set_requires_gradient_sync(last)
 
-    def clip(self, largest: float | None) -> float:
+    def clip(self, largest: float | None) -> torch.Tensor:
         if largest is not None:
-            nn.utils.clip_grads_with_norm_(self.trainable, largest, torch.tensor(self.norm, device=self.world.device))
+            nn.utils.clip_grads_with_norm_(self.trainable, largest, self.norm)
         return self.norm
 
     def step(self, factor: float, step: int, decay: float = 1.0) -> None:

@@ -36,11 +36,12 @@ class Engine(Protocol):
     def learning_rate(self) -> float:
         """That of the last step."""
 
-    def gradient(self, batch: Batch, targets: int) -> float:
-        """Take the gradient of the summed loss over `targets`; `batch` is this process's part. Returns the quotient."""
+    def gradient(self, batch: Batch, targets: int) -> torch.Tensor:
+        """Take the gradient of the summed loss over `targets`; `batch` is this process's part. Returns the quotient,
+        a number on the device that nothing has waited for."""
 
-    def clip(self, largest: float | None) -> float:
-        """The global gradient norm, after which it is at most `largest`."""
+    def clip(self, largest: float | None) -> torch.Tensor:
+        """The global gradient norm, a number on the device, after which it is at most `largest`."""
 
     def step(self, factor: float, step: int, decay: float = 1.0) -> None:
         """One optimizer step at `factor` times the peak learning rates and `decay` times the weight decay; gradients

@@ -2,26 +2,32 @@
 
 Pretraining and fine-tuning share this loop. Everything that a step depends on is either in the checkpoint or a pure
 function of the step's number, so a resumed run makes the same steps as one that never stopped.
+
+Nothing waits for the device that need not: batches are read ahead, the numbers of a step are looked at when the next
+one is under way, and checkpoints are written in the background. What is written is of steps that were looked at.
 """
 
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from abovo.errors import AbovoError
+from abovo.training.ahead import read_ahead
 from abovo.training.boards import Board, open_boards
 from abovo.training.ending import Best, SpikeGuard, best_validation, is_finite, is_over
 from abovo.training.engines import Engine
+from abovo.training.loss import Batch
+from abovo.training.saving import Saver
 from abovo.training.schedule import learning_rate_factor, weight_decay_factor
 from abovo.training.state import State
 from abovo.training.stopping import StopRequest
 from abovo.training.task import Task
 from abovo.training.watching import Stopwatch, peak_flops_per_second
-from abovo.training.world import World
+from abovo.training.world import Promised, World
 
 log = logging.getLogger("abovo")
 
@@ -30,16 +36,33 @@ class Stopped(SystemExit):
     """Training was asked to stop and its checkpoint is on the disk; the exit status is 128 + the signal's number."""
 
 
+@dataclass(frozen=True)
+class _Made:
+    """A step that was made, and the numbers that tell how it went: the loss, how often a signal or a checkpoint that
+    could not be written asks for an end, the gradient norm."""
+
+    step: int
+    learning_rate: float
+    numbers: Promised
+
+
 @dataclass
 class _Training:
-    """A run under way: what it is, what carries it out, who watches, and the metrics so far (the same on all ranks)."""
+    """A run under way: what it is, what carries it out, who watches, and the metrics so far (the same on all ranks).
+
+    `made` is the last step while nothing has looked at its numbers, `asked` whether any process is known to have been
+    asked to stop.
+    """
 
     task: Task
     engine: Engine
     world: World
     state: State | None
+    saver: Saver | None
     guard: SpikeGuard
     watch: Stopwatch
+    made: _Made | None = None
+    asked: bool = False
     boards: list[Board] = field(default_factory=list)
     validations: list[dict[str, Any]] = field(default_factory=list)
 
@@ -59,11 +82,14 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
     All processes of the world call it together; `state` is rank 0's, None elsewhere. SIGINT (Ctrl-C), SIGHUP, SIGTERM
     and SIGUSR1 end the step, write a checkpoint and raise Stopped. A loss that is not finite, or that stays high,
     raises AbovoError and names the last good checkpoint. Where validation gets no better for as long as the recipe
-    says, the run ends early with the weights of its best validation; `ending` tells it from the metrics.
+    says, the run ends early with the weights of its best validation; `ending` tells it from the metrics. No thread is
+    left at the end, and every checkpoint is then on the disk.
     """
     content = world.share(state.load() if state is not None else None)
     first = content[0] if content else 0
-    run = _Training(task, engine, world, state, SpikeGuard(task.recipe.spike_guard), _stopwatch(task, world, first))
+    saver = Saver(state) if state is not None else None
+    guard, watch = SpikeGuard(task.recipe.spike_guard), _stopwatch(task, world, first)
+    run = _Training(task, engine, world, state, saver, guard, watch)
     folder = state.folder.parent if state is not None else None
     run.boards = open_boards(task.recipe, task.tensorboard if world.leads else None, folder, first)
     try:
@@ -76,27 +102,44 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
         if last < task.steps:
             _take_best(run, last)
         run.watch.close(last)
+    except OSError as error:
+        # of a full disk that a checkpoint was being written to, that checkpoint says more than the row that met it
+        if saver is not None and isinstance(failure := saver.failure(), AbovoError):
+            raise failure from error
+        raise
     finally:
+        if saver is not None:
+            saver.close()
         for board in run.boards:
             board.close()
 
 
 def _steps(run: _Training, first: int) -> int:
     """The steps after `first`, with what is due after each of them; returns the last."""
-    with StopRequest(silent=not run.world.leads) as stop:
-        return _steps_until(run, first, stop)
+    steps = range(first + 1, run.task.steps + 1)
+    with (
+        StopRequest(silent=not run.world.leads) as stop,
+        read_ahead(lambda step: _read(run, step), steps, run.world.device) as batches,
+    ):
+        last = _steps_until(run, first, stop, batches)
+        _await_checkpoint(run)
+        return last
 
 
-def _steps_until(run: _Training, first: int, stop: StopRequest) -> int:
-    task, step = run.task, first
+def _steps_until(run: _Training, step: int, stop: StopRequest, batches: Iterator[tuple[Batch, int]]) -> int:
+    task = run.task
     while step < task.steps and not run.over:
         step += 1
-        signalled = _step(run, step, stop)
+        _step(run, step, stop, batches)
+        # a process alone need not agree with others, and ends with the step under way
+        run.asked |= run.world.size == 1 and bool(stop.signal)
         due = _is_due(task, step, "validation_interval")
-        if _is_due(task, step, "checkpoint_interval") or due or signalled:
+        if _is_due(task, step, "checkpoint_interval") or due or run.asked:
+            _look(run)
             # before the validation, so that a failing evaluation costs no step; its row is then written again
             _save(run, step)
-        if signalled:
+        if run.asked:
+            _await_checkpoint(run)
             if run.world.leads:
                 run.watch.progress.clear()
                 log.warning(
@@ -107,34 +150,53 @@ def _steps_until(run: _Training, first: int, stop: StopRequest) -> int:
     return step
 
 
-def _step(run: _Training, step: int, stop: StopRequest) -> bool:
-    """One optimizer step, checked and recorded; whether any process was asked to stop."""
+def _read(run: _Training, step: int) -> tuple[Batch, int]:
+    """This process's part of a batch, in memory that a GPU reads by itself, and the targets of all of the batch."""
+    batch = run.task.batch(step - 1)
+    part = batch.rows(run.world.slice(len(batch.ids)))
+    return part.pinned() if run.world.device.type == "cuda" else part, max(1, batch.targets)
+
+
+def _step(run: _Training, step: int, stop: StopRequest, batches: Iterator[tuple[Batch, int]]) -> None:
+    """Make one optimizer step, and look at the one before while the device is at work."""
     task, engine, recipe, watch = run.task, run.engine, run.task.recipe, run.watch
     whole = task.whole or task.steps
     factor = learning_rate_factor(task.schedule or recipe.schedule, step, whole)
     decay = weight_decay_factor(recipe.optimizer.weight_decay_schedule, step, whole, factor)
     with watch.part("data"):
-        batch = task.batch(step - 1)
-        part = batch.rows(run.world.slice(len(batch.ids)))
-        targets = max(1, batch.targets)
+        part, targets = next(batches)
     with watch.part("compute"):
-        own = engine.gradient(part, targets)
-    loss, signalled = run.world.sums([own, stop.signal])
-    with watch.part("compute"):
+        loss = engine.gradient(part, targets)
         norm = engine.clip(recipe.gradient_clip)
-        if not is_finite(loss, norm):
-            raise _diverged(run, step, f"step {step}, loss {loss}, gradient norm {norm}")
+        failed = run.saver is not None and run.saver.failed
+        numbers = run.world.promise([loss, stop.signal, failed], norm)
         engine.step(factor, step, decay)
+    _look(run)
+    run.made = _Made(step, engine.learning_rate, numbers)
+
+
+def _look(run: _Training) -> None:
+    """Check and record the last step that was made, where nothing has yet."""
+    made, run.made = run.made, None
+    if made is None:
+        return
+    step, watch = made.step, run.watch
+    with watch.part("compute"):
+        loss, signalled, failed, norm = made.numbers.get()
+    if failed:
+        _await_checkpoint(run)
+    if not is_finite(loss, norm):
+        raise _diverged(run, step, f"step {step}, loss {loss}, gradient norm {norm}")
     if run.guard.add(loss):
         raise _diverged(
             run, step - run.guard.steps + 1, f"steps {step - run.guard.steps + 1} to {step}, loss {loss:.3f}"
         )
-    watch.update(step, loss, engine.learning_rate, norm)
-    shown = step == 1 or _is_due(task, step, "log_interval")
-    _record(run, step, {"loss": loss, "lr": engine.learning_rate, "grad_norm": norm}, shown)
+    watch.update(step, loss, made.learning_rate, norm)
+    shown = step == 1 or _is_due(run.task, step, "log_interval")
+    _record(run, step, {"loss": loss, "lr": made.learning_rate, "grad_norm": norm}, shown)
     if shown and run.state is not None:
         run.state.append(run.state.timings, watch.row(step))
-    return bool(signalled)
+    run.asked |= bool(signalled)
 
 
 def _is_due(task: Task, step: int, interval: str) -> bool:
@@ -143,6 +205,8 @@ def _is_due(task: Task, step: int, interval: str) -> bool:
 
 def _diverged(run: _Training, first: int, place: str) -> AbovoError:
     """What to say of losses that went wrong at step `first`."""
+    if run.saver is not None:
+        run.saver.failure()  # what is being written may be the last good one
     kept = run.world.share([step for step in run.state.steps() if step < first] if run.state is not None else None)
     good = f"the last good checkpoint is of step {kept[0]}" if kept else "there is no good checkpoint"
     mend = "lower the learning rate and start again" if kept else "check the data and the learning rate"
@@ -159,6 +223,7 @@ def _observe(run: _Training, step: int) -> None:
             run.validations.append({"step": step, **losses})
         _record(run, step, losses)
     if task.sample is not None and step > 0 and (step % task.recipe.samples.interval == 0 or step == task.steps):
+        _look(run)
         with run.watch.part("samples"):
             found = task.sample(run.engine, run.world.share)
         if run.state is not None:
@@ -188,23 +253,26 @@ def _record(run: _Training, step: int, values: Mapping[str, float], shown: bool 
 
 
 def _save(run: _Training, step: int) -> None:
-    """Checkpoint of a step: what the engine holds, the random generators of every process, the last losses."""
+    """Begin to write the checkpoint of a step, when the one before is on the disk: what the engine holds, the random
+    generators of every process, the last losses."""
+    _await_checkpoint(run)
     world, recipe = run.world, run.task.recipe
     random: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if world.device.type == "cuda":
         random["cuda"] = torch.cuda.get_rng_state(world.device)
-    failure: AbovoError | None = None
     with run.watch.part("checkpoint"):
         content = {**run.engine.state(), "random": world.gather(random), "guard": run.guard.state()}
-        if run.state is not None:
+        if run.saver is not None:
             stopping = recipe.early_stopping.patience is not None
             best = run.best.step if stopping and run.best else None
-            try:
-                run.state.save(step, content, last=recipe.keep_last, every=recipe.keep_every, best=best)
-            except AbovoError as error:
-                failure = error
-        # nobody goes on, and dies, before the checkpoint is on the disk; without one all end, and rank 0 says why
-        failed = world.share(failure is not None)
+            run.saver.save(step, content, last=recipe.keep_last, every=recipe.keep_every, best=best)
+
+
+def _await_checkpoint(run: _Training) -> None:
+    """Wait until the last checkpoint is on the disk; where it cannot be written all end, and rank 0 says why."""
+    with run.watch.part("checkpoint"):
+        failure = run.saver.failure() if run.saver is not None else None
+        failed = run.world.share(failure is not None)
     if failed:
         raise failure or SystemExit(1)
 

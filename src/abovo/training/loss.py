@@ -47,6 +47,10 @@ class Batch:
         ids = torch.cat([self.ids[part], self.ids[:1].expand(missing, -1)])
         return Batch(ids, torch.cat([self.counts[part], empty]))
 
+    def pinned(self) -> "Batch":
+        """The same in memory that a GPU reads by itself, while this process does something else."""
+        return Batch(self.ids.pin_memory(), self.counts.pin_memory(), self.source)
+
     def arguments(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What SummedLoss takes, on `device`. That all targets count is found out here, where it costs no wait."""
         ids = self.ids.to(device, non_blocking=True)

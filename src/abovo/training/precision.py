@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import Tensor
+
 FIRST, GROWTH_STEPS = 2.0**16, 2000
 
 
@@ -19,15 +21,16 @@ class LossScale:
         self.value, self.steps = (FIRST if self.changes else 1.0), 0
 
     def until_finite(
-        self, attempt: Callable[[], tuple[float, float]], discard: Callable[[], None]
-    ) -> tuple[float, float]:
+        self, attempt: Callable[[], tuple[Tensor, Tensor]], discard: Callable[[], None]
+    ) -> tuple[Tensor, Tensor]:
         """(loss, gradient norm) of `attempt`, repeated after `discard` at half the factor while the norm is not finite.
 
-        At a factor of 1 an overflow is no matter of the scale and both are returned as they are.
+        At a factor of 1 an overflow is no matter of the scale and both are returned as they are. Only a factor that
+        changes has to know the norm, and waits for it.
         """
         while True:
             loss, norm = attempt()
-            if math.isfinite(norm) or self.value <= 1.0:
+            if not self.changes or self.value <= 1.0 or math.isfinite(norm):
                 return loss, norm
             discard()
             self.value, self.steps = self.value / 2, 0

@@ -69,21 +69,34 @@ class State:
         """Those of the files that grow which are there; a resumed run cuts them back to its checkpoint."""
         return [path for path in (self.metrics, self.timings, self.samples) if path.exists()]
 
+    def marks(self) -> dict[str, Any]:
+        """What a checkpoint of this moment notes of the files that grow."""
+        return {name: file.mark() for name, file in self.files.items()}
+
     def save(
-        self, step: int, content: dict[str, Any], *, last: int = 2, every: int | None = None, best: int | None = None
+        self,
+        step: int,
+        content: dict[str, Any],
+        *,
+        marks: Mapping[str, Any] | None = None,
+        last: int = 2,
+        every: int | None = None,
+        best: int | None = None,
     ) -> None:
         """Put a checkpoint of `content` (tensors, numbers, strings) on the disk.
 
-        The newest `last` are kept, those of multiples of `every`, which outlive the state, and that of step `best`; the
-        others go. Raises AbovoError where it cannot be written, or another process has taken the state over; what was
-        there before is then still there.
+        `marks` are those of the moment that `content` is of, where rows were added since. The newest `last` are kept,
+        those of multiples of `every`, which outlive the state, and that of step `best`; the others go. Raises
+        AbovoError where it cannot be written, or another process has taken the state over; what was there before is
+        then still there.
         """
         self.lock.confirm()
         final = self._place(step)
         partial = final.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            self._write(partial, step, content, every is not None and step % every == 0)
+            stays = every is not None and step % every == 0
+            self._write(partial, step, content, self.marks() if marks is None else marks, stays)
         except (OSError, RuntimeError) as error:
             # torch ends a file that could not be written with an error of its own, which hides the disk's
             chain = (error, error.__context__)
@@ -101,7 +114,7 @@ class State:
             if old != best and (every is None or old % every):
                 shutil.rmtree(self._place(old))
 
-    def _write(self, folder: Path, step: int, content: dict[str, Any], stays: bool) -> None:
+    def _write(self, folder: Path, step: int, content: dict[str, Any], marks: Mapping[str, Any], stays: bool) -> None:
         folder.mkdir()
         for path in self.logs:
             sync(path)
@@ -112,7 +125,7 @@ class State:
             "step": step,
             "sha256": sha256_file(folder / "state.pt"),
             "identity": self.identity,
-            "files": {name: file.mark() for name, file in self.files.items()},
+            "files": marks,
             "stays": stays,
         }
         write_json(folder / "state.json", {**record, "digest": sha256_json(record)})

@@ -23,6 +23,22 @@ ALONE = ("none", "ddp")
 
 
 @dataclass(frozen=True)
+class Promised:
+    """Numbers that are on their way to this process; `get` waits for them, and for nothing that was begun since."""
+
+    numbers: torch.Tensor
+    work: Any = None
+    arrival: Any = None
+
+    def get(self) -> list[float]:
+        if self.work is not None:
+            self.work.wait()
+        if self.arrival is not None:
+            self.arrival.synchronize()
+        return self.numbers.tolist()
+
+
+@dataclass(frozen=True)
 class World:
     """`rank` of `size` processes; rank 0 leads: it alone writes files and speaks."""
 
@@ -34,14 +50,40 @@ class World:
     def leads(self) -> bool:
         return self.rank == 0
 
+    @property
+    def exact(self) -> torch.dtype:
+        """What sums are made in: float64, where the device has it."""
+        return torch.float64 if self.device.type != "mps" else torch.float32
+
     def sums(self, values: Sequence[float]) -> list[float]:
         """Each value summed over all processes, in float64."""
         if self.size == 1:
             return list(values)
-        kind = torch.float64 if self.device.type != "mps" else torch.float32
-        tensor = torch.tensor(values, dtype=kind, device=self.device)
+        tensor = torch.tensor(values, dtype=self.exact, device=self.device)
         dist.all_reduce(tensor)
         return tensor.tolist()
+
+    def promise(self, summed: Sequence[torch.Tensor | float], beside: torch.Tensor) -> Promised:
+        """Numbers summed over all processes, then one that all have. No number of the device is waited for."""
+        # a number of Python's reaches the device as an argument of a kernel: a copy would wait for all before it
+        parts = [
+            part.detach().to(self.exact) if isinstance(part, torch.Tensor)
+            else torch.full((), part, dtype=self.exact, device=self.device)
+            for part in (*summed, beside)
+        ]  # fmt: skip
+        numbers, work = torch.stack(parts), None
+        if self.size > 1:
+            work = dist.all_reduce(numbers[: len(summed)], async_op=True)
+        if self.device.type != "cuda":
+            return Promised(numbers, work)
+        if work is not None:
+            work.wait()  # for NCCL: what follows on the device waits, this process does not
+        # to memory of their own now: asked for after the next step they would come after it
+        here = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+        here.copy_(numbers, non_blocking=True)
+        arrival = torch.cuda.Event()
+        arrival.record()
+        return Promised(here, arrival=arrival)
 
     def share(self, value: Any = None) -> Any:
         """Rank 0's value, everywhere."""
