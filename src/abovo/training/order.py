@@ -5,11 +5,11 @@ exact proportions, and the row within an epoch from a keyed permutation that is 
 """
 
 import hashlib
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-
-import numpy as np
+from functools import cache, lru_cache
 
 ONE = 1 << 32
 
@@ -45,18 +45,18 @@ class DataOrder:
         number = self.phase_of(k)
         phase = self.phases[number]
         first = (k - sum(earlier.batches for earlier in self.phases[:number])) * self.batch
-        names = list(phase.weights)
+        names, weights = list(phase.weights), tuple(phase.weights.values())
+        before = [self._drawn_before(name, number) for name in names]
         result = []
         for position in range(first, first + self.batch):
-            source, index = locate(list(phase.weights.values()), position)
-            name = names[source]
-            result.append((name, self._row(name, index + self._drawn_before(name, number))))
+            source, index = locate(weights, position)
+            result.append((names[source], self._row(names[source], index + before[source])))
         return result
 
     def drawn(self, number: int) -> dict[str, int]:
         """How many rows of each of its sources a phase draws, with repetition."""
         phase = self.phases[number]
-        weights, length = list(phase.weights.values()), phase.batches * self.batch
+        weights, length = tuple(phase.weights.values()), phase.batches * self.batch
         return {source: count(weights, place, length) for place, source in enumerate(phase.weights)}
 
     def _drawn_before(self, source: str, number: int) -> int:
@@ -77,7 +77,7 @@ def locate(weights: Sequence[float], position: int) -> tuple[int, int]:
     low, high, index = 0, len(weights), position
     while high - low > 1:
         middle = (low + high) // 2
-        left = _share(weights, low, middle, high)
+        left = _share(tuple(weights), low, middle, high)
         before, after = index * left // ONE, (index + 1) * left // ONE
         if after > before:
             high, index = middle, before
@@ -91,7 +91,7 @@ def count(weights: Sequence[float], source: int, length: int) -> int:
     low, high, total = 0, len(weights), length
     while high - low > 1:
         middle = (low + high) // 2
-        left = total * _share(weights, low, middle, high) // ONE
+        left = total * _share(tuple(weights), low, middle, high) // ONE
         if source < middle:
             high, total = middle, left
         else:
@@ -99,7 +99,8 @@ def count(weights: Sequence[float], source: int, length: int) -> int:
     return total
 
 
-def _share(weights: Sequence[float], low: int, middle: int, high: int) -> int:
+@cache
+def _share(weights: tuple[float, ...], low: int, middle: int, high: int) -> int:
     """The left side's share of a node in units of 2**-32, exact for the decimal weights of a configuration."""
     exact = [Fraction(str(weight)) for weight in weights[low:high]]
     return round(sum(exact[: middle - low]) / sum(exact) * ONE)
@@ -113,15 +114,20 @@ def permute(position: int, size: int, key: str) -> int:
     """
     half = max(1, ((size - 1).bit_length() + 1) // 2)
     mask = (1 << half) - 1
-    keys = np.frombuffer(hashlib.sha256(key.encode()).digest(), "<u8")
     value = position
     while True:
         left, right = value >> half, value & mask
-        for word in keys:
-            left, right = right, left ^ (_mix(right ^ int(word)) & mask)
+        for word in _words(key):
+            left, right = right, left ^ (_mix(right ^ word) & mask)
         value = left << half | right
         if value < size:
             return value
+
+
+@lru_cache(64)
+def _words(key: str) -> tuple[int, ...]:
+    """The keys of the four rounds: a hash takes longer than all of them, and the rows of an epoch share it."""
+    return struct.unpack("<4Q", hashlib.sha256(key.encode()).digest())
 
 
 def _mix(value: int) -> int:

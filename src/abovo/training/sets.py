@@ -27,11 +27,14 @@ class Rows:
     def __getitem__(self, part: slice) -> Self:
         return type(self)(self.ids[part], None if self.mask is None else self.mask[part], self.pad)
 
+    @property
+    def counts(self) -> np.ndarray:
+        """Which ids count as targets, bool [rows, L]."""
+        return self.ids != self.pad if self.mask is None else self.mask.astype(bool)
+
     def batch(self, source: str = "") -> Batch:
         """All of them as one batch."""
-        ids = torch.from_numpy(self.ids.astype(np.int64))
-        counts = ids != self.pad if self.mask is None else torch.from_numpy(self.mask.astype(bool))
-        return Batch(ids, counts, source)
+        return Batch(torch.from_numpy(self.ids.astype(np.int64)), torch.from_numpy(self.counts), source)
 
 
 def open_rows(packed: Manifest, split: Split, length: int | None = None, verify: bool = True) -> Rows:
@@ -86,5 +89,6 @@ class TrainingSets:
 
     def batch(self, places: Sequence[tuple[str, int]]) -> Batch:
         """The rows at (set, row) as one batch, in that order."""
-        rows = [self.train[name][row : row + 1].batch() for name, row in places]
-        return Batch(torch.cat([one.ids for one in rows]), torch.cat([one.counts for one in rows]))
+        rows = [self.train[name][row : row + 1] for name, row in places]
+        ids = np.concatenate([one.ids for one in rows]).astype(np.int64)
+        return Batch(torch.from_numpy(ids), torch.from_numpy(np.concatenate([one.counts for one in rows])))
