@@ -1,40 +1,91 @@
-"""Compare shapes and vocabularies for tiny on small stand-ins of equal parameters, by bits per byte at equal tokens.
+"""Compare what tiny could be on small stand-ins of equal parameters and tokens, seed by seed.
 
-python benchmarks/shapes.py                     # 2 vocabularies x 2 shapes x 3 seeds
+python benchmarks/shapes.py --only heads                     # one question: some 15 minutes of processor time
+python benchmarks/shapes.py --only batch muon --tokens 300000
 python benchmarks/shapes.py --input FOLDER --tokens 2000000 --seeds 5
 
-The stand-ins keep what tiny's candidates differ in: the share of the embedding in all parameters (40 and 10-15 %) and
-depth against width. All get the shipped recipe, the same number of tokens and the same seeds, so differences are taken
-seed by seed. A stand-in replaces the first one only where the 95 % interval of the difference lies below zero.
+A stand-in keeps what the candidates of a question differ in. All get the shipped recipe but for that, the learning rate
+of embeddings scaled with 1 / width, the same number of tokens and the same seeds. The first candidate of a question
+stands for what another one would replace: only where the 95 % interval of the difference lies below zero.
 """
 
 import argparse
 import math
-import statistics
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from recipe import COMMON, interval
-from trained import Runs, model, packed_text, run_settings, training
+from trained import Runs, Settings, model, packed_text, run_settings, training
 
-LENGTH, BATCH_TOKENS = 256, 2048
-# name: (pieces, width, layers, heads, key and value heads, feed-forward width), heads of 32; 1.29 to 1.31 million
-# parameters each. The first stands for the tiny that ships.
-CANDIDATES = {
-    "4096 pieces, 128 x 4": (4096, 128, 4, 4, 2, 384),
-    "4096 pieces, 96 x 8": (4096, 96, 8, 3, 1, 304),
-    "1024 pieces, 128 x 6": (1024, 128, 6, 4, 2, 384),
-    "1024 pieces, 192 x 3": (1024, 192, 3, 6, 3, 448),
+LENGTH, BATCH_TOKENS, PIECES = 256, 2048, 4096
+WARMUP_SHARE = 0.05
+# Width of the shape that the shipped learning rate of embeddings is for
+SHIPPED_WIDTH = 320
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A stand-in: (heads, key and value heads, width of a head), the rest of its shape, and what its recipe changes."""
+
+    heads: tuple[int, int, int] = (2, 2, 64)
+    width: int = 128
+    layers: int = 4
+    feed_forward: int = 344
+    pieces: int = PIECES
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def shape(self) -> Settings:
+        heads, key_value_heads, head_dim = self.heads
+        values = {"heads": heads, "key_value_heads": key_value_heads, "head_dim": head_dim}
+        sides = {"hidden_size": self.width, "layers": self.layers, "feed_forward": self.feed_forward}
+        return model(values | sides)
+
+    def settings(self, recipe: str, tokens: int, seed: int) -> Settings:
+        """What the trainer takes. Warm-up and batch are those of a short run unless the question is about them."""
+        batch = self.recipe.get("batch_tokens", BATCH_TOKENS)
+        rate = training(recipe, {})["optimizer"]["learning_rate"] * SHIPPED_WIDTH / self.width
+        values = {
+            **COMMON, "batch_tokens": batch, "micro_batch_sequences": batch // LENGTH,
+            "schedule.warmup_steps": round(WARMUP_SHARE * tokens / batch), "optimizer.learning_rate": rate,
+        }  # fmt: skip
+        return run_settings(self.shape(), training(recipe, {**values, **self.recipe}), tokens, LENGTH, seed)
+
+
+def _rates(key: str, *values: float) -> dict[str, Candidate]:
+    return {f"{value:g}": Candidate(recipe={key: value}) for value in values}
+
+
+# All of 1.29 to 1.31 million parameters
+QUESTIONS: dict[str, dict[str, Candidate]] = {
+    "heads": {
+        "4 x 32, 2 for keys and values": Candidate((4, 2, 32), feed_forward=384),
+        "2 x 64, 2 for keys and values": Candidate(),
+        "8 x 16, 4 for keys and values": Candidate((8, 4, 16), feed_forward=384),
+        "2 x 64, 1 for keys and values": Candidate((2, 1, 64), feed_forward=384),
+        "4 x 32, 4 for keys and values": Candidate((4, 4, 32)),
+    },
+    "batch": {f"{batch:,} tokens": Candidate(recipe={"batch_tokens": batch}) for batch in (2048, 1024, 4096)},
+    "muon": _rates("optimizer.muon_learning_rate", 0.02, 0.01, 0.04),
+    "embeddings": _rates("optimizer.learning_rate", 0.02, 0.01, 0.04),
+    "vocabulary": {
+        "4096 pieces, 128 x 4": Candidate((4, 2, 32), feed_forward=384),
+        "4096 pieces, 96 x 8": Candidate((3, 1, 32), 96, 8, 304),
+        "1024 pieces, 128 x 6": Candidate((4, 2, 32), 128, 6, 384, 1024),
+        "1024 pieces, 192 x 3": Candidate((6, 3, 32), 192, 3, 448, 1024),
+    },
 }
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=QUESTIONS, default=list(QUESTIONS), help="default: all")
     parser.add_argument("--input", type=Path, help="folder of text files (default: the embedded speeches)")
     parser.add_argument("--megabytes", type=float, default=20, help="text taken from the folder (MB, default: 20)")
     parser.add_argument("--recipe", default="tiny", help="name in config/training (default: tiny)")
-    parser.add_argument("--tokens", type=int, default=300_000, help="tokens of every run (default: 300,000)")
+    parser.add_argument("--tokens", type=int, default=500_000, help="tokens of every run (default: 500,000)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
     parser.add_argument("--together", type=int, default=1, help="training runs at once (default: 1)")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "abovo-benchmark-training")
@@ -42,42 +93,40 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    options = arguments()
+    for question in options.only:
+        print(f"\n{question}: {options.tokens:,} tokens each\n")
+        answer(QUESTIONS[question], options)
+
+
+def answer(candidates: Mapping[str, Candidate], options: argparse.Namespace) -> None:
+    """Train the candidates of a question and print its table in markdown, each row as soon as it is there."""
     from abovo.provenance.manifest import read_manifest
 
-    options = arguments()
     seeds = range(1, options.seeds + 1)
-    found: dict[str, list[float]] = {}
-    print(f"{'stand-in':24}{'parameters':>12}{'bytes/token':>13}  bits per byte by seed")
-    for name, (pieces, width, layers, heads, key_value_heads, feed_forward) in CANDIDATES.items():
-        tokenizer, packed = packed_text(options.work, options.input, options.megabytes, pieces, LENGTH)
+    print("| stand-in | parameters | nats per token, by seed | bits per byte | difference from the first, 95 % |")
+    print("|---|---|---|---|---|", flush=True)
+    first: list[float] = []
+    for name, candidate in candidates.items():
+        tokenizer, packed = packed_text(options.work, options.input, options.megabytes, candidate.pieces, LENGTH)
         held_out = read_manifest(packed)["counts"]["val"]
-        per_token = held_out["bytes"] / held_out["tokens"]
-        values = {
-            **COMMON, "batch_tokens": BATCH_TOKENS, "micro_batch_sequences": BATCH_TOKENS // LENGTH,
-            "schedule.warmup_steps": round(0.05 * options.tokens / BATCH_TOKENS),
-        }  # fmt: skip
-        shape = model(
-            {"hidden_size": width, "layers": layers, "heads": heads, "key_value_heads": key_value_heads, "head_dim": 32,
-             "feed_forward": feed_forward}
-        )  # fmt: skip
-        recipe = training(options.recipe, values)
         runs = Runs(options.work, tokenizer, packed, options.together)
-        results = runs.results([run_settings(shape, recipe, options.tokens, LENGTH, seed) for seed in seeds])
-        found[name] = [result["validation_loss"] / math.log(2) / per_token for result in results]
-        listed = "  ".join(f"{value:.4f}" for value in found[name])
-        print(f"{name:24}{results[0]['parameters']:>12,}{per_token:>13.2f}  {listed}", flush=True)
-    compare(found)
+        results = runs.results([candidate.settings(options.recipe, options.tokens, seed) for seed in seeds])
+        losses = [result["validation_loss"] for result in results]
+        bits = [loss / math.log(2) / held_out["bytes"] * held_out["tokens"] for loss in losses]
+        difference = spread(bits, first) if first else ""
+        first = first or bits
+        listed = ", ".join(f"{loss:.3f}" for loss in losses)
+        mean = sum(bits) / len(bits)
+        print(f"| {name} | {results[0]['parameters']:,} | {listed} | {mean:.4f} | {difference} |", flush=True)
 
 
-def compare(found: Mapping[str, list[float]]) -> None:
-    first, *others = found
-    print(f"\ndifference from {first}, seed by seed (bits per byte; below zero is better)")
-    for name in others:
-        differences = [own - shipped for own, shipped in zip(found[name], found[first], strict=True)]
-        spread = interval(differences)
-        share = spread["mean"] / statistics.fmean(found[first]) if spread["mean"] is not None else 0.0
-        bounds = "" if spread["low"] is None else f"  95 % {spread['low']:+.4f} to {spread['high']:+.4f}"
-        print(f"{name:24}{spread['mean']:+.4f} ({share:+.2%}){bounds}")
+def spread(own: list[float], first: list[float]) -> str:
+    """Mean difference, seed by seed, and its interval in words (bits per byte; below zero is better)."""
+    found = interval([one - shipped for one, shipped in zip(own, first, strict=True)])
+    if found["low"] is None:
+        return f"{found['mean']:+.4f}"
+    return f"{found['mean']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
 
 
 if __name__ == "__main__":
