@@ -10,10 +10,11 @@ from small_training import ENGINE, SHORT, WORLD, changed, counting_batch, small_
 
 from abovo.modeling.qwen3 import QWEN3
 from abovo.settings.sft import Lora
+from abovo.training import memory
 from abovo.training.adapters import add_adapters
 from abovo.training.blocks import prepare_model
 from abovo.training.engines import build_engine
-from abovo.training.memory import find_rows, remembered, rows_that_fit
+from abovo.training.memory import fastest_rows, find_rows, remembered, rows_that_fit
 
 
 def losses(recipe, lora=False):
@@ -77,12 +78,45 @@ def test_attention_is_causal_sdpa_without_a_mask(monkeypatch):
     assert set(calls) == {(None, True)}
 
 
-def test_rows_that_fit_are_a_power_of_two_within_memory_and_batch():
+def test_rows_that_fit_are_within_memory_and_batch():
     # 100 bytes for the model and 10 for each row
-    assert rows_that_fit((2, 120), (4, 140), 100 + 10 * 70, 1000) == 64
+    assert rows_that_fit((2, 120), (4, 140), 100 + 10 * 70, 1000) == 70
     assert rows_that_fit((2, 120), (4, 140), 100 + 10 * 64, 1000) == 64
-    assert rows_that_fit((2, 120), (4, 140), 100 + 10 * 70, 40) == 32
+    assert rows_that_fit((2, 120), (4, 140), 100 + 10 * 70, 40) == 40
     assert rows_that_fit((2, 120), (4, 140), 105, 1000) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "most", "seconds", "tried", "found"),
+    [
+        (64, 64, lambda n: 4.0 + n, [2, 4, 8, 16, 32, 64], 64),  # each pass has its cost
+        (64, 16, lambda n: 4.0 + n, [2, 4, 8, 16], 16),  # as many as fit
+        (64, 64, lambda n: n * (1.2 if n > 8 else 1.0), [2, 4, 8, 16, 32, 64], 2),  # equally fast: the smallest
+        (64, 64, lambda n: n + 0.2, [2, 4, 8, 16, 32, 64], 8),  # 2.2 % slower than 64 at once, 4 rows are 4.7 %
+        (96, 96, lambda n: 4.0 + n, [2, 4, 8, 16, 32, 64, 96], 96),  # 64 would take two passes
+        (6, 3, lambda n: 4.0 + n, [2], 2),
+        (6, 1, lambda n: 4.0 + n, [], 1),
+        (2, 2, lambda n: 1.0, [2], 2),
+    ],
+)
+def test_the_rows_that_are_taken_make_a_step_fastest(rows, most, seconds, tried, found):
+    asked = []
+    assert fastest_rows(lambda n: asked.append(n) or seconds(n), rows, most) == found
+    assert asked == tried
+
+
+@pytest.mark.parametrize(("limit", "found"), [(20, 16), (2, 2), (1, 1)])
+def test_the_search_ends_with_what_does_not_fit(limit, found):
+    asked = []
+
+    def measure(rows):
+        asked.append(rows)
+        if rows > limit:
+            raise torch.OutOfMemoryError
+        return 1.0 + rows
+
+    assert fastest_rows(measure, 128, 128) == found
+    assert len([rows for rows in asked if rows > limit]) == 1
 
 
 def test_auto_is_a_fixed_number_of_rows_on_a_cpu():
@@ -93,17 +127,27 @@ def test_auto_is_a_fixed_number_of_rows_on_a_cpu():
 def test_rows_are_found_by_measuring_and_remembered_for_the_same_gpus(tmp_path, monkeypatch):
     """With the counters of a GPU that has room for 5 rows; all else is real."""
     peaks = iter([0, 120, 140])
+    measured = []
+
+    def seconds(engine, batch, rows, world):
+        measured.append(rows)
+        return real(engine, batch, rows, world)
+
+    real = memory._seconds
+    monkeypatch.setattr(memory, "_seconds", seconds)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: next(peaks))
-    memory = type("", (), {"total_memory": 150 / 0.9 + 1})
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
+    room = type("", (), {"total_memory": 150 / 0.9 + 1})
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: room)
     random, file = torch.get_rng_state(), tmp_path / "micro_batch.json"
 
     def find():
         return find_rows(lambda: build_engine(small_model(), SHORT, WORLD, ENGINE), counting_batch(0), WORLD)
 
-    assert remembered(file, ("GPU", 1, "none"), WORLD, find) == 4
+    found = remembered(file, ("GPU", 1, "none"), WORLD, find)
+    assert found in measured and measured == [2, 4]
     assert torch.equal(random, torch.get_rng_state())
-    assert remembered(file, ("GPU", 1, "none"), WORLD, pytest.fail) == 4
+    assert remembered(file, ("GPU", 1, "none"), WORLD, pytest.fail) == found
     assert remembered(file, ("GPU", 2, "ddp"), WORLD, lambda: 16) == 16
-    assert json.loads(file.read_text()) == {"GPU, 1, none": 4, "GPU, 2, ddp": 16}
+    assert json.loads(file.read_text()) == {"GPU, 1, none": found, "GPU, 2, ddp": 16}

@@ -85,9 +85,9 @@ class Training:
         default="auto", minimum=8,
     )  # fmt: skip
     micro_batch_sequences: int | Literal["auto"] = key(
-        "Rows that go through the model at once (sequences); auto: as many as a GPU's memory holds by measurement, 8 on"
-        " a CPU",
-        default=8, minimum=1, maximum=2**20,
+        "Rows that go through the model at once (sequences); auto: the fastest that a GPU's memory holds, by"
+        " measurement, 8 on a CPU",
+        default="auto", minimum=1, maximum=2**20,
     )  # fmt: skip
     optimizer: Optimizer = key("The optimizer and its values")
     schedule: Schedule = key("The learning rate over the run, as a factor of its peak")

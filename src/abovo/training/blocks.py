@@ -5,6 +5,7 @@ from torch import nn
 
 from abovo.modeling.family import base_of, family_of
 from abovo.settings.training import Training
+from abovo.training.compiling import compiles_blocks
 
 
 def prepare_model(model: nn.Module, recipe: Training, device: torch.device) -> nn.Module:
@@ -15,7 +16,7 @@ def prepare_model(model: nn.Module, recipe: Training, device: torch.device) -> n
     family, base = family_of(model), base_of(model)
     if recipe.activation_checkpointing:
         family.recompute_blocks(base)
-    if recipe.compile == "auto" and device.type == "cuda":
+    if compiles_blocks(recipe, device):
         for block in family.blocks(base):
             block.compile()
     return model

@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from abovo.modeling.family import base_of, family_of
 from abovo.settings.engine import Engine as EngineSettings
 from abovo.settings.training import Training
+from abovo.training.compiling import compiles_blocks
 from abovo.training.engines import micro_batch
 from abovo.training.loss import Batch, SummedLoss, autocast
 from abovo.training.optimizers import Optimizers
@@ -106,6 +107,8 @@ class TorchEngine:
         self.scale.passed()
 
     def evaluate(self, batch: Batch) -> float:
+        if compiles_blocks(self.recipe, self.world.device) and len(batch.ids) < self.micro_batch:
+            batch = batch.rows(slice(0, self.micro_batch))  # one shape, for which alone blocks are compiled
         with self._evaluating():
             return self.loss(*batch.arguments(self.world.device)).item()
 

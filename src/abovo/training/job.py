@@ -15,8 +15,9 @@ from abovo.provenance.products import Job, Made
 from abovo.settings.job import JobSettings
 from abovo.settings.keys import build, decisive
 from abovo.tokenizing.load import load_tokenizer
+from abovo.training.compiling import keep_compiled
 from abovo.training.outcome import export, what_happened
-from abovo.training.sets import TrainingSets
+from abovo.training.sets import TrainingSets, validation_batches
 from abovo.training.start import start_model, verify_start
 from abovo.training.task import order_of, task_of
 from abovo.training.together import Run, produce_together, train_together
@@ -74,6 +75,7 @@ def run_job(
     Raises AbovoError where the inputs do not fit each other or the settings.
     """
     _check_tokenizer(inputs)
+    keep_compiled(state)
     job = Job(output, "abovo/model/1", inputs.by_role, decisive(settings), script)
     with open_world(settings.engine, settings.threads) as world:
         produce_together(world, job, state, lambda folder: _train(settings, inputs, world, state, folder, label))
@@ -106,7 +108,8 @@ def _train(
         if sets.unvalidated:
             log.warning("%s: no row to validate on of %s", task.label, ", ".join(sets.unvalidated))
     build = partial(start_model, settings, tokenizer, inputs.start, world.rank)
-    trained = train_together(Run(task, world, settings, inputs.by_role, build, state), folder)
+    held_out = partial(validation_batches, sets.held_out)
+    trained = train_together(Run(task, world, settings, inputs.by_role, build, state, held_out), folder)
     if trained is None or folder is None:
         return None
     model, rows = trained

@@ -90,6 +90,8 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
     saver = Saver(state) if state is not None else None
     guard, watch = SpikeGuard(task.recipe.spike_guard), _stopwatch(task, world, first)
     run = _Training(task, engine, world, state, saver, guard, watch)
+    if world.device.type == "cuda" and world.leads:
+        run.watch.progress.update("compiling, before the first step", force=True)
     folder = state.folder.parent if state is not None else None
     run.boards = open_boards(task.recipe, task.tensorboard if world.leads else None, folder, first)
     try:

@@ -1,7 +1,8 @@
-"""Turn a GPU's memory into the number of rows that go through the model at once."""
+"""Turn a GPU's memory and speed into the number of rows that go through the model at once."""
 
 import gc
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -13,47 +14,97 @@ from abovo.training.world import World
 
 # The part of a GPU's memory that may be planned for; the rest is for what fragments and for other libraries.
 PLANNED = 0.9
+# Rows that are this much slower than the fastest are as good, and take less memory.
+CLOSE = 1.03
+# Passes that come before the measured ones (the first compiles), and those.
+WARM, TIMED = 2, 3
 
 
 def rows_that_fit(few: tuple[int, int], more: tuple[int, int], available: int, most: int) -> int:
-    """The largest power of two of rows, at most `most`, whose peak memory is expected within `available` bytes.
+    """The largest number of rows, at most `most`, whose peak memory is expected within `available` bytes.
 
     `few` and `more` are measured peaks as (rows, bytes); memory grows in proportion to the rows.
     """
     each = max(1.0, (more[1] - few[1]) / (more[0] - few[0]))
     fit = (available - (few[1] - few[0] * each)) / each
-    rows = 1
-    while 2 * rows <= min(fit, most):
-        rows *= 2
-    return rows
+    return int(max(1, min(fit, most)))
+
+
+def fastest_rows(measure: Callable[[int], float], rows: int, most: int) -> int:
+    """Rows per micro-batch that make a step of `rows` rows fastest: powers of two and all rows, up to `most`.
+
+    `measure` gives the seconds of a pass of so many rows, or raises torch.OutOfMemoryError. Of those within 3 % of the
+    fastest the smallest is taken. The search ends with what does not fit.
+    """
+    seconds: dict[int, float] = {}
+    for candidate in _candidates(rows, most):
+        try:
+            seconds[candidate] = measure(candidate) * -(-rows // candidate)
+        except torch.OutOfMemoryError:
+            break
+    best = min(seconds.values(), default=0.0)
+    return min((candidate for candidate, taken in seconds.items() if taken <= best * CLOSE), default=1)
+
+
+def _candidates(rows: int, most: int) -> Iterator[int]:
+    """Powers of two from 2 on, a shape of 1 being compiled apart, and last all rows."""
+    candidate = 2
+    while candidate < min(rows, most + 1):
+        yield candidate
+        candidate *= 2
+    if rows <= most:
+        yield rows
 
 
 def find_rows(build: Callable[[], Engine], batch: Batch, world: World) -> int:
-    """Rows per micro-batch by measuring: an engine of its own makes a step, then gradients of 2 and of 4 rows.
+    """Rows per micro-batch by measuring on an engine of its own: what 2 and 4 rows take of memory, then the speed of
+    what is expected to fit.
 
-    Nothing runs out of memory, so no process is left waiting for one that did. `batch` is any global batch.
+    Processes measure together and agree on the slowest time; by expectation none runs out of memory, and leaves the
+    others waiting. `batch` is any global batch. What is compiled here serves several numbers of rows, and is dropped.
     """
-    most = -(-len(batch.ids) // world.size)
-    if most < 4:
-        return most
-    available = int(torch.cuda.get_device_properties(world.device).total_memory * PLANNED)
+    rows = -(-len(batch.ids) // world.size)
+    if rows < 4:
+        return rows
     with torch.random.fork_rng():
-        engine = build()
-        _peak(engine, batch, 1, world)  # gradients and the optimizer's state exist from here on
-        few, more = _peak(engine, batch, 2, world), _peak(engine, batch, 4, world)
-    del engine
+        found = _measure(build(), batch, rows, world)
     gc.collect()
     torch.cuda.empty_cache()
-    return min(world.gather(rows_that_fit(few, more, available, most)))
+    torch._dynamo.reset()  # the training compiles for its number of rows alone
+    return found
+
+
+def _measure(engine: Engine, batch: Batch, rows: int, world: World) -> int:
+    available = int(torch.cuda.get_device_properties(world.device).total_memory * PLANNED)
+    _peak(engine, batch, 1, world)  # gradients and the optimizer's state exist from here on
+    few, more = _peak(engine, batch, 2, world), _peak(engine, batch, 4, world)
+    most = min(world.gather(rows_that_fit(few, more, available, rows)))
+    return fastest_rows(lambda candidate: _seconds(engine, batch, candidate, world), rows, most)
 
 
 def _peak(engine: Engine, batch: Batch, rows: int, world: World) -> tuple[int, int]:
-    engine.micro_batch = rows
     torch.cuda.reset_peak_memory_stats(world.device)
+    _pass(engine, batch, rows, world)
+    return rows, torch.cuda.max_memory_allocated(world.device)
+
+
+def _seconds(engine: Engine, batch: Batch, rows: int, world: World) -> float:
+    """What the forward and backward pass of so many rows takes, on the slowest process."""
+    torch.cuda.empty_cache()
+    taken = [_pass(engine, batch, rows, world) for _ in range(WARM + TIMED)]
+    return max(world.gather(min(taken[WARM:])))
+
+
+def _pass(engine: Engine, batch: Batch, rows: int, world: World) -> float:
+    engine.micro_batch = rows
+    torch.cuda.synchronize(world.device)
+    begun = time.perf_counter()
     engine.gradient(Batch(batch.ids[:rows], batch.counts[:rows]), max(1, batch.targets))
+    torch.cuda.synchronize(world.device)
+    taken = time.perf_counter() - begun
     engine.clip(None)
     engine.step(0.0, 1)
-    return rows, torch.cuda.max_memory_allocated(world.device)
+    return taken
 
 
 def remembered(file: Path | None, place: Sequence[object], world: World, find: Callable[[], int]) -> int:

@@ -1,7 +1,8 @@
 """Turn a training job into its artifact with all processes of a world: rank 0 produces it, the others help to train."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from abovo.training.branch import keep_state, plant_state
 from abovo.training.ending import ending
 from abovo.training.engines import build_engine, micro_batch
 from abovo.training.loop import train
+from abovo.training.loss import Batch
 from abovo.training.memory import find_rows, remembered
 from abovo.training.start import trained_size
 from abovo.training.state import State, discard_state, open_state
 from abovo.training.task import Task
 from abovo.training.world import World
 
+log = logging.getLogger("abovo")
 Rows = list[dict[str, Any]]
 # What rank 0 has the others do
 WAIT, TRAIN, NOTHING = "wait", "train", "nothing"
@@ -56,7 +59,8 @@ def produce_together(world: World, job: Job, state: Path, make: Callable[[Path |
 
 @dataclass(frozen=True)
 class Run:
-    """A task that a world carries out; `build` makes its model, `state` is the folder of its live state."""
+    """A task that a world carries out; `build` makes its model, `state` is the folder of its live state, `held_out`
+    gives the batches of its validation by their rows."""
 
     task: Task
     world: World
@@ -64,6 +68,7 @@ class Run:
     inputs: Mapping[str, Manifest]
     build: Callable[[], nn.Module]
     state: Path
+    held_out: Callable[[int], Iterable[Batch]]
 
 
 def train_together(run: Run, folder: Path | None) -> tuple[nn.Module, Rows] | None:
@@ -100,10 +105,10 @@ def _identity(run: Run) -> dict[str, Any]:
 
 def _train(run: Run, model: nn.Module, state: State | None) -> nn.Module:
     """Train `model` with the run's engine. Returns it, or on rank 0 another one that holds all weights."""
-    task, world = run.task, run.world
-    rows = _micro_batch(run, state)
-    engine = build_engine(model, task.recipe, world, run.settings.engine)
-    engine.micro_batch = rows
+    world, rows = run.world, _micro_batch(run, state)
+    recipe = replace(run.task.recipe, micro_batch_sequences=rows)
+    task = replace(run.task, recipe=recipe, validation=lambda: run.held_out(rows))
+    engine = build_engine(model, recipe, world, run.settings.engine)
     train(task, engine, world, state)
     weights = engine.weights()
     if engine.whole or not world.leads:
@@ -123,5 +128,8 @@ def _micro_batch(run: Run, state: State | None) -> int:
     def find() -> int:
         return find_rows(lambda: build_engine(run.build(), recipe, world, engine), run.task.batch(0), world)
 
-    place = (torch.cuda.get_device_name(world.device), world.size, engine.strategy)
+    if world.leads:
+        log.info("%s: looking for the fastest micro_batch_sequences", run.task.label)
+    # the shape of the model is the state's own
+    place = (torch.cuda.get_device_name(world.device), world.size, engine.strategy, recipe.precision)
     return remembered(state.micro_batch if state else None, place, world, find)
