@@ -48,19 +48,22 @@ class Batch:
         return Batch(ids, torch.cat([self.counts[part], empty]))
 
     def pinned(self) -> "Batch":
-        """The same in memory that a GPU reads by itself, while this process does something else."""
-        return Batch(self.ids.pin_memory(), self.counts.pin_memory(), self.source)
+        """The same with ids in memory that a GPU reads by itself, while this process does something else."""
+        return Batch(self.ids.pin_memory(), self.counts, self.source)
 
     def arguments(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What SummedLoss takes, on `device`. That all targets count is found out here, where it costs no wait."""
+        """What SummedLoss takes, on `device`. Which targets count is found out here, where it costs no wait."""
         ids = self.ids.to(device, non_blocking=True)
         if bool(self.counts[:, 1:].all()):
             return ids, None
-        return ids, self.counts.to(device, non_blocking=True)
+        chosen = self.counts[:, 1:].flatten().nonzero().squeeze(1)
+        if device.type == "cuda":
+            chosen = chosen.pin_memory()
+        return ids, chosen.to(device, non_blocking=True)
 
 
 class SummedLoss(nn.Module):
-    """A model with its loss: (ids, counts) -> sum of the cross-entropy over the targets that count (nats, float32).
+    """A model with its loss: (ids, chosen) -> sum of the cross-entropy over the targets that count (nats, float32).
 
     The output matrix is multiplied with the positions before those targets only, a chunk at a time. `z_loss` weighs a
     penalty on the softmax's denominator that enters the gradient and not the value.
@@ -72,8 +75,9 @@ class SummedLoss(nn.Module):
         self.family = family_of(model)
         self.family.prepare(base_of(model))
 
-    def forward(self, ids: torch.Tensor, counts: torch.Tensor | None, predict: int | None = None) -> torch.Tensor:
-        """`counts` None stands for all. With `predict`, the logits [rows, V] of what follows that column instead."""
+    def forward(self, ids: torch.Tensor, chosen: torch.Tensor | None, predict: int | None = None) -> torch.Tensor:
+        """`chosen` holds the places of the targets that count, among those of all rows; None stands for all. With
+        `predict`, the logits [rows, V] of what follows that column instead."""
         base = base_of(self.model)
         hidden = self.family.step(base, ids).hidden
         output = self.family.output(base)
@@ -81,8 +85,7 @@ class SummedLoss(nn.Module):
             return nn.functional.linear(hidden[:, predict], output).float()
         hidden = hidden[:, :-1].flatten(0, 1)
         targets = ids[:, 1:].flatten()
-        if counts is not None:
-            chosen = counts[:, 1:].flatten().nonzero().squeeze(1)
+        if chosen is not None:
             hidden, targets = hidden.index_select(0, chosen), targets[chosen]
         return summed_cross_entropy(hidden, output, targets, self.z_loss)
 
