@@ -42,12 +42,12 @@ def text_tokenizers(tmp_path_factory, text_corpus):
 def make_manifest(tmp_path):
     """A function that writes files (name -> bytes) and a manifest with `fields` for them, by way of produce()."""
 
-    def make(folder: str, schema: str, files: dict[str, bytes], name: str = "manifest.json", **fields):
+    def make(folder: str, schema: str, files: dict[str, bytes], name: str = "manifest.json", counts=None, **fields):
         def write(place: Path) -> Made:
             for file, data in files.items():
                 (place / file).parent.mkdir(parents=True, exist_ok=True)
                 (place / file).write_bytes(data)
-            return Made(counts={}, fields=fields)
+            return Made(counts=counts or {}, fields=fields)
 
         return produce(Job(tmp_path / folder / name, schema, {}, {}, Path(__file__)), write)
 

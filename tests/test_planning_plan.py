@@ -12,9 +12,9 @@ from abovo.config.budget import budget
 from abovo.config.load import load, names
 from abovo.errors import AbovoError
 from abovo.modeling.cost import adapter_flops_per_token, count_parameters, training_flops_per_token
-from abovo.planning.compute import hours
+from abovo.planning.compute import costs, hours
 from abovo.planning.plan import describe, plan, plan_settings
-from abovo.settings.hardware import Hardware
+from abovo.settings.hardware import Hardware, Peak
 from abovo.settings.keys import plain
 from abovo.settings.run import Phase
 
@@ -115,8 +115,15 @@ def test_operations_are_6n_and_attention(settings):
 
 
 def test_hours_are_an_interval_short_to_long():
-    machine = Hardware(peak_flops_per_second=1e12, utilization=(0.1, 0.5), memory_bytes=1)
-    assert hours(3600e12, machine) == [2.0, 10.0]
+    peak = Peak(bf16=1e12, fp16=2e12)
+    machine = Hardware(peak_flops_per_second=peak, price_per_hour=3, **MACHINE)
+    assert hours(3600e12, machine, "auto") == hours(3600e12, machine, "bf16") == [2.0, 10.0]
+    assert hours(3600e12, machine, "fp16") == [1.0, 5.0]
+    assert hours(3600e12, machine, "fp32") is None
+    free = Hardware(peak_flops_per_second=peak, **MACHINE)
+    assert costs({"rented": [2.0, 10.0], "owned": [1.0, 2.0]}, {"rented": machine, "owned": free}) == {
+        "rented": [6.0, 30.0]
+    }
 
 
 def test_disk_counts_kept_checkpoints_and_bins(settings):
@@ -180,6 +187,27 @@ def test_script_leaves_no_plan_behind_when_it_fails(settings, tmp_path):
     assert not (tmp_path / "plan.json").exists()
 
 
+def test_price_stands_beside_the_time_and_machines_that_are_told_the_same_share_a_line(settings):
+    spans = {"slow": [2.0, 10.0], "fast": [1.0, 5.0], "equal": [1.0, 5.0], "free": [0.5, 1.0]}
+    prices = {"slow": [6.0, 30.0], "fast": [4.0, 20.0], "equal": [4.0, 20.0]}
+    lines = describe(plan(settings) | {"hours": spans, "cost_usd": prices})
+    assert [line for line in lines if line.startswith("training on")] == [
+        "training on free: 30 min 00 s to 1 h 00 min",
+        "training on fast, equal: 1 h 00 min to 5 h 00 min, 4 to 20 USD",
+        "training on slow: 2 h 00 min to 10 h 00 min, 6 to 30 USD",
+    ]
+
+
+def test_a_corpus_that_phases_draw_more_than_four_times_is_warned_of(settings):
+    made = plan(settings)
+    times = sum(phase["corpora"]["books"]["epochs"] for phase in made["phases"])
+    assert times > 4 and made["repeated"] == {"books": pytest.approx(times, abs=0.002)}
+    (told,) = [line for line in describe(made) if line.startswith("warning: ")]
+    assert told.startswith(f"warning: books is drawn {times:.3g} times; beyond 4 times") and "2305.16264" in told
+    fewer = plan(changed(settings, tokens=800_000))
+    assert fewer["repeated"] == {} and not any("warning" in line for line in describe(fewer))
+
+
 @pytest.mark.parametrize(
     ("peak", "words"),
     [
@@ -189,5 +217,6 @@ def test_script_leaves_no_plan_behind_when_it_fails(settings, tmp_path):
     ],
 )
 def test_time_in_words_is_no_finer_than_the_estimate(settings, peak, words):
-    made = plan(settings) | {"hours": {"here": hours(1e13, Hardware(**MACHINE, peak_flops_per_second=peak))}}
+    machine = Hardware(**MACHINE, peak_flops_per_second=Peak(fp32=peak))
+    made = plan(settings) | {"hours": {"here": hours(1e13, machine)}}
     assert f"training on here: {words}" in describe(made)

@@ -57,10 +57,12 @@ def test_composition_names_every_source_and_its_share(tmp_path):
 
 def test_figures_are_drawn_from_manifests_and_have_one_themselves(make_manifest, tmp_path):
     metrics = "".join(json.dumps(row) + "\n" for row in PHASES).encode()
-    model = make_manifest("model", "abovo/model/1", {"metrics.jsonl": metrics})
+    counts = {"phases": [{"sets": {"web": {"epochs": 3.0}}}, {"sets": {"web": {"epochs": 2.5}}}]}
+    model = make_manifest("model", "abovo/model/1", {"metrics.jsonl": metrics}, counts=counts)
     settings = LossFigure(vocabulary_size=4096, phases={"a": 10, "b": 20})
     drawn = loss_of_model(settings, model.path, "nano", tmp_path / "report/loss.json", HERE)
-    assert "after phase a" in drawn.file("loss_by_source.html").read_text()
+    page = drawn.file("loss_by_source.html").read_text()
+    assert "after phase a" in page and "Drawn in training: web 5.5 times; beyond 4 times" in page
     assert all("a | b" in drawn.file(name).read_text() for name in ("loss.svg", "loss_by_source.svg"))
     (tmp_path / "model" / "metrics.jsonl").unlink()
     with pytest.raises(AbovoError, match=r"metrics\.jsonl"):
@@ -204,6 +206,8 @@ def test_pages_name_what_was_never_measured_or_evaluated():
     page = pages.sources(losses_after_phases(PHASES, {}), [], unvalidated=["x/<few>"])
     assert "Never measured, since none of their documents was held out: x/&lt;few&gt;." in page
     assert "Never measured" not in pages.sources(losses_after_phases(PHASES, {}), [])
+    drawn = pages.sources(losses_after_phases(PHASES, {}), [], drawn="web 4.25 times")
+    assert "Drawn in training: web 4.25 times." in drawn
     left_out = {"nano": {"few": "none of its documents is held out"}}
     column = {"metrics": {"yesno.accuracy": entry(0.5)}, "generations": [], "not_evaluated": left_out}
     said = "<p>Not evaluated of corpus nano: few (none of its documents is held out).</p>"

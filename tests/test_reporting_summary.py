@@ -14,6 +14,10 @@ from abovo.provenance.manifest import digest_of
 from abovo.reporting.summary import measured, print_summary
 
 ENTRY = {"value": 2.5, "n": 30, "unit": "documents", "interval": [2.4, 2.6], "baseline": {"uniform": 8.0, "zstd": 2.2}}
+PHASES = [
+    {"name": "a", "sets": {"nano": {"epochs": 3.5}, "books": {"epochs": 0.25}}},
+    {"name": "b", "sets": {"nano": {"epochs": 0.75}}},
+]
 # In the order in which they are made: what each says besides the keys of every manifest, and its inputs by role.
 FILES = {
     "corpora/nano/manifest.json": (
@@ -33,7 +37,7 @@ FILES = {
     "pretrain/nano/manifest.json": (
         "abovo/model/1",
         {
-            "counts": {"parameters": 1_312_128, "steps": 782, "tokens": 1_601_536},
+            "counts": {"parameters": 1_312_128, "steps": 782, "tokens": 1_601_536, "phases": PHASES},
             "train_loss_first": 8.34, "train_loss_last": 4.5, "validation_loss_first": 8.33, "validation_loss": 4.6,
         },
         {
@@ -87,7 +91,7 @@ def test_summary_shows_what_was_made_losses_metrics_and_the_next_commands(result
     for part in (
         "8,000 documents, 12 MB of text (speeches, docstrings)", "4,096 pieces", "3.9 M tokens",
         "of speeches: 1 file (0.1 MB): 1 .html (0.1 MB)",
-        "1.31 M parameters",
+        "1.31 M parameters", "nano 4.25 times, books 0.25 times; beyond 4 times repeated text teaches less",
         "8.34 -> 4.50 nats per token", "8.33 -> 4.60 nats", "4.00 -> 1.50", "4.25 -> 1.75 nats per answer token",
         "bits per byte", "2.5 (95 % 2.4 to 2.6) -> 2.25", "zstd: 2.2", "lower is better",
         "accuracy on yesno", "results/report/nano.html", "snakemake --profile gpu results/sft/tiny/results.json",

@@ -7,7 +7,10 @@ import torch
 from rounding import BFLOAT16, assert_rows_near, nudged_model
 from small_training import WORLD, Killed, changed, counting_batch, of_optimizer, small_model, task
 
+from abovo.errors import AbovoError
+from abovo.settings.engine import Engine
 from abovo.training import precision
+from abovo.training.device import choose_device, resolve_precision
 from abovo.training.engine_torch import TorchEngine
 from abovo.training.loop import train
 from abovo.training.precision import LossScale
@@ -84,3 +87,41 @@ def test_gradients_that_no_scale_makes_finite_are_told(monkeypatch):
     _, norm = LossScale("fp16").until_finite(lambda: (0.5, attempts.append(1) or float("inf")), lambda: None)
     assert (norm, len(attempts)) == (float("inf"), 3)
     assert LossScale("bf16").until_finite(lambda: (0.5, float("inf")), pytest.fail) == (0.5, float("inf"))
+
+
+def test_auto_is_bf16_where_a_card_has_it_and_fp16_on_older_ones(monkeypatch):
+    def of(device, native):
+        def has_bf16(including_emulation=True):
+            return native or including_emulation
+
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", has_bf16)
+        return resolve_precision("auto", torch.device(device))
+
+    assert of("cuda", native=True) == "bf16"
+    assert of("cuda", native=False) == "fp16"
+    assert of("cpu", native=False) == of("mps", native=False) == "fp32"
+    assert resolve_precision("bf16", torch.device("cuda")) == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cuda", "mps", "chosen"),
+    [("auto", True, False, "cuda"), ("auto", False, False, "cpu"), ("auto", False, True, "cpu"),
+     ("mps", False, True, "mps"), ("cpu", True, True, "cpu"), ("cuda", True, False, "cuda")],
+)  # fmt: skip
+def test_device_is_the_one_asked_for(wanted, cuda, mps, chosen):
+    assert choose_device(Engine(kind="torch", device=wanted), cuda=cuda, mps=mps) == chosen
+
+
+@pytest.mark.parametrize(
+    ("values", "mps", "words"),
+    [
+        ({"device": "cuda"}, True, "no GPU is visible to torch"),
+        ({"device": "mps"}, False, "no Apple GPU is visible to torch"),
+        ({"device": "mps", "strategy": "fsdp"}, True, "an Apple GPU trains in one process, by the engine torch"),
+        ({"device": "mps", "strategy": "ddp", "processes": 2}, True, "an Apple GPU trains in one process"),
+        ({"device": "mps", "kind": "deepspeed", "strategy": "zero2"}, True, "an Apple GPU trains in one process"),
+    ],
+)
+def test_a_device_that_cannot_carry_out_an_engine_is_refused(values, mps, words):
+    with pytest.raises(AbovoError, match=words):
+        choose_device(Engine(**{"kind": "torch"} | values), cuda=False, mps=mps)

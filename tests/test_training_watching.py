@@ -9,8 +9,10 @@ import torch
 from small_training import CPU, RECIPE, WORLD, changed, counting_batch, small_model
 from training_lives import Data, Kill, Run, nano_like
 
+from abovo.config.load import load, names
 from abovo.errors import AbovoError
 from abovo.modeling.generate import Limits, ModelReader, write
+from abovo.settings.keys import plain
 from abovo.training import watching
 from abovo.training.boards import WeightsAndBiases
 from abovo.training.engine_torch import TorchEngine
@@ -19,6 +21,7 @@ from abovo.training.samples import EngineReader
 from abovo.training.state import open_state
 from abovo.training.task import Task
 from abovo.training.watching import Stopwatch
+from abovo.training.world import World
 
 PROMPTS = ["The navy of the nation", "Let the harvest"]
 
@@ -117,13 +120,55 @@ def test_utilization_is_operations_per_second_over_the_peak(monkeypatch):
     assert watch.row(3)["mfu"] == pytest.approx(1000 * 2e5 / 1.0 / 1e9)
 
 
-def test_peak_is_that_of_the_device_s_file_and_unknown_elsewhere(monkeypatch, root):
-    assert watching.peak_flops_per_second(CPU, 1, [root / "config"]) is None
+CARDS = {
+    "NVIDIA H100 80GB HBM3": "h100-sxm", "NVIDIA H100 PCIe": "h100-pcie", "NVIDIA H200": "h200",
+    "NVIDIA B200": "b200", "NVIDIA A100-SXM4-40GB": "a100-40gb", "NVIDIA A100-PCIE-40GB": "a100-40gb",
+    "NVIDIA A100-SXM4-80GB": "a100-80gb", "NVIDIA A100 80GB PCIe": "a100-80gb", "NVIDIA L40S": "l40s",
+    "NVIDIA L4": "l4", "NVIDIA A10G": "a10g", "Tesla T4": "t4", "Tesla V100-SXM2-16GB": "v100-sxm",
+    "Tesla V100-SXM2-32GB": "v100-sxm", "Tesla V100-PCIE-16GB": "v100-pcie", "NVIDIA RTX A6000": "rtx-a6000",
+    "NVIDIA GeForce RTX 3060": "rtx-3060", "NVIDIA GeForce RTX 3090": "rtx-3090",
+    "NVIDIA GeForce RTX 4070": "rtx-4070", "NVIDIA GeForce RTX 4090": "rtx-4090",
+    "NVIDIA GeForce RTX 5090": "rtx-5090", "AMD Instinct MI300X": "mi300x", "Apple M1": "apple-m1",
+    "Apple M1 Pro": "apple-m1-pro", "Apple M1 Max": "apple-m1-max", "Apple M1 Ultra": "apple-m1-ultra",
+    "Apple M2": "apple-m2",
+}  # fmt: skip
+OTHERS = [
+    "NVIDIA H100 NVL", "NVIDIA H200 NVL", "NVIDIA L40", "NVIDIA A10", "NVIDIA A100-SXM4-40GB MIG 1g.5gb",
+    "NVIDIA GeForce RTX 4070 Ti", "NVIDIA GeForce RTX 4070 SUPER", "NVIDIA GeForce RTX 4070 Ti SUPER",
+    "NVIDIA GeForce RTX 4090 D", "NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA GeForce RTX 3090 Ti",
+    "NVIDIA GeForce RTX 3060 Ti", "NVIDIA GeForce RTX 3060 Laptop GPU", "NVIDIA RTX 6000 Ada Generation",
+    "AMD Instinct MI300A", "Apple M2 Pro", "Tesla T40", "",
+]  # fmt: skip
+
+
+def test_each_card_has_the_file_of_its_whole_name(root):
+    found = {name: watching.machine_of(name, [root / "config"]) for name in CARDS}
+    assert found == {name: load("hardware", file, root / "config") for name, file in CARDS.items()}
+    assert set(CARDS.values()) == set(names("hardware", root / "config")) - {"laptop"}
+    assert not [name for name in OTHERS if watching.machine_of(name, [root / "config"])]
+
+
+def test_files_of_cards_are_complete_and_name_the_source_of_a_price(root):
+    for name in set(CARDS.values()):
+        machine = load("hardware", name, root / "config")
+        assert machine.bandwidth_bytes_per_second and (machine.watts or name.startswith("apple"))
+        assert (machine.price_per_hour is None) == (machine.price_source is None)
+        assert machine.peak("auto") == max(filter(None, plain(machine.peak_flops_per_second).values()))
+
+
+def test_peak_is_that_of_the_card_at_the_precision_and_an_unknown_card_is_named_once(monkeypatch, root, caplog):
+    config = [root / "config"]
+    assert watching.peak_of(WORLD, "bf16", config) is None
+    four, leads = World(3, 4, torch.device("cuda")), World(0, 4, torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
-    gpu = torch.device("cuda")
-    assert watching.peak_flops_per_second(gpu, 4, [root / "config"]) == pytest.approx(4 * 9.89e14)
+    assert watching.peak_of(four, "bf16", config) == pytest.approx(4 * 9.89e14)
+    assert watching.peak_of(four, "fp32", config) == pytest.approx(4 * 4.94e14)
+    assert not caplog.text
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Something Else")
-    assert watching.peak_flops_per_second(gpu, 1, [root / "config"]) is None
+    with caplog.at_level("INFO", "abovo"):
+        assert [watching.peak_of(world, "bf16", config) for world in (four, leads)] == [None, None]
+    (told,) = caplog.messages
+    assert told.startswith("no peak in bf16 is known for NVIDIA Something Else, MFU is not shown; add a file")
 
 
 def test_weights_and_biases_keeps_an_offline_run(tmp_path, monkeypatch):

@@ -10,6 +10,8 @@ from abovo.settings.training import Training
 
 # By how much the shares of a run's phases may miss 1 in all.
 SLACK = 1e-6
+# Repeated up to so many times, text teaches nearly what as much new text does (Muennighoff et al., arXiv:2305.16264).
+USEFUL_EPOCHS = 4
 
 
 class Stretch(Protocol):

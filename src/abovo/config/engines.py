@@ -23,7 +23,7 @@ def check_engine(engine: Engine, recipe: Training, where: str = "engine") -> Non
         raise AbovoError(f"{kind} cannot offload the optimizer", where, "use the engine zero2-offload")
     if engine.offload_optimizer and recipe.precision == "fp16":
         # DeepSpeed 0.19.8 does not forget gradients on the CPU that overflowed
-        raise AbovoError("an offloaded optimizer cannot have fp16", where, "set training.precision to bf16")
+        raise AbovoError("an offloaded optimizer cannot have fp16", where, "set training.precision to bf16 or fp32")
 
 
 def launcher(engine: Engine) -> str:

@@ -1,12 +1,12 @@
 """Turn a run's resolved settings into its plan.json: what will be trained on what, and what it takes."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from abovo.config.budget import Budget, budget
+from abovo.config.budget import USEFUL_EPOCHS, Budget, budget
 from abovo.console.progress import duration
 from abovo.modeling.cost import (
     adapter_flops_per_token,
@@ -16,7 +16,7 @@ from abovo.modeling.cost import (
 )
 from abovo.modeling.family import shape_of
 from abovo.modeling.parameters import check_claim, padded_vocabulary
-from abovo.planning.compute import hours
+from abovo.planning.compute import costs, hours
 from abovo.planning.disk import corpus_tokens, disk
 from abovo.provenance.code import Script
 from abovo.provenance.products import Job, Made, produce
@@ -26,6 +26,7 @@ from abovo.settings.run import Run
 from abovo.settings.stages import PlanSettings
 
 log = logging.getLogger("abovo")
+SHORT = "under a minute"
 
 
 def plan_settings(values: Mapping[str, Any]) -> PlanSettings:
@@ -59,6 +60,9 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
     per_token = training_flops_per_token(run.model, rows, run.sequence_length)
     sft = _sft(run, rows)
     flops = per_token * steps.tokens + (sft["flops"] if sft else 0)
+    spans = {name: hours(flops, machine, run.training.precision) for name, machine in settings.hardware.items()}
+    known = {name: span for name, span in spans.items() if span is not None}
+    phases = _phases(settings, steps, per_token)
     return {
         "run": run.name,
         "model": {
@@ -75,12 +79,14 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
         "steps": steps.steps,
         "tokens_per_step": steps.tokens_per_step,
         "sequence_length": run.sequence_length,
-        "phases": _phases(settings, steps, per_token),
+        "phases": phases,
+        "repeated": _too_often(phases),
         "sft": sft,
         "flops": flops,
         "flops_per_token": per_token,
         "disk_bytes": disk(settings, count, steps.steps),
-        "hours": {name: hours(flops, machine) for name, machine in settings.hardware.items()},
+        "hours": known,
+        "cost_usd": costs(known, settings.hardware),
         "overrides": dict(settings.overrides),
     }
 
@@ -108,6 +114,15 @@ def _phases(settings: PlanSettings, plan: Budget, flops_per_token: int) -> list[
         )
         first += steps
     return phases
+
+
+def _too_often(phases: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Of the corpora that all phases together go through more than USEFUL_EPOCHS times: how often."""
+    times: dict[str, float] = {}
+    for phase in phases:
+        for name, part in phase["corpora"].items():
+            times[name] = times.get(name, 0.0) + (part["epochs"] or 0.0)
+    return {name: round(count, 3) for name, count in times.items() if count > USEFUL_EPOCHS}
 
 
 def _drawn(tokens: int, corpus: Corpus) -> dict[str, Any]:
@@ -143,14 +158,33 @@ def describe(plan: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"phase {phase['name']}: steps {phase['first_step']:,} to {phase['last_step']:,}, tokens of {drawn}"
             )
-    for name, (low, high) in plan["hours"].items():
-        lines.append(f"training on {name}: {_span(low * 3600, high * 3600)}")
+    lines += _repeated(plan) + _times(plan)
     lines += [f"override: {key} = {value}" for key, value in plan["overrides"].items()]
     return lines
+
+
+def _repeated(plan: Mapping[str, Any]) -> list[str]:
+    """A warning for each corpus that phases go through more often than repeating still teaches."""
+    return [
+        f"warning: {name} is drawn {times:.3g} times; beyond {USEFUL_EPOCHS} times repeated text teaches less and less"
+        " (arXiv:2305.16264), so add text or train on fewer tokens"
+        for name, times in plan["repeated"].items()
+    ]
+
+
+def _times(plan: Mapping[str, Any]) -> list[str]:
+    """Time and price, the fastest machines first; those that are told the same share a line."""
+    told: dict[str, list[str]] = {}
+    for name, (low, high) in sorted(plan["hours"].items(), key=lambda item: item[1]):
+        words = _span(low * 3600, high * 3600)
+        if name in plan["cost_usd"] and words != SHORT:
+            words += ", {:.2g} to {:.2g} USD".format(*plan["cost_usd"][name])
+        told.setdefault(words, []).append(name)
+    return [f"training on {', '.join(names)}: {words}" for words, names in told.items()]
 
 
 def _span(low: float, high: float) -> str:
     """Seconds between two estimates; what they leave out (start, validation, evaluation) is more than some seconds."""
     if high < 60:
-        return "under a minute"
-    return f"{duration(low) if low >= 60 else 'under a minute'} to {duration(high)}"
+        return SHORT
+    return f"{duration(low) if low >= 60 else SHORT} to {duration(high)}"

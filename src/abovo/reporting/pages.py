@@ -89,12 +89,13 @@ def _table(labels: Mapping[str, str], evaluations: Mapping[str, Mapping[str, Any
 
 def sources(
     losses: Mapping[str, Sequence[float | None]], phases: Sequence[str], scored: str = "token",
-    unvalidated: Sequence[str] = (),
+    unvalidated: Sequence[str] = (), drawn: str = "",
 ) -> str:  # fmt: skip
     """A table of the validation loss of each source before the first phase and after each.
 
     `losses` maps a source to its loss at step 0 and at the end of each phase, None where it was not validated; the
-    change is that of the last phase. `unvalidated` are sources of which nothing was held out.
+    change is that of the last phase. `unvalidated` are sources of which nothing was held out, `drawn`
+    tells how often each set was gone through.
     """
     names = [f"after phase {name}" for name in phases] if len(phases) > 1 else ["after training"]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ["source", "before training", *names, "last change"])
@@ -104,6 +105,8 @@ def sources(
         note += " After a phase is before the next one."
     if unvalidated:
         note += f" Never measured, since none of their documents was held out: {html.escape(', '.join(unvalidated))}."
+    if drawn:
+        note += f" Drawn in training: {html.escape(drawn)}."
     title = "<h1>Validation loss by source</h1>"
     return f"{title}\n<table>\n<tr>{head}</tr>\n{rows}</table>\n<p><small>{note}</small></p>"
 

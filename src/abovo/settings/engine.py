@@ -13,7 +13,11 @@ class Engine:
     kind: Literal["torch", "deepspeed"] = key(
         "torch: PyTorch's own means; deepspeed: ZeRO. Either in one process or, through torchrun, in several"
     )
-    device: Literal["auto", "cpu", "cuda"] = key("auto: a GPU where there is one", default="auto")
+    device: Literal["auto", "cpu", "cuda", "mps"] = key(
+        "auto: a GPU where there is one (ROCm's, too, are called cuda), else cpu; mps: an Apple GPU, in one process of"
+        " torch",
+        default="auto",
+    )
     processes: int = key("Processes, one per GPU", default=1, minimum=1, maximum=1024)
     strategy: Literal["none", "ddp", "fsdp", "zero1", "zero2", "zero3"] = key(
         "Over several processes, of torch: ddp keeps a copy of the model in each, fsdp spreads its parts; of deepspeed:"

@@ -1,8 +1,18 @@
-"""A machine that a plan is reckoned for: config/hardware/."""
+"""A machine that a plan is reckoned for, and a card that training tells its utilization of: config/hardware/."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from abovo.settings.keys import key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """Dense operations per second by precision; null where a machine does not have it, or nothing is known."""
+
+    bf16: float | None = key("In bfloat16, summed in float32 (1/s)", default=None, above=0)
+    fp16: float | None = key("In float16, summed in float32 (1/s)", default=None, above=0)
+    fp32: float | None = key("In float32, or TF32 where the GPU has it (1/s)", default=None, above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,17 +20,27 @@ class Hardware:
     """A machine that a plan is reckoned for. Every figure is a prior, replaced by what a run measures."""
 
     description: str = key("The machine in words", default="", decides=False)
-    device_name: str | None = key(
-        "What the name that torch gives such a GPU contains; null for a processor", default=None
+    device_names: tuple[str, ...] = key(
+        "Whole names that torch gives such a GPU; none for a processor", default=(), min_length=1
     )
     devices: int = key("Devices in the machine", default=1, minimum=1, maximum=10**6)
-    peak_flops_per_second: float = key(
-        "Dense operations at the precision that training uses (1/s, all devices together)", above=0
-    )
+    peak_flops_per_second: Peak = key("Dense operations by precision (1/s, all devices together)")
     utilization: tuple[float, float] = key(
         "Lowest and highest share of the peak that training reaches (fractions, model FLOPs utilization)",
         above=0, maximum=1,
     )  # fmt: skip
     memory_bytes: int = key("Memory of one device (bytes)", minimum=1)
+    bandwidth_bytes_per_second: float | None = key(
+        "Memory bandwidth of one device (bytes/s); null where unknown", default=None, above=0
+    )
     watts: float | None = key("Draw under load (W); null where unknown", default=None, above=0)
-    price_per_hour: float | None = key("Rent (USD per hour); null for a machine that one has", default=None, minimum=0)
+    price_per_hour: float | None = key("Rent (USD per hour); null where none is known", default=None, minimum=0)
+    price_source: str | None = key("Who asks that price, and when", default=None, decides=False)
+
+    def peak(self, precision: Literal["auto", "fp32", "bf16", "fp16"]) -> float | None:
+        """Operations per second at a precision; `auto` is bf16, or fp16 where a machine has none, else fp32."""
+        peaks = self.peak_flops_per_second
+        known = {"bf16": peaks.bf16, "fp16": peaks.fp16, "fp32": peaks.fp32}
+        if precision != "auto":
+            return known[precision]
+        return next((value for value in known.values() if value is not None), None)

@@ -98,7 +98,8 @@ class Training:
     )  # fmt: skip
     gradient_clip: float | None = key("Largest global gradient norm; null for none", default=1.0, above=0)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = key(
-        "auto: bf16 on a GPU, fp32 on a CPU; fp16 scales the loss; weights and optimizer are float32 with any of them",
+        "auto: bf16 on a GPU, fp16 on one without bf16 (T4, V100), fp32 on a CPU or an Apple GPU;"
+        " fp16 scales the loss; weights and optimizer are float32 with any of them",
         default="auto",
     )
     activation_checkpointing: bool = key(

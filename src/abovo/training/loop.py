@@ -13,11 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from abovo.errors import AbovoError
 from abovo.training.ahead import read_ahead
 from abovo.training.boards import Board, open_boards
+from abovo.training.device import random_state, set_random_state
 from abovo.training.ending import Best, SpikeGuard, best_validation, is_finite, is_over
 from abovo.training.engines import Engine
 from abovo.training.loss import Batch
@@ -26,7 +25,7 @@ from abovo.training.schedule import learning_rate_factor, weight_decay_factor
 from abovo.training.state import State
 from abovo.training.stopping import StopRequest
 from abovo.training.task import Task
-from abovo.training.watching import Stopwatch, peak_flops_per_second
+from abovo.training.watching import Stopwatch, peak_of
 from abovo.training.world import Promised, World
 
 log = logging.getLogger("abovo")
@@ -259,9 +258,7 @@ def _save(run: _Training, step: int) -> None:
     generators of every process, the last losses."""
     _await_checkpoint(run)
     world, recipe = run.world, run.task.recipe
-    random: dict[str, Any] = {"cpu": torch.get_rng_state()}
-    if world.device.type == "cuda":
-        random["cuda"] = torch.cuda.get_rng_state(world.device)
+    random = random_state(world.device)
     with run.watch.part("checkpoint"):
         content = {**run.engine.state(), "random": world.gather(random), "guard": run.guard.state()}
         if run.saver is not None:
@@ -285,10 +282,7 @@ def _resume(run: _Training, step: int, content: Mapping[str, Any]) -> None:
     run.engine.load(dict(content))
     run.guard.load(content["guard"])
     if len(content["random"]) == world.size:
-        own = content["random"][world.rank]
-        torch.set_rng_state(own["cpu"])
-        if world.device.type == "cuda" and "cuda" in own:
-            torch.cuda.set_rng_state(own["cuda"], world.device)
+        set_random_state(world.device, content["random"][world.rank])
     rows = run.state.rows() if run.state is not None else []
     run.validations = world.share([row for row in rows if "validation_loss" in row and row["step"] > run.task.start])
     if world.leads:
@@ -309,7 +303,7 @@ def _take_best(run: _Training, step: int) -> None:
 
 
 def _stopwatch(task: Task, world: World, first: int) -> Stopwatch:
-    peak = peak_flops_per_second(world.device, world.size) if task.flops_per_token else None
+    peak = peak_of(world, task.recipe.precision) if task.flops_per_token else None
     return Stopwatch(
         task.label,
         first,

@@ -1,5 +1,6 @@
 """Turn a job's settings and its opened sets into the task that the training loop carries out."""
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from abovo.training.schedule import AnySchedule, Phased, PhaseSchedule
 from abovo.training.seeds import derive_seed
 from abovo.training.sets import TrainingSets, validation_batches
 from abovo.training.world import World
+
+log = logging.getLogger("abovo")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def task_of(
 ) -> Task:
     """The task of a job from its first step on."""
     recipe = replace(settings.training, precision=resolve_precision(settings.training.precision, world.device))
+    if world.leads and recipe.precision == "fp16" != settings.training.precision:
+        log.info("this GPU has no bf16 of its own: the precision is fp16, with a scaled loss")
     length = settings.sequence_length
     template = template_named(settings.template)
     return Task(

@@ -3,6 +3,7 @@
 Nothing in here changes what is trained, and no clock enters a file that is hashed.
 """
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,10 @@ from abovo.config.load import SHIPPED, load, names
 from abovo.console.progress import Progress, duration, several
 from abovo.provenance.environment import peak_memory_bytes
 from abovo.settings.hardware import Hardware
+from abovo.training.device import Precision
+from abovo.training.world import World
+
+log = logging.getLogger("abovo")
 
 # Machines that a project knows, then those that come with the workflow.
 CONFIG = (Path("config"), SHIPPED)
@@ -113,17 +118,40 @@ class Stopwatch:
 
 
 def memory_bytes(device: torch.device) -> int:
-    """The largest memory so far: of tensors on a GPU, of the process elsewhere."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory_bytes()
+    """The largest memory so far: of tensors on a GPU, what Metal holds now on Apple's, of the process elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return torch.mps.driver_allocated_memory() if device.type == "mps" else peak_memory_bytes()
 
 
-def peak_flops_per_second(device: torch.device, processes: int, folders: Sequence[Path] = CONFIG) -> float | None:
-    """What `processes` such devices can do at most, where a file of config/hardware names the device; else None."""
-    if device.type != "cuda":
+def peak_of(world: World, precision: Precision, folders: Sequence[Path] = CONFIG) -> float | None:
+    """What the GPUs of a world can do at most (operations per second); None, and a line, where that is not known."""
+    name = card_name(world.device)
+    if name is None:
         return None
-    name = torch.cuda.get_device_name(device)
+    machine = machine_of(name, folders)
+    peak = machine.peak(precision) if machine else None
+    if machine is None or peak is None:
+        if world.leads:
+            log.info(
+                "no peak in %s is known for %s, MFU is not shown; add a file in config/hardware with this name among"
+                " device_names", precision, name,
+            )  # fmt: skip
+        return None
+    return peak / machine.devices * world.size
+
+
+def card_name(device: torch.device) -> str | None:
+    """What torch calls a GPU; None for a processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return torch.backends.mps.get_name() if device.type == "mps" else None
+
+
+def machine_of(name: str, folders: Sequence[Path] = CONFIG) -> Hardware | None:
+    """The machine of config/hardware with such a GPU. Names are compared as a whole, so an L40S is no L4."""
     for file in names("hardware", *folders):
         machine: Hardware = load("hardware", file, *folders)
-        if machine.device_name and machine.device_name in name:
-            return machine.peak_flops_per_second / machine.devices * processes
+        if name.casefold() in map(str.casefold, machine.device_names):
+            return machine
     return None
