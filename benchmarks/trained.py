@@ -75,13 +75,13 @@ def training(name: str, values: Mapping[str, Any]) -> Settings:
     return plain(load("training", name, CONFIG, values=[Values(values)]))
 
 
-def model(values: Mapping[str, Any]) -> Settings:
-    """A model of tiny's class and initial weights with a shape of its own."""
+def model(values: Mapping[str, Any], name: str = "tiny") -> Settings:
+    """A model of the class and initial weights of config/models/{name}.yaml with a shape of its own."""
     from abovo.config.load import Values, load
     from abovo.settings.keys import plain
 
-    # the claim is that of tiny's own shape
-    return plain(load("models", "tiny", CONFIG, values=[Values({"non_embedding_parameters": None, **values})]))
+    # the claim is that of the file's own shape
+    return plain(load("models", name, CONFIG, values=[Values({"non_embedding_parameters": None, **values})]))
 
 
 def run_settings(shape: Settings, recipe: Settings, tokens: int, length: int, seed: int) -> Settings:

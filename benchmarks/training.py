@@ -3,6 +3,9 @@
 python benchmarks/training.py                          # everything: about half an hour on two quiet cores
 python benchmarks/training.py --quick                  # one seed at a third of the budget: about five minutes
 python benchmarks/training.py --only speed start       # parts: recipe, speed, start
+python benchmarks/training.py --device cuda            # tiny and small on a GPU against others, in place of these parts
+python benchmarks/training.py --device cuda --models tiny --profile    # with kernels by time
+python benchmarks/training.py --device cpu --rounds 1                  # the same at a size of seconds
 python benchmarks/training.py --input FOLDER --json figures.json     # .jsonl.zst, .parquet, .txt
 
 Training runs are kept below --work under the hash of what they are made from: a benchmark that was stopped goes on.
@@ -25,6 +28,7 @@ from trained import Runs, packed_text
 PARTS = ("recipe", "speed", "start")
 VOCABULARY = 4096
 TOKENS = 1_000_000
+MODELS = ("tiny", "small")
 
 
 def arguments() -> argparse.Namespace:
@@ -40,15 +44,28 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--shares", type=float, nargs="+", default=recipe.SHARES, help="the recipe's budgets at first")
     parser.add_argument("--together", type=int, default=os.cpu_count() or 1, help="training runs at once")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of the contest of speeds")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of the contest of speeds (default: 7)")
+    parser.add_argument("--rounds", type=int, help="rounds of a contest (default: 7, with --device 3)")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: seconds of the processor, for a"
                         " machine with other work; its ratios stand for one thread only")  # fmt: skip
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="the contest of shipped models on a device, alone")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="with --device (default: both)")
+    parser.add_argument("--micro-batch", type=int, help="with --device: rows at once, of all (default: the recipe's)")
+    parser.add_argument("--profile", action="store_true", help="with --device: kernels, on a CPU operators, by time")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "abovo-benchmark-training")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
+    if options.device:
+        import device_contest
+
+        rounds = options.rounds or 3
+        asked = (options.device, options.models, rounds, options.threads, options.micro_batch, options.profile)
+        figures = device_contest.run(*asked)
+        if options.json:
+            options.json.write_text(json.dumps(figures, indent=1) + "\n")
+        return
     tokenizer, packed = packed_text(options.work, options.input, options.megabytes, VOCABULARY, recipe.LENGTH)
     result: dict[str, Any] = {}
     if "recipe" in options.only:
@@ -60,7 +77,7 @@ def main() -> None:
     if "speed" in options.only:
         import training_speed
 
-        rounds = 3 if options.quick else options.rounds
+        rounds = options.rounds or (3 if options.quick else 7)
         speed = training_speed.speeds(packed, VOCABULARY, options.threads, 8, rounds, options.clock)
         print_speed(speed, options.threads, options.clock)
         own = speed["medians"]["abovo"]
