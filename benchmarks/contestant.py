@@ -172,7 +172,7 @@ def abovo(turn: Turn, watch: Watch) -> None:
     together.train = watched
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run = together.Run(task, World(0, 1, device), settings, {}, turn.build, folder / "state")
+        run = together.Run(task, World(0, 1, device), settings, {}, turn.build, folder / "state", lambda _: [])
         together.train_together(run, folder)
 
 

@@ -1,7 +1,8 @@
 """Turn a device into a table in markdown: the trainer against others on the models that ship, in rounds of turns.
 
-The first round starts with an empty compile cache, so its first step is the cold one; later ones find it warm. On a CPU
-the same runs at a size that takes seconds: it shows that all of it works, and says nothing about speed.
+The first round starts with an empty compile cache, so its first step is the cold one, with the trainer's search for its
+micro-batch; later rounds find both, as a run does that goes on. On a CPU the same runs at a size that takes seconds: it
+shows that all of it works, and says nothing about speed.
 """
 
 import datetime
@@ -63,7 +64,9 @@ def contest(model: str, turns: Mapping[str, Turn], rounds: int, profile: bool) -
             # each is first as often as last
             for name in turns if number % 2 == 0 else reversed(turns):
                 turn = replace(waiting[name], profile=profile and number == rounds - 1)
-                waiting[name], result = _fitting(turn, Path(folder) / name)
+                used, result = _fitting(turn, Path(folder) / name)
+                # a resume remembers the rows at once that were found, and so do later rounds
+                waiting[name] = replace(used, micro_batch=result.get("micro_batch"))
                 found[name].append(result)
                 print(f"{model}, round {number + 1}, {name}: "
                       f"{result.get('failed') or format(result['tokens_per_second'], ',.0f') + ' tokens/s'}",
