@@ -12,8 +12,8 @@ from abovo.errors import AbovoError
 from abovo.modeling.build import build_model
 from abovo.modeling.cost import count_parameters
 from abovo.modeling.family import shape_of
-from abovo.modeling.norms import use_few_passes
 from abovo.modeling.parameters import padded_vocabulary
+from abovo.modeling.passes import use_few_passes
 
 CONFIG = Path("config")
 TABLE = [

@@ -107,9 +107,11 @@ class Decoder(Family):
         return causal.from_pretrained(folder, dtype=torch.float32, local_files_only=True, use_safetensors=True)
 
     def prepare(self, model: Any) -> None:
-        from abovo.modeling.norms import use_few_passes
+        from abovo.modeling.forward import use_training_form
+        from abovo.modeling.passes import use_few_passes
 
         use_few_passes(model)
+        use_training_form(model)
 
     def blocks(self, model: Any) -> Sequence[Any]:
         return model.model.layers
@@ -127,5 +129,9 @@ class Decoder(Family):
         return [name for name, _ in model.named_modules() if name.endswith((*READERS, *WRITERS))]
 
     def step(self, model: Any, ids: Any, cache: Any = None, *, keep: bool = False) -> Step:
+        from abovo.modeling.forward import hidden_states, in_training_form
+
+        if cache is None and not keep and in_training_form(model):
+            return Step(hidden_states(model, ids))
         found = model.model(input_ids=ids, past_key_values=cache, use_cache=keep)
         return Step(found.last_hidden_state, found.past_key_values if keep else None)

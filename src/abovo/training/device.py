@@ -8,13 +8,14 @@ import torch
 
 from abovo.errors import AbovoError
 from abovo.settings.engine import Engine
+from abovo.training.allocation import keep_freed_memory
 
 log = logging.getLogger("abovo")
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 def prepare_device(engine: Engine, threads: int) -> torch.device:
-    """Set torch's threads and determinism, and return the device to train on.
+    """Set torch's threads, determinism and memory, and return the device to train on.
 
     On a CPU the results are bit-equal for a fixed number of threads; on a GPU kernels may add in another order.
     """
@@ -22,6 +23,7 @@ def prepare_device(engine: Engine, threads: int) -> torch.device:
     apple = torch.backends.mps.is_available()
     device = torch.device(choose_device(engine, cuda=torch.cuda.is_available(), mps=apple))
     if device.type == "cpu":
+        keep_freed_memory()
         torch.use_deterministic_algorithms(True)
         # filling fresh memory guards against reading it; it changes no result and costs a pass over every tensor
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
