@@ -49,7 +49,7 @@ def nano():
 def first_losses(folder, data, settings, nudge=0):
     """Loss and gradient norm of the first steps; the run is then killed."""
     run = Run(folder, data, settings)
-    _, log = run.live(Kill(STEPS + 1), nudge=nudge, seconds=300)
+    _, log = run.live(Kill(STEPS + 2), nudge=nudge, seconds=300)
     metrics = run.state / "metrics.jsonl"
     assert metrics.exists(), log
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]

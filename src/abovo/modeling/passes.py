@@ -74,7 +74,8 @@ class _Rotated(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *outputs: Tensor) -> tuple[Tensor, None, None]:
-        return _turn(outputs[0], *ctx.saved_tensors, -1), None, None
+        cosines, sines = ctx.saved_tensors
+        return _turn(outputs[0], cosines, sines, -1), None, None
 
 
 def _turn(heads: Tensor, cosines: Tensor, sines: Tensor, way: int) -> Tensor:

@@ -1,15 +1,16 @@
 """Turn glibc's allocator into one that keeps what it was given back, for training steps that ask for the same again.
 
-A step's forward pass takes memory that its backward pass frees. glibc returns large pieces to the system at once, which
-then has to clear and map them for the next step: for a small model on a CPU a tenth of the time and more.
+A step's forward pass takes memory that its backward pass frees. glibc returns it to the system, which then has to clear
+and map it for the next step: for a small model on a CPU a tenth of the time.
 """
 
 import ctypes
 import sys
 
-# From malloc.h: return free memory at the top only above this size (bytes); take so many pieces from the system apart.
-TRIM_THRESHOLD, MMAP_MAX = -1, -4
-LARGEST = 2**31 - 1
+# Options of malloc.h: from which size on memory (bytes) is returned, and pieces are taken from the system apart
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+# The largest that each may be. The second is what glibc itself comes to; above it, holes would be too many to reuse.
+NEVER, LARGEST_PIECE = 2**31 - 1, 32 << 20
 
 
 def keep_freed_memory() -> bool:
@@ -20,4 +21,4 @@ def keep_freed_memory() -> bool:
     if sys.platform != "linux":
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(mallopt(TRIM_THRESHOLD, LARGEST) and mallopt(MMAP_MAX, 0))
+    return mallopt is not None and bool(mallopt(MMAP_THRESHOLD, LARGEST_PIECE) and mallopt(TRIM_THRESHOLD, NEVER))
