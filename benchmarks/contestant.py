@@ -4,8 +4,9 @@ A turn is a process of its own, so that none finds memory, kernels or settings o
 
 python benchmarks/contestant.py TURN.json RESULT.json
 
-All train on the same random ids in steps of equal size. On a GPU all compute in bf16 and are compiled: the trainer as
-it ships, the plain model whole, transformers' Trainer by its own switch. On a CPU nothing is.
+All train on the same random ids in steps of equal size. On a GPU all compute at the precision that the trainer chooses
+there, bf16 where the card has it, and are compiled: the trainer as it ships, the plain model whole, transformers'
+Trainer by its own switch. On a CPU nothing is.
 """
 
 import json
@@ -82,6 +83,7 @@ class Watch:
 
     turn: Turn
     device: torch.device
+    precision: str
     batches: torch.Tensor
     step: int = 0
     started: float = field(default_factory=time.perf_counter)
@@ -135,7 +137,7 @@ class Watch:
 def abovo(turn: Turn, watch: Watch) -> None:
     """The trainer as it ships: its loop, its engine, its recipe, a live state on the disk."""
     from abovo.training import together
-    from abovo.training.device import prepare_device, resolve_precision
+    from abovo.training.device import prepare_device
     from abovo.training.job import read_settings
     from abovo.training.loss import Batch
     from abovo.training.task import Task
@@ -153,7 +155,7 @@ def abovo(turn: Turn, watch: Watch) -> None:
     told["engine"]["device"] = turn.device
     settings = read_settings(told)
     device = prepare_device(settings.engine, turn.threads)
-    used = replace(settings.training, precision=resolve_precision(settings.training.precision, device))
+    used = replace(settings.training, precision=watch.precision)
     counts = torch.ones(turn.rows, turn.length, dtype=torch.bool)
 
     def batch(number: int) -> Batch:
@@ -191,25 +193,29 @@ def _between(function: Callable[..., Any], before: Callable[[], Any] | None = No
 
 
 def nanogpt_style(turn: Turn, watch: Watch) -> None:
-    """A plain model of equal size, compiled whole on a GPU, under a loop by hand: bf16, fused AdamW, clipping."""
+    """A plain model of equal size, compiled whole on a GPU, under a loop by hand: fused AdamW, clipping."""
     on_gpu = watch.device.type == "cuda"
     _as_others(turn)
     plain = PlainGPT(turn.vocabulary, turn.length, **turn.plain).to(watch.device)
     module = torch.compile(plain) if on_gpu else plain
     parameters = list(plain.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(watch.precision)
+    scaler = torch.amp.GradScaler(watch.device.type, enabled=kind is torch.float16)
     rows, pieces = turn.micro_batches()
     watch.found["micro_batch"] = rows
     for ids in watch.batches:
         parts = (ids.pin_memory() if on_gpu else ids).split(rows)
         watch.mark("outside")
         for part in parts:
-            with torch.autocast(watch.device.type, torch.bfloat16, enabled=on_gpu):
+            with torch.autocast(watch.device.type, kind, enabled=kind is not None):
                 loss = module(part.to(watch.device, non_blocking=True))
-            (loss / pieces).backward()
+            scaler.scale(loss / pieces).backward()
+        scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         watch.mark("gradient")
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad(set_to_none=True)
         watch.mark("optimizer")
         watch.done()
@@ -242,8 +248,8 @@ def transformers_trainer(turn: Turn, watch: Watch) -> None:
         arguments = TrainingArguments(
             folder, max_steps=turn.total, per_device_train_batch_size=rows, gradient_accumulation_steps=pieces,
             learning_rate=1e-3, weight_decay=0.1, max_grad_norm=1.0, optim="adamw_torch_fused", use_cpu=not on_gpu,
-            bf16=on_gpu, torch_compile=on_gpu, logging_steps=10, save_strategy="no", report_to="none",
-            disable_tqdm=True,
+            bf16=watch.precision == "bf16", fp16=watch.precision == "fp16", torch_compile=on_gpu, logging_steps=10,
+            save_strategy="no", report_to="none", disable_tqdm=True,
         )  # fmt: skip
         trainer = Trainer(turn.build(), arguments, train_dataset=data, callbacks=[Marks()])
         trainer.log = lambda *_, **__: None  # type: ignore[method-assign]
@@ -276,22 +282,35 @@ def flops_per_token(turn: Turn) -> float:
     return 6 * size + 12 * turn.plain["layers"] * turn.plain["width"] * turn.length
 
 
+def best_precision(device: torch.device) -> str:
+    """What the trainer chooses on a device: that of all contestants."""
+    from abovo.training.device import resolve_precision
+
+    return resolve_precision("auto", device)
+
+
+def peak(device: torch.device, precision: str) -> float | None:
+    """Operations per second of one such device; None where config/hardware does not tell."""
+    from abovo.training.watching import peak_of
+    from abovo.training.world import World
+
+    return peak_of(World(0, 1, device), precision)  # type: ignore[arg-type]
+
+
 def take(turn: Turn) -> dict[str, Any]:
     """What a turn found; `failed` where the memory was too small for its micro-batch."""
-    from abovo.training.watching import peak_flops_per_second
-
     device = torch.device(turn.device)
-    watch = Watch(turn, device, turn.batches())
+    watch = Watch(turn, device, best_precision(device), turn.batches())
     try:
         CONTESTANTS[turn.contestant](turn, watch)
     except torch.OutOfMemoryError:
         return {"failed": "out of memory"}
     speed = turn.rows * turn.length / watch.found["step_seconds"]
-    peak = peak_flops_per_second(device, 1)
+    most = peak(device, watch.precision)
     return {
         **watch.found,
         "tokens_per_second": speed,
-        "mfu": speed * flops_per_token(turn) / peak if peak else None,
+        "mfu": speed * flops_per_token(turn) / most if most else None,
     }
 
 

@@ -146,11 +146,11 @@ def table(model: str, found: Results, device: str, turn: Turn) -> str:
 def run(device: str, models: Sequence[str], rounds: int, threads: int, micro_batch: int | None,
         profile: bool) -> dict[str, Results]:  # fmt: skip
     """Print the tables of all models and return what they were made from."""
-    from abovo.training.watching import peak_flops_per_second
+    from contestant import best_precision, peak
 
     require(device)
-    if device == "cuda" and peak_flops_per_second(torch.device(device), 1) is None:
-        print(f"{torch.cuda.get_device_name()} has no file in config/hardware, so no MFU is shown", file=sys.stderr)
+    if device == "cuda" and peak(torch.device(device), best_precision(torch.device(device))) is None:
+        print(f"no peak of {torch.cuda.get_device_name()} is known in config/hardware: no MFU", file=sys.stderr)
     found = {}
     for model in models:
         turns = {name: first_turn(name, model, device, threads, micro_batch) for name in CONTESTANTS}

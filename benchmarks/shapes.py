@@ -65,7 +65,6 @@ QUESTIONS: dict[str, dict[str, Candidate]] = {
         "2 x 64, 2 for keys and values": Candidate(),
         "8 x 16, 4 for keys and values": Candidate((8, 4, 16), feed_forward=384),
         "2 x 64, 1 for keys and values": Candidate((2, 1, 64), feed_forward=384),
-        "4 x 32, 4 for keys and values": Candidate((4, 4, 32)),
     },
     "batch": {f"{batch:,} tokens": Candidate(recipe={"batch_tokens": batch}) for batch in (2048, 1024, 4096)},
     "muon": _rates("optimizer.muon_learning_rate", 0.02, 0.01, 0.04),
