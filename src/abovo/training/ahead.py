@@ -20,7 +20,8 @@ def read_ahead(read: Callable[[int], T], steps: range, device: torch.device) -> 
 
     What `read` raises is raised where its step is asked for. `device` is the GPU whose driver pins memory for it.
     """
-    prepare = partial(torch.cuda.set_device, device) if device.type == "cuda" else None
+    # a thread begins with the first GPU
+    prepare = partial(torch.cuda.set_device, device) if device.type == "cuda" and device.index is not None else None
     pool = ThreadPoolExecutor(1, "reader", prepare)
     try:
         yield _in_order(pool, read, steps)
