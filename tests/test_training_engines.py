@@ -63,10 +63,11 @@ def test_two_processes_have_the_losses_and_weights_of_one(alone, together):
     same(together[1:], alone)
 
 
-def test_a_process_alone_is_spread_without_a_launcher(alone, tmp_path):
-    done = run(1, tmp_path, "fsdp", STEPS)
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_a_process_alone_needs_no_launcher(alone, tmp_path, strategy):
+    done = run(1, tmp_path, strategy, STEPS)
     assert done.returncode == 0, done.stderr
-    same(outcome(tmp_path, "fsdp"), alone)
+    same(outcome(tmp_path, strategy), alone)
 
 
 @pytest.mark.slow
