@@ -16,9 +16,9 @@ PROGRAM = Path(__file__).parent / "compiled_steps.py"
 @pytest.mark.parametrize(
     ("state", "place"),
     [
-        ("results/pretrain/nano/state", "results/.cache/compile"),
-        ("results/pretrain/small/phase-a/state", "results/.cache/compile"),
-        ("elsewhere/state", "elsewhere/.cache/compile"),
+        ("results/pretrain/nano/state", f"results/.cache/compile/{os.getuid()}"),
+        ("results/pretrain/small/phase-a/state", f"results/.cache/compile/{os.getuid()}"),
+        ("elsewhere/state", f"elsewhere/.cache/compile/{os.getuid()}"),
     ],
 )
 def test_runs_of_one_project_share_a_place_that_no_product_holds(tmp_path, monkeypatch, state, place):

@@ -1,6 +1,8 @@
 """What saves memory or time changes no result: recomputed blocks, rows per micro-batch, SDPA."""
 
 import json
+from dataclasses import replace
+from itertools import chain, repeat
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ import torch.nn.functional as F
 from rounding import TIGHT
 from small_training import ENGINE, SHORT, WORLD, changed, counting_batch, small_model, steps_of
 
+from abovo.errors import AbovoError
 from abovo.modeling.qwen3 import QWEN3
 from abovo.settings.sft import Lora
 from abovo.training import memory
@@ -126,7 +129,7 @@ def test_auto_is_a_fixed_number_of_rows_on_a_cpu():
 
 def test_rows_are_found_by_measuring_and_remembered_for_the_same_gpus(tmp_path, monkeypatch):
     """With the counters of a GPU that has room for 5 rows; all else is real."""
-    peaks = iter([0, 120, 140])
+    peaks = chain([0, 120, 140], repeat(140))
     measured = []
 
     def seconds(engine, batch, rows, world):
@@ -151,3 +154,50 @@ def test_rows_are_found_by_measuring_and_remembered_for_the_same_gpus(tmp_path, 
     assert remembered(file, ("GPU", 1, "none"), WORLD, pytest.fail) == found
     assert remembered(file, ("GPU", 2, "ddp"), WORLD, lambda: 16) == 16
     assert json.loads(file.read_text()) == {"GPU, 1, none": found, "GPU, 2, ddp": 16}
+
+
+@pytest.fixture
+def no_clocks(monkeypatch):
+    """The search without a GPU's counters."""
+    for name in ("synchronize", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: type("", (), {"total_memory": 100}))
+
+
+def engine_with_room(rows):
+    """An engine that runs out of memory where more rows than these go through it."""
+    engine = build_engine(small_model(), SHORT, WORLD, ENGINE)
+    real = engine.gradient
+
+    def gradient(batch, targets):
+        if len(batch.ids) > rows:
+            raise torch.OutOfMemoryError
+        return real(batch, targets)
+
+    engine.gradient = gradient
+    return engine
+
+
+@pytest.mark.parametrize("room", [1, 2, 3])
+def test_a_gpu_with_room_for_few_rows_takes_those(no_clocks, room):
+    assert find_rows(lambda: engine_with_room(room), counting_batch(0), WORLD) == min(room, 2)
+
+
+def test_one_of_several_processes_without_memory_ends_them_all(no_clocks):
+    with pytest.raises(AbovoError, match="micro_batch_sequences: a GPU has no memory for 4 rows"):
+        memory._pass(engine_with_room(2), counting_batch(0), 4, replace(WORLD, size=2))
+
+
+def test_compiled_blocks_meet_one_shape_in_samples_and_validation():
+    engine = build_engine(small_model(), changed(SHORT, micro_batch_sequences=8), WORLD, ENGINE)
+    batch, shapes = counting_batch(0), []
+    few, many = batch.rows(slice(0, 3)), torch.cat([batch.ids, batch.ids])[:11]
+    plain = [engine.predict(many, 4), engine.predict(few.ids, 4)], engine.evaluate(few)
+    engine.compiled = True
+    engine.loss.register_forward_pre_hook(lambda module, arguments: shapes.append(len(arguments[0])))
+    padded = [engine.predict(many, 4), engine.predict(few.ids, 4)], engine.evaluate(few)
+    assert set(shapes) == {8}
+    for one, other in zip(plain[0], padded[0], strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-5)
+    assert padded[1] == pytest.approx(plain[1], rel=1e-5)

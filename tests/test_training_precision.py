@@ -81,6 +81,12 @@ def test_loss_scale_halves_at_an_overflow_and_doubles_after_its_time(monkeypatch
     assert scale.value == 2.0**15
 
 
+def test_a_phase_in_fp16_after_one_in_bf16_begins_with_the_first_scale():
+    scale = LossScale("fp16")
+    scale.load(LossScale("bf16").state())
+    assert scale.value == LossScale("fp16").value == 2.0**16
+
+
 def test_gradients_that_no_scale_makes_finite_are_told(monkeypatch):
     monkeypatch.setattr(precision, "FIRST", 4.0)
     attempts = []

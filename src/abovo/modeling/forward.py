@@ -3,7 +3,8 @@
 transformers writes a block for every use of it. In training there is no cache, no mask but the causal one, and rows are
 whole, so queries, keys and values are one product and gate and up another, whose matrices are joined as they are used:
 under their names they stay apart, for checkpoints, optimizers, adapters and exports. Where matrices cannot be joined
-(adapters lie on them, or ZeRO 3 gathers them module by module) each is multiplied by its own module.
+(adapters lie on them, or ZeRO 3 gathers them module by module) each is multiplied by its own module. Modules whose
+matrices are joined are not called: hooks on them hear nothing.
 """
 
 from functools import cache
@@ -57,7 +58,9 @@ def use_training_form(model: Any) -> None:
     if not plain or in_training_form(model):
         return
     device = next(model.parameters()).device
-    has_flash = device.type == "cpu" or (device.type == "cuda" and torch.cuda.get_device_capability(device) >= FLASH)
+    has_flash = device.type == "cpu" or (
+        device.type == "cuda" and torch.version.hip is None and torch.cuda.get_device_capability(device) >= FLASH
+    )
     for block in model.model.layers:
         block.__class__ = _training_class(type(block))  # type: ignore[arg-type]  # classes can be hashed
         block.has_flash = has_flash
@@ -117,7 +120,7 @@ def _turned(heads: Tensor, tables: Tables) -> Tensor:
 
 
 def _feed_forward(layer: Any, hidden: Tensor) -> Tensor:
-    if not _can_join(layer.gate_proj, layer.up_proj):
+    if not _can_join(hidden, layer.gate_proj, layer.up_proj):
         return layer(hidden)
     joined = _joined(hidden, layer.gate_proj, layer.up_proj)
     if few_passes(joined):
@@ -127,7 +130,7 @@ def _feed_forward(layer: Any, hidden: Tensor) -> Tensor:
 
 
 def _products(hidden: Tensor, *layers: Any) -> Any:
-    if not _can_join(*layers):
+    if not _can_join(hidden, *layers):
         return [layer(hidden) for layer in layers]
     return _joined(hidden, *layers).split([len(layer.weight) for layer in layers], -1)
 
@@ -136,8 +139,10 @@ def _joined(hidden: Tensor, *layers: Any) -> Tensor:
     return F.linear(hidden, torch.cat([layer.weight for layer in layers]))
 
 
-def _can_join(*layers: Any) -> bool:
-    """Whether these are plain matrices that lie whole in memory; DeepSpeed gives those that do not a number."""
-    return all(
+def _can_join(hidden: Tensor, *layers: Any) -> bool:
+    """Whether these are plain matrices that lie whole in memory (DeepSpeed gives those that do not a number), and
+    joining them costs a GPU no memory: autocast would keep a copy of each for the backward pass anyway."""
+    copied = hidden.device.type == "cpu" or torch.is_autocast_enabled(hidden.device.type)
+    return copied and all(
         type(layer) is nn.Linear and layer.bias is None and not hasattr(layer.weight, "ds_id") for layer in layers
     )

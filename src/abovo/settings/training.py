@@ -86,7 +86,7 @@ class Training:
     )  # fmt: skip
     micro_batch_sequences: int | Literal["auto"] = key(
         "Rows that go through the model at once (sequences); auto: the fastest that a GPU's memory holds, by"
-        " measurement, 8 on a CPU",
+        " measurement, 8 on a CPU and under DeepSpeed",
         default="auto", minimum=1, maximum=2**20,
     )  # fmt: skip
     optimizer: Optimizer = key("The optimizer and its values")

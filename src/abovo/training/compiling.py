@@ -18,9 +18,10 @@ def compiles_blocks(recipe: Training, device: torch.device) -> bool:
 
 
 def keep_compiled(state: Path) -> None:
-    """Have torch keep what it compiles in .cache/compile of the results that `state` lies in, else beside it.
+    """Have torch keep what it compiles in .cache/compile of the results that `state` lies in, else beside it; each user
+    apart, since what lies there is run.
 
     To be called before anything is compiled, in each process. A folder that the environment names stays.
     """
     results = next((folder for folder in state.parents if folder.name == "results"), state.parent)
-    os.environ.setdefault(FOLDER, str((results / ".cache" / "compile").absolute()))
+    os.environ.setdefault(FOLDER, str((results / ".cache" / "compile" / str(os.getuid())).absolute()))

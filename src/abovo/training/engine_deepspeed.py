@@ -17,7 +17,8 @@ from torch import nn
 from abovo.errors import AbovoError
 from abovo.settings.engine import Engine as EngineSettings
 from abovo.settings.training import Training
-from abovo.training.engines import micro_batch
+from abovo.training.compiling import compiles_blocks
+from abovo.training.engines import in_shape, micro_batch, rows_at_once
 from abovo.training.loss import Batch, SummedLoss
 from abovo.training.muon import Muon
 from abovo.training.optimizers import Optimizers
@@ -46,6 +47,7 @@ class DeepSpeedEngine:
     def __init__(self, model: nn.Module, recipe: Training, world: World, stage: int, *, offload: bool) -> None:
         self.world, self.stage = world, stage
         self.micro_batch = micro_batch(recipe)
+        self.compiled = compiles_blocks(recipe, world.device)
         self.parameters: dict[str, Any] = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizers = Optimizers(model.to(world.device).train(), recipe.optimizer)
         self.combined = Combined(self.optimizers.parts)
@@ -115,6 +117,7 @@ class DeepSpeedEngine:
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> float:
         self.engine.eval()
+        batch = batch.rows(slice(0, rows_at_once(self, len(batch.ids))))
         total = self.engine(*batch.arguments(self.world.device)).item()
         self.engine.train()
         return total
@@ -122,7 +125,7 @@ class DeepSpeedEngine:
     @torch.no_grad()
     def predict(self, ids: torch.Tensor, column: int) -> torch.Tensor:
         self.engine.eval()
-        logits = self.engine(ids.to(self.world.device), None, column)
+        logits = in_shape(self, ids, lambda rows: self.engine(rows.to(self.world.device), None, column))
         self.engine.train()
         return logits
 

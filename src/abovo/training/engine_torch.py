@@ -25,7 +25,7 @@ from abovo.modeling.family import base_of, family_of
 from abovo.settings.engine import Engine as EngineSettings
 from abovo.settings.training import Training
 from abovo.training.compiling import compiles_blocks
-from abovo.training.engines import micro_batch
+from abovo.training.engines import in_shape, micro_batch, rows_at_once
 from abovo.training.loss import Batch, SummedLoss, autocast
 from abovo.training.optimizers import Optimizers
 from abovo.training.precision import LossScale
@@ -43,6 +43,7 @@ class TorchEngine:
     def __init__(self, model: nn.Module, recipe: Training, world: World, strategy: str) -> None:
         self.recipe, self.world = recipe, world
         self.micro_batch = micro_batch(recipe)
+        self.compiled = compiles_blocks(recipe, world.device)
         self.model = model.to(world.device).train()
         self.names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         self.loss: Any = SummedLoss(self.model, recipe.z_loss)
@@ -107,14 +108,13 @@ class TorchEngine:
         self.scale.passed()
 
     def evaluate(self, batch: Batch) -> float:
-        if compiles_blocks(self.recipe, self.world.device) and len(batch.ids) < self.micro_batch:
-            batch = batch.rows(slice(0, self.micro_batch))  # one shape, for which alone blocks are compiled
+        batch = batch.rows(slice(0, rows_at_once(self, len(batch.ids))))
         with self._evaluating():
             return self.loss(*batch.arguments(self.world.device)).item()
 
     def predict(self, ids: torch.Tensor, column: int) -> torch.Tensor:
         with self._evaluating():
-            return self.loss(ids.to(self.world.device), None, column)
+            return in_shape(self, ids, lambda rows: self.loss(rows.to(self.world.device), None, column))
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

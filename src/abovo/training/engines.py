@@ -28,6 +28,9 @@ class Engine(Protocol):
     micro_batch: int
     """Rows that go through the model at once (sequences)."""
 
+    compiled: bool
+    """Whether the model's blocks are compiled."""
+
     @property
     def whole(self) -> bool:
         """Whether the model that was given still holds all its weights, in float32."""
@@ -66,6 +69,22 @@ class Engine(Protocol):
 def micro_batch(recipe: Training) -> int:
     """Rows that go through the model at once (sequences); for `auto` those to begin with."""
     return ROWS if recipe.micro_batch_sequences == "auto" else recipe.micro_batch_sequences
+
+
+def rows_at_once(engine: Engine, rows: int) -> int:
+    """Rows that go through the model in place of `rows` without gradients: blocks are compiled for one shape alone."""
+    return engine.micro_batch if engine.compiled and rows < engine.micro_batch else rows
+
+
+def in_shape(engine: Engine, ids: torch.Tensor, through: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """What `through` makes of `ids` [rows, L], in pieces of the one shape that blocks are compiled for."""
+    if not engine.compiled:
+        return through(ids)
+    found = []
+    for part in ids.split(engine.micro_batch):
+        missing = engine.micro_batch - len(part)
+        found.append(through(torch.cat([part, part[:1].expand(missing, -1)]))[: len(part)])
+    return torch.cat(found)
 
 
 def build_engine(model: nn.Module, recipe: Training, world: World, engine: EngineSettings) -> Engine:

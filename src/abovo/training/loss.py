@@ -53,13 +53,14 @@ class Batch:
 
     def arguments(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What SummedLoss takes, on `device`. Which targets count is found out here, where it costs no wait."""
-        ids = self.ids.to(device, non_blocking=True)
+        at_once = device.type == "cuda"  # another device might read memory that was given back by then
+        ids = self.ids.to(device, non_blocking=at_once)
         if bool(self.counts[:, 1:].all()):
             return ids, None
         chosen = self.counts[:, 1:].flatten().nonzero().squeeze(1)
-        if device.type == "cuda":
+        if at_once:
             chosen = chosen.pin_memory()
-        return ids, chosen.to(device, non_blocking=True)
+        return ids, chosen.to(device, non_blocking=at_once)
 
 
 class SummedLoss(nn.Module):

@@ -4,9 +4,11 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
+from abovo.errors import AbovoError
 from abovo.provenance.files import read_json, write_json
 from abovo.training.engines import Engine
 from abovo.training.loss import Batch
@@ -60,48 +62,69 @@ def find_rows(build: Callable[[], Engine], batch: Batch, world: World) -> int:
     """Rows per micro-batch by measuring on an engine of its own: what 2 and 4 rows take of memory, then the speed of
     what is expected to fit.
 
-    Processes measure together and agree on the slowest time; by expectation none runs out of memory, and leaves the
-    others waiting. `batch` is any global batch. What is compiled here serves several numbers of rows, and is dropped.
+    Processes measure together and agree on the slowest time. One of several that runs out of memory, which is not
+    expected, raises AbovoError: the others would wait for it in vain. `batch` is any global batch. What is compiled
+    here serves several numbers of rows, and is dropped.
     """
     rows = -(-len(batch.ids) // world.size)
     if rows < 4:
         return rows
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([world.device] if world.device.type == "cuda" else []):
         found = _measure(build(), batch, rows, world)
     gc.collect()
     torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(world.device)
     torch._dynamo.reset()  # the training compiles for its number of rows alone
     return found
 
 
 def _measure(engine: Engine, batch: Batch, rows: int, world: World) -> int:
     available = int(torch.cuda.get_device_properties(world.device).total_memory * PLANNED)
-    _peak(engine, batch, 1, world)  # gradients and the optimizer's state exist from here on
-    few, more = _peak(engine, batch, 2, world), _peak(engine, batch, 4, world)
-    most = min(world.gather(rows_that_fit(few, more, available, rows)))
+    _pass(engine, batch, 1, world)  # gradients and the optimizer's state exist from here on
+    peaks: list[tuple[int, int]] = []
+    for candidate in (2, 4):
+        try:
+            peaks.append((candidate, _pass(engine, batch, candidate, world).peak))
+        except torch.OutOfMemoryError:
+            return peaks[-1][0] if peaks else 1
+    most = min(world.gather(rows_that_fit(peaks[0], peaks[1], available, rows)))
     return fastest_rows(lambda candidate: _seconds(engine, batch, candidate, world), rows, most)
 
 
-def _peak(engine: Engine, batch: Batch, rows: int, world: World) -> tuple[int, int]:
-    torch.cuda.reset_peak_memory_stats(world.device)
-    _pass(engine, batch, rows, world)
-    return rows, torch.cuda.max_memory_allocated(world.device)
+class _Taken(NamedTuple):
+    """What a pass took: seconds, and at most so much memory (bytes)."""
+
+    seconds: float
+    peak: int
 
 
 def _seconds(engine: Engine, batch: Batch, rows: int, world: World) -> float:
     """What the forward and backward pass of so many rows takes, on the slowest process."""
     torch.cuda.empty_cache()
-    taken = [_pass(engine, batch, rows, world) for _ in range(WARM + TIMED)]
+    taken = [_pass(engine, batch, rows, world).seconds for _ in range(WARM + TIMED)]
     return max(world.gather(min(taken[WARM:])))
 
 
-def _pass(engine: Engine, batch: Batch, rows: int, world: World) -> float:
+def _pass(engine: Engine, batch: Batch, rows: int, world: World) -> _Taken:
+    """A step of one micro-batch, by itself; of several processes one cannot go on without the others."""
+    try:
+        return _one_step(engine, batch, rows, world)
+    except torch.OutOfMemoryError as error:
+        if world.size == 1:
+            raise
+        what = f"a GPU has no memory for {rows} rows at once"
+        raise AbovoError(what, "training.micro_batch_sequences", "give a smaller number in place of auto") from error
+
+
+def _one_step(engine: Engine, batch: Batch, rows: int, world: World) -> _Taken:
+    """A step of one micro-batch; the peak is that of its passes, which grows with the rows, not that of the step."""
     engine.micro_batch = rows
+    torch.cuda.reset_peak_memory_stats(world.device)
     torch.cuda.synchronize(world.device)
     begun = time.perf_counter()
     engine.gradient(Batch(batch.ids[:rows], batch.counts[:rows]), max(1, batch.targets))
     torch.cuda.synchronize(world.device)
-    taken = time.perf_counter() - begun
+    taken = _Taken(time.perf_counter() - begun, torch.cuda.max_memory_allocated(world.device))
     engine.clip(None)
     engine.step(0.0, 1)
     return taken

@@ -44,8 +44,9 @@ class LossScale:
             self.value, self.steps = self.value * 2, 0
 
     def state(self) -> dict[str, float]:
-        return {"value": self.value, "steps": self.steps}
+        """What `load` takes; nothing where there is no scale, so that a phase in fp16 begins with the first."""
+        return {"value": self.value, "steps": self.steps} if self.changes else {}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        if self.changes:
+        if self.changes and state:
             self.value, self.steps = state["value"], state["steps"]

@@ -24,7 +24,8 @@ class Saver:
     def save(self, step: int, content: dict[str, Any], **kept: Any) -> None:
         """Begin to write a checkpoint of `content`, whose tensors may change when this returns; `kept` as State.save
         takes it. The one before must be written."""
-        assert self.failure() is None
+        if failure := self.failure():
+            raise failure
         copy = self._copy(content)
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
@@ -48,7 +49,7 @@ class Saver:
             if copy is None or (copy.shape, copy.dtype) != (value.shape, value.dtype):
                 copy = torch.empty(value.shape, dtype=value.dtype, pin_memory=value.is_cuda)
                 self.copies[place] = copy
-            return copy.copy_(value, non_blocking=True)
+            return copy.copy_(value, non_blocking=value.is_cuda)
         if isinstance(value, dict):
             return {key: self._copy(item, f"{place}/{key}") for key, item in value.items()}
         if isinstance(value, list | tuple):

@@ -107,7 +107,7 @@ def _train(run: Run, model: nn.Module, state: State | None) -> nn.Module:
     """Train `model` with the run's engine. Returns it, or on rank 0 another one that holds all weights."""
     world, rows = run.world, _micro_batch(run, state)
     recipe = replace(run.task.recipe, micro_batch_sequences=rows)
-    task = replace(run.task, recipe=recipe, validation=lambda: run.held_out(rows))
+    task = replace(run.task, recipe=recipe, validation=lambda: run.held_out(rows * world.size))
     engine = build_engine(model, recipe, world, run.settings.engine)
     train(task, engine, world, state)
     weights = engine.weights()
@@ -120,9 +120,12 @@ def _train(run: Run, model: nn.Module, state: State | None) -> nn.Module:
 
 
 def _micro_batch(run: Run, state: State | None) -> int:
-    """Rows per micro-batch: the recipe's, or those that were found for GPUs like these, now or before a resume."""
+    """Rows per micro-batch: the recipe's, or those that were found for GPUs like these, now or before a resume.
+
+    DeepSpeed never lets go of an engine's memory, so none is made only to be measured.
+    """
     recipe, world, engine = run.task.recipe, run.world, run.settings.engine
-    if recipe.micro_batch_sequences != "auto" or world.device.type != "cuda":
+    if recipe.micro_batch_sequences != "auto" or world.device.type != "cuda" or engine.kind == "deepspeed":
         return micro_batch(recipe)
 
     def find() -> int:
@@ -131,5 +134,6 @@ def _micro_batch(run: Run, state: State | None) -> int:
     if world.leads:
         log.info("%s: looking for the fastest micro_batch_sequences", run.task.label)
     # the shape of the model is the state's own
-    place = (torch.cuda.get_device_name(world.device), world.size, engine.strategy, recipe.precision)
+    card = torch.cuda.get_device_properties(world.device)
+    place = (card.name, card.total_memory, world.size, engine.strategy, recipe.precision)
     return remembered(state.micro_batch if state else None, place, world, find)
