@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 
 def few_passes(values: Tensor) -> bool:
-    """Whether the functions here are for these values: on a CPU, and not in half precision."""
-    return values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64)
+    """Whether the functions here are for these values: on a CPU, not in half precision, and where nothing compiles."""
+    single = values.dtype in (torch.float32, torch.float64)
+    return values.device.type == "cpu" and single and not torch.compiler.is_compiling()
 
 
 def use_few_passes(model: nn.Module) -> None:

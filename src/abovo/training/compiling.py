@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import torch
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from abovo.settings.training import Training
 
@@ -21,7 +22,9 @@ def keep_compiled(state: Path) -> None:
     """Have torch keep what it compiles in .cache/compile of the results that `state` lies in, else beside it; each user
     apart, since what lies there is run.
 
-    To be called before anything is compiled, in each process. A folder that the environment names stays.
+    To be called before anything is compiled, in each process. A folder that the environment names stays, but for
+    torch's own, which parts of torch put there when they are imported.
     """
     results = next((folder for folder in state.parents if folder.name == "results"), state.parent)
-    os.environ.setdefault(FOLDER, str((results / ".cache" / "compile" / str(os.getuid())).absolute()))
+    if os.environ.get(FOLDER, default_cache_dir()) == default_cache_dir():
+        os.environ[FOLDER] = str((results / ".cache" / "compile" / str(os.getuid())).absolute())
