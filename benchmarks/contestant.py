@@ -27,12 +27,15 @@ from trained import model, run_settings, training
 
 PROFILED = 3
 PARTS = ("gradient", "optimizer", "outside")
+# Seconds that pass, or that the processor works for this process, which other work beside it leaves alone
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 @dataclass(frozen=True)
 class Turn:
     """Who trains what: `shape` and `recipe` are what differs from the files of `model` in config/, `plain` are the
-    sides of the plain model, `micro_batch` the rows at once (None: the recipe's, or all of a step).
+    sides of the plain model, `micro_batch` the rows at once (None: the recipe's, or all of a step), `clock` tells how
+    time is taken (CLOCKS).
 
     Of the steps `warm` come before the clock starts, `steps` are timed, `parted` are timed part by part, and with
     `profile` some more are traced.
@@ -46,8 +49,10 @@ class Turn:
     rows: int
     shape: dict[str, Any]
     plain: dict[str, int]
+    recipe: dict[str, Any] = field(default_factory=dict)
     micro_batch: int | None = None
     threads: int = 1
+    clock: str = "wall"
     warm: int = 5
     steps: int = 12
     parted: int = 5
@@ -86,16 +91,19 @@ class Watch:
     precision: str
     batches: torch.Tensor
     step: int = 0
-    started: float = field(default_factory=time.perf_counter)
+    started: float = 0.0
     spent: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
     found: dict[str, Any] = field(default_factory=dict)
     last: float = 0.0
     profiler: Any = None
 
+    def __post_init__(self) -> None:
+        self.started = self.now()
+
     def now(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+        return CLOCKS[self.turn.clock]()
 
     def mark(self, part: str) -> None:
         """What ends here is a `part`; it began with the mark before."""
@@ -145,7 +153,7 @@ def abovo(turn: Turn, watch: Watch) -> None:
 
     values = {
         "batch_tokens": turn.rows * turn.length, "tensorboard": False, "samples.prompts": [],
-        "validation_interval": 10**6, "checkpoint_interval": 10**6,
+        "validation_interval": 10**6, "checkpoint_interval": 10**6, **turn.recipe,
     }  # fmt: skip
     if turn.micro_batch is not None:
         values["micro_batch_sequences"] = turn.micro_batch
@@ -193,12 +201,29 @@ def _between(function: Callable[..., Any], before: Callable[[], Any] | None = No
 
 
 def nanogpt_style(turn: Turn, watch: Watch) -> None:
-    """A plain model of equal size, compiled whole on a GPU, under a loop by hand: fused AdamW, clipping."""
+    """A plain model of equal size, compiled whole on a GPU, under a loop by hand."""
+    plain = PlainGPT(turn.vocabulary, turn.length, **turn.plain).to(watch.device)
+    _by_hand(turn, watch, plain, torch.compile(plain) if watch.device.type == "cuda" else plain)
+
+
+def minimal_loop(turn: Turn, watch: Watch) -> None:
+    """The trainer's own model and loss, not compiled, under the same loop by hand: what the trainer's loop costs."""
+    from abovo.training.loss import Batch, summed_loss
+
+    built = turn.build().to(watch.device)
+
+    def loss(ids: torch.Tensor) -> torch.Tensor:
+        batch = Batch(ids, torch.ones(ids.shape, dtype=torch.bool))
+        return summed_loss(built, batch) / batch.targets
+
+    _by_hand(turn, watch, built, loss)
+
+
+def _by_hand(turn: Turn, watch: Watch, owner: torch.nn.Module, mean: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """A dozen lines that train the parameters of `owner` by the `mean` loss of ids: fused AdamW, clipping."""
     on_gpu = watch.device.type == "cuda"
     _as_others(turn)
-    plain = PlainGPT(turn.vocabulary, turn.length, **turn.plain).to(watch.device)
-    module = torch.compile(plain) if on_gpu else plain
-    parameters = list(plain.parameters())
+    parameters = list(owner.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(watch.precision)
     scaler = torch.amp.GradScaler(watch.device.type, enabled=kind is torch.float16)
@@ -209,7 +234,7 @@ def nanogpt_style(turn: Turn, watch: Watch) -> None:
         watch.mark("outside")
         for part in parts:
             with torch.autocast(watch.device.type, kind, enabled=kind is not None):
-                loss = module(part.to(watch.device, non_blocking=True))
+                loss = mean(part.to(watch.device, non_blocking=on_gpu))
             scaler.scale(loss / pieces).backward()
         scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -266,6 +291,7 @@ CONTESTANTS: dict[str, Callable[[Turn, Watch], None]] = {
     "abovo": abovo,
     "nanogpt_style": nanogpt_style,
     "transformers_trainer": transformers_trainer,
+    "minimal_loop": minimal_loop,
 }
 
 
@@ -274,7 +300,7 @@ def flops_per_token(turn: Turn) -> float:
     from abovo.modeling.cost import training_flops_per_token
     from abovo.modeling.family import shape_of
 
-    if turn.contestant != "nanogpt_style":
+    if turn.contestant != "nanogpt_style":  # all others train the same model
         return training_flops_per_token(shape_of(model(turn.shape, turn.model)), turn.vocabulary, turn.length)
     with torch.device("meta"):
         plain = PlainGPT(turn.vocabulary, turn.length, **turn.plain)

@@ -1,8 +1,9 @@
-"""Turn a device into a table in markdown: the trainer against others on the models that ship, in rounds of turns.
+"""Turn a device into a table in markdown: the trainer against others, in rounds of turns.
+
+On a GPU they train the models that ship, on a CPU one of 3.5M parameters, and nothing is compiled there.
 
 The first round starts with an empty compile cache, so its first step is the cold one, with the trainer's search for its
-micro-batch; later rounds find both, as a run does that goes on. On a CPU the same runs at a size that takes seconds: it
-shows that all of it works, and says nothing about speed.
+micro-batch; later rounds find both, as a run does that goes on.
 """
 
 import datetime
@@ -25,12 +26,16 @@ LENGTH, VOCABULARY = 1024, 32_768
 # Sides of the plain models, of equal parameters, and the rows at once with which they and the Trainer begin
 PLAIN = {"tiny": {"width": 320, "layers": 10, "heads": 5}, "small": {"width": 768, "layers": 14, "heads": 12}}
 MICRO_BATCH = {"tiny": 64, "small": 32}
-REDUCED = {
+# 3.49M parameters each, by the optimizer that all know
+ON_A_CPU = {
     "shape": {
-        "hidden_size": 64, "layers": 2, "heads": 2, "key_value_heads": 1, "head_dim": 32, "feed_forward": 128
+        "hidden_size": 192, "layers": 6, "heads": 6, "key_value_heads": 3, "head_dim": 32, "feed_forward": 592
     },
-    "plain": {"width": 64, "layers": 2, "heads": 2}, "vocabulary": 512, "length": 64, "rows": 8,
+    "plain": {"width": 192, "layers": 6, "heads": 6}, "recipe": {"optimizer.kind": "adamw"},
+    "vocabulary": 4096, "length": 256, "rows": 16, "micro_batch": 16, "warm": 1, "steps": 6, "parted": 3,
 }  # fmt: skip
+# On a GPU a loop without compilation says nothing
+ON = {"cpu": tuple(CONTESTANTS), "cuda": ("abovo", "nanogpt_style", "transformers_trainer")}
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -38,21 +43,30 @@ def require(device: str) -> None:
     """End with one line where there is no such device."""
     if device == "cuda" and not torch.cuda.is_available():
         sys.exit("error: no GPU is visible to torch; --device cuda wants one (an H100 of 80 GB for figures that compare"
-                 " with those of the docs), --device cpu runs the same at a small size")  # fmt: skip
+                 " with those of the docs), --device cpu takes a smaller model")  # fmt: skip
 
 
-def first_turn(contestant: str, model: str, device: str, threads: int, micro_batch: int | None) -> Turn:
-    """The turn of a contestant with a model: as shipped on a GPU, reduced on a CPU."""
+def models_on(device: str, asked: Sequence[str]) -> Sequence[str]:
+    """What is trained there: the recipe and the first shape are those of these models."""
+    return asked if device == "cuda" else ("tiny",)
+
+
+def first_turn(
+    contestant: str, model: str, device: str, threads: int = 1, micro_batch: int | None = None, clock: str = "wall"
+) -> Turn:
+    """The turn of a contestant with a model: as shipped on a GPU, of 3.5M parameters on a CPU."""
     from trained import training
 
     if device == "cpu":
-        sides: dict[str, Any] = {**REDUCED, "warm": 1, "steps": 2, "parted": 1}
-    else:
-        rows = training(model, {})["batch_tokens"] // LENGTH
-        sides = {"shape": {}, "plain": PLAIN[model], "vocabulary": VOCABULARY, "length": LENGTH, "rows": rows}
-        if contestant != "abovo":
-            micro_batch = micro_batch or MICRO_BATCH[model]
-    return Turn(contestant, model, device, threads=threads, micro_batch=micro_batch, **sides)
+        sides: dict[str, Any] = ON_A_CPU if micro_batch is None else {**ON_A_CPU, "micro_batch": micro_batch}
+        return Turn(contestant, model, device, threads=threads, clock=clock, **sides)
+    rows = training(model, {})["batch_tokens"] // LENGTH
+    if contestant != "abovo":
+        micro_batch = micro_batch or MICRO_BATCH[model]
+    return Turn(
+        contestant, model, device, VOCABULARY, LENGTH, rows, {}, PLAIN[model], micro_batch=micro_batch,
+        threads=threads, clock=clock,
+    )  # fmt: skip
 
 
 def contest(model: str, turns: Mapping[str, Turn], rounds: int, profile: bool) -> dict[str, list[dict[str, Any]]]:
@@ -117,8 +131,11 @@ def machine(device: str) -> str:
 def table(model: str, found: Results, device: str, turn: Turn) -> str:
     """Medians over the rounds, speed with lowest and highest; the ratio is the trainer's speed over the row's."""
     tokens, rounds = turn.rows * turn.length, len(next(iter(found.values())))
+    size = f"{sum(parameter.numel() for parameter in turn.build().parameters()):,} parameters"
+    clock = "" if turn.clock == "wall" else ", seconds of the processor"
+    named = model if device == "cuda" else f"{size}, {turn.threads} threads{clock}"
     lines = [
-        f"{model}: {machine(device)}; {tokens:,} tokens a step, rows of {turn.length}, {rounds} rounds in turns", "",
+        f"{named}; {machine(device)}; {tokens:,} tokens a step, rows of {turn.length}, {rounds} rounds in turns", "",
         "| | micro-batch | tokens/s | low to high | ratio | MFU | peak memory | first step, cold / warm |"
         + "".join(f" {part} ms |" for part in PARTS),
         "|---|---|---|---|---|---|---|---|" + "---|" * len(PARTS),
@@ -143,17 +160,16 @@ def table(model: str, found: Results, device: str, turn: Turn) -> str:
     return "\n".join(lines)
 
 
-def run(device: str, models: Sequence[str], rounds: int, threads: int, micro_batch: int | None,
-        profile: bool) -> dict[str, Results]:  # fmt: skip
-    """Print the tables of all models and return what they were made from."""
+def run(device: str, models: Sequence[str], rounds: int, profile: bool, **how: Any) -> dict[str, Results]:
+    """Print the tables of all models and return what they were made from; `how` is first_turn's."""
     from contestant import best_precision, peak
 
     require(device)
     if device == "cuda" and peak(torch.device(device), best_precision(torch.device(device))) is None:
         print(f"no peak of {torch.cuda.get_device_name()} is known in config/hardware: no MFU", file=sys.stderr)
     found = {}
-    for model in models:
-        turns = {name: first_turn(name, model, device, threads, micro_batch) for name in CONTESTANTS}
+    for model in models_on(device, models):
+        turns = {name: first_turn(name, model, device, **how) for name in ON[device]}
         found[model] = contest(model, turns, rounds, profile)
         print("\n" + table(model, found[model], device, turns["abovo"]), flush=True)
         for name, results in found[model].items() if profile else ():

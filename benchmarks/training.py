@@ -5,17 +5,18 @@ python benchmarks/training.py --quick                  # one seed at a third of 
 python benchmarks/training.py --only speed start       # parts: recipe, speed, start
 python benchmarks/training.py --device cuda            # tiny and small on a GPU against others, in place of these parts
 python benchmarks/training.py --device cuda --models tiny --profile    # with kernels by time
-python benchmarks/training.py --device cpu --rounds 1                  # the same at a size of seconds
+python benchmarks/training.py --device cpu             # the part speed alone: 3.5M parameters against others
 python benchmarks/training.py --input FOLDER --json figures.json     # .jsonl.zst, .parquet, .txt
 
 Training runs are kept below --work under the hash of what they are made from: a benchmark that was stopped goes on.
-Each takes one thread; the contest of speeds takes as many as the machine has.
+Each takes one thread; the contest on a CPU takes as many as the machine has.
 """
 
 import argparse
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds of a contest (default: 7, with --device 3)")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: seconds of the processor, for a"
                         " machine with other work; its ratios stand for one thread only")  # fmt: skip
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="the contest of shipped models on a device, alone")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="with --device (default: both)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="the contest on a device, alone")
+    parser.add_argument(
+        "--models", nargs="+", choices=MODELS, default=MODELS, help="with --device cuda (default: both)"
+    )
     parser.add_argument("--micro-batch", type=int, help="with --device: rows at once, of all (default: the recipe's)")
     parser.add_argument("--profile", action="store_true", help="with --device: kernels, on a CPU operators, by time")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "abovo-benchmark-training")
@@ -58,11 +61,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     if options.device:
-        import device_contest
-
-        rounds = options.rounds or 3
-        asked = (options.device, options.models, rounds, options.threads, options.micro_batch, options.profile)
-        figures = device_contest.run(*asked)
+        figures: dict[str, Any] = dict(contest(options, options.device, 3))
         if options.json:
             options.json.write_text(json.dumps(figures, indent=1) + "\n")
         return
@@ -75,26 +74,24 @@ def main() -> None:
         print_recipe(options.recipe, found, runs.stale)
         result["tokens_ratio"] = {key: value and round(value, 3) for key, value in found["ratio"].items()}
     if "speed" in options.only:
-        import training_speed
-
-        rounds = options.rounds or (3 if options.quick else 7)
-        speed = training_speed.speeds(packed, VOCABULARY, options.threads, 8, rounds, options.clock)
-        print_speed(speed, options.threads, options.clock)
-        own = speed["medians"]["abovo"]
-        for name, peer in (
-            ("trainer", "transformers_trainer"), ("minimal", "minimal_loop"), ("nanogpt", "nanogpt_style")
-        ):  # fmt: skip
-            result[f"speed_vs_{name}"] = round(own / speed["medians"][peer], 3)
-        result["overhead_share"] = round(speed["overhead"], 4)
+        result["speed"] = contest(options, "cpu", 3 if options.quick else 7)
     if "start" in options.only:
-        import training_speed
+        from first_step import first_steps
 
-        starts = training_speed.first_steps(tokenizer, packed, 1 if options.quick else 3)
+        starts = first_steps(tokenizer, packed, 1 if options.quick else 3)
         result["first_step_seconds"] = round(starts[len(starts) // 2], 1)
         print(f"\nfirst optimizer step of nano, seconds after the start of its script: {result['first_step_seconds']}"
               f" (of {len(starts)}: {starts[0]:.1f} to {starts[-1]:.1f})")  # fmt: skip
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def contest(options: argparse.Namespace, device: str, rounds: int) -> Mapping[str, Any]:
+    """The trainer against others on a device: prints its tables and returns what they were made from."""
+    import device_contest
+
+    how = {"threads": options.threads, "micro_batch": options.micro_batch, "clock": options.clock}
+    return device_contest.run(device, options.models, options.rounds or rounds, options.profile, **how)
 
 
 def print_recipe(name: str, found: dict[str, Any], stale: int) -> None:
@@ -109,19 +106,6 @@ def print_recipe(name: str, found: dict[str, Any], stale: int) -> None:
     print(f"ratio {ratio['mean']:.3f} ({spread})")
     if stale:
         print(f"{stale} of these runs were made by other code than the present; remove --work to train them anew")
-
-
-def print_speed(speed: dict[str, Any], threads: int, clock: str) -> None:
-    own = speed["medians"]["abovo"]
-    sizes = ", ".join(f"{name} {size:,}" for name, size in speed["parameters"].items())
-    print(f"\nTokens per second ({clock}), {threads} threads, {len(speed['rounds']['abovo'])} rounds in turns")
-    print(f"parameters: {sizes}\n")
-    print(f"{'':24}{'median':>10}{'low':>10}{'high':>10}{'ratio':>8}")
-    for name, rounds in speed["rounds"].items():
-        middle = speed["medians"][name]
-        print(f"{name:24}{middle:>10,.0f}{min(rounds):>10,.0f}{max(rounds):>10,.0f}"
-              f"{own / middle:>8.3f}")  # fmt: skip
-    print(f"share of time outside gradient and optimizer step: {speed['overhead']:.2%}")
 
 
 if __name__ == "__main__":

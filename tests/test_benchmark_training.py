@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,9 +91,14 @@ def test_without_a_gpu_the_contest_on_one_ends_with_a_line():
 
 @pytest.mark.slow
 def test_contest_on_a_device_runs_whole_on_a_processor():
-    turns = {name: device_contest.first_turn(name, "tiny", "cpu", 1, None) for name in CONTESTANTS}
+    shape = {"hidden_size": 64, "layers": 2, "heads": 2, "key_value_heads": 1, "head_dim": 32, "feed_forward": 128}
+    small = {
+        "shape": shape, "plain": {"width": 64, "layers": 2, "heads": 2}, "vocabulary": 512, "length": 64, "rows": 8,
+        "micro_batch": 8, "warm": 1, "steps": 2, "parted": 1,
+    }  # fmt: skip
+    turns = {name: replace(device_contest.first_turn(name, "tiny", "cpu"), **small) for name in CONTESTANTS}
     found = device_contest.contest("tiny", turns, 1, profile=True)
-    assert list(found) == ["abovo", "nanogpt_style", "transformers_trainer"]
+    assert list(found) == ["abovo", "nanogpt_style", "transformers_trainer", "minimal_loop"]
     for name, (result,) in found.items():
         assert result["tokens_per_second"] > 0 and result["mfu"] is None, name
         assert 0 < result["parts"]["optimizer"] < result["parts"]["gradient"], name
@@ -100,4 +106,4 @@ def test_contest_on_a_device_runs_whole_on_a_processor():
         assert sum(row["calls"] for row in result["kernels"] if row["name"] == "aten::mm") > 10, name
         assert "aten::mm" in kernel_table(result["kernels"], "cpu"), name
     lines = device_contest.table("tiny", found, "cpu", turns["abovo"]).splitlines()
-    assert len(lines) == 7 and len({line.count("|") for line in lines[2:]}) == 1
+    assert len(lines) == 8 and len({line.count("|") for line in lines[2:]}) == 1

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from rounding import BFLOAT16, ONE_PASS, near
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from abovo.modeling.build import build_model
 from abovo.modeling.decoder import DecoderSettings
@@ -141,6 +142,27 @@ def test_blocks_that_are_computed_again_keep_less_and_change_nothing():
     (much, expected), (little, found) = kept(plain), kept(again)
     assert all(map(torch.equal, found, expected))
     assert little < much / 2
+
+
+class Products(TorchDispatchMode):
+    """Counts the products of matrices."""
+
+    number = 0
+
+    def __torch_dispatch__(self, operation, types, arguments=(), named=None):
+        self.number += operation in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
+        return operation(*arguments, **(named or {}))
+
+
+@pytest.mark.parametrize("family", ["qwen3", "llama"])
+def test_a_block_takes_four_products_in_place_of_seven(family):
+    """Each is one in the forward pass and two in the backward pass; the counts are of two blocks."""
+    counted = []
+    for model in (built(family=family), ours(built(family=family))):
+        with torch.autocast("cpu", torch.bfloat16), Products() as products:
+            states_and_gradients(model)
+        counted.append(products.number)
+    assert counted == [2 * 21, 2 * 12]
 
 
 @pytest.mark.parametrize("family", ["qwen3", "llama"])

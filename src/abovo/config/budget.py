@@ -1,7 +1,7 @@
 """Turn a token budget into optimizer steps: steps always derive from tokens, never the other way round."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from abovo.settings.training import Training
 SLACK = 1e-6
 # Repeated up to so many times, text teaches nearly what as much new text does (Muennighoff et al., arXiv:2305.16264).
 USEFUL_EPOCHS = 4
+REPEATED = f"beyond {USEFUL_EPOCHS} times repeated text teaches less and less (arXiv:2305.16264)"
 
 
 class Stretch(Protocol):
@@ -79,3 +80,12 @@ def budget(run: Budgeted, where: str = "settings", part: str = "") -> Budget:
                 "give it a larger share or the run more tokens",
             )
     return Budget(steps, batch, lengths)
+
+
+def times_drawn(phases: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """How often phases together go through each set of text (epochs), from how often each of them does."""
+    times: dict[str, float] = {}
+    for phase in phases:
+        for name, epochs in phase.items():
+            times[name] = times.get(name, 0.0) + epochs
+    return times

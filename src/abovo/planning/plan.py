@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from abovo.config.budget import USEFUL_EPOCHS, Budget, budget
+from abovo.config.budget import REPEATED, USEFUL_EPOCHS, Budget, budget, times_drawn
 from abovo.console.progress import duration
 from abovo.modeling.cost import (
     adapter_flops_per_token,
@@ -118,10 +118,7 @@ def _phases(settings: PlanSettings, plan: Budget, flops_per_token: int) -> list[
 
 def _too_often(phases: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Of the corpora that all phases together go through more than USEFUL_EPOCHS times: how often."""
-    times: dict[str, float] = {}
-    for phase in phases:
-        for name, part in phase["corpora"].items():
-            times[name] = times.get(name, 0.0) + (part["epochs"] or 0.0)
+    times = times_drawn({name: part["epochs"] or 0.0 for name, part in phase["corpora"].items()} for phase in phases)
     return {name: round(count, 3) for name, count in times.items() if count > USEFUL_EPOCHS}
 
 
@@ -166,8 +163,7 @@ def describe(plan: Mapping[str, Any]) -> list[str]:
 def _repeated(plan: Mapping[str, Any]) -> list[str]:
     """A warning for each corpus that phases go through more often than repeating still teaches."""
     return [
-        f"warning: {name} is drawn {times:.3g} times; beyond {USEFUL_EPOCHS} times repeated text teaches less and less"
-        " (arXiv:2305.16264), so add text or train on fewer tokens"
+        f"warning: {name} is drawn {times:.3g} times; {REPEATED}, so add text or train on fewer tokens"
         for name, times in plan["repeated"].items()
     ]
 

@@ -14,7 +14,7 @@ from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.reporting import figures, pages
 from abovo.reporting.loss_by_source import losses_after_phases
-from abovo.reporting.repeated import in_words, times_drawn
+from abovo.reporting.repeated import drawn_in_words
 from abovo.settings.keys import plain
 from abovo.settings.stages import LossFigure
 
@@ -32,7 +32,7 @@ def loss_of_model(settings: LossFigure, manifest: Path, title: str, output: Path
         figures.draw_loss(rows, settings.vocabulary_size, phases, title, folder / "loss.svg", settings.scored)
         figures.draw_sources(rows, phases, title, folder / "loss_by_source.svg", settings.scored)
         losses = losses_after_phases(rows, phases)
-        drawn = in_words(times_drawn(model.data))
+        drawn = drawn_in_words(model.data)
         body = pages.sources(losses, list(phases), settings.scored, model.data.get("unvalidated", ()), drawn)
         pages.write_page(f"Validation loss by source: {title}", body, folder / "loss_by_source.html")
         return Made({"rows": len(rows)})

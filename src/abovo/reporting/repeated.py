@@ -1,23 +1,15 @@
-"""Turn the manifest of a model into how often its training went through each set of text."""
+"""Turn the manifest of a model into words on how often its training went through each set of text."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from abovo.config.budget import USEFUL_EPOCHS
+from abovo.config.budget import REPEATED, USEFUL_EPOCHS, times_drawn
 
 
-def times_drawn(model: Mapping[str, Any]) -> dict[str, float]:
-    """How often all phases of a training together went through each set (epochs)."""
-    times: dict[str, float] = {}
-    for phase in model["counts"]["phases"]:
-        for name, drawn in phase["sets"].items():
-            times[name] = times.get(name, 0.0) + drawn["epochs"]
-    return times
-
-
-def in_words(times: Mapping[str, float]) -> str:
-    """The same for a person, with a word on sets that were drawn more often than repeating still teaches."""
+def drawn_in_words(model: Mapping[str, Any]) -> str:
+    """How often all phases together went through each set, with a word on sets that were drawn more often than
+    repeating still teaches."""
+    phases = model["counts"]["phases"]
+    times = times_drawn({name: drawn["epochs"] for name, drawn in phase["sets"].items()} for phase in phases)
     told = ", ".join(f"{name} {count:.3g} times" for name, count in times.items())
-    if any(count > USEFUL_EPOCHS for count in times.values()):
-        told += f"; beyond {USEFUL_EPOCHS} times repeated text teaches less and less (arXiv:2305.16264)"
-    return told
+    return f"{told}; {REPEATED}" if any(count > USEFUL_EPOCHS for count in times.values()) else told

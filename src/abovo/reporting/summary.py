@@ -24,7 +24,7 @@ from abovo.reporting.meanings import (
     is_worse_on_plain_text,
     parts_of,
 )
-from abovo.reporting.repeated import in_words, times_drawn
+from abovo.reporting.repeated import drawn_in_words
 
 # The run of the demonstration, after which a larger one is offered.
 DEMONSTRATION = "nano"
@@ -105,7 +105,7 @@ def made(run: str, results: Path) -> Iterator[tuple[str, str]]:
     trained = base["counts"]
     steps = several(trained["steps"], "step")
     yield "base model", f"{_short(trained['parameters'])} parameters, {steps}, {_short(trained['tokens'])} tokens"
-    yield "drawn", in_words(times_drawn(base.data))
+    yield "drawn", drawn_in_words(base.data)
 
 
 def measured(run: str, results: Path) -> Iterator[tuple[str, str]]:
