@@ -1,0 +1,116 @@
+"""Find the cheapest way through a model that gives its own values: trees or plain rows, few outputs or all of them.
+
+What is not known of a model is tried once on a probe against the plain form; where values differ, the plain form stays.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from abovo.evaluation.opened import Opened, rows_of
+
+log = logging.getLogger("abovo")
+# Largest distance of two values over their size that float32 may make by adding in another order.
+ROUNDING = 1e-4
+# Ids of a probe that looks at the output matrix; one for trees is as long as the longest tree that is asked for.
+PROBED = 32
+
+
+class Forms:
+    """Ways through one model; values [rows, length, *] come out, of which `logits` makes float32 logits [n, V]."""
+
+    def __init__(self, opened: Opened) -> None:
+        self.model, self.family, self.context = opened.model, opened.family, opened.context
+        self.device = torch.device(opened.device)
+        self.vocabulary = rows_of(self.model, self.family)
+        self.splits = self.family is not None or self._holds(self._output_apart, "its output matrix is used apart")
+        self._covered, self._refused = 0, False
+
+    @torch.inference_mode()
+    def plain(self, ids: Tensor) -> Tensor:
+        """Values of rows of ids, int64 [rows, length], padded on the right."""
+        return self._plain(self.model, ids)
+
+    @torch.inference_mode()
+    def trees(self, ids: Tensor, depths: Tensor, visible: Tensor) -> Tensor:
+        """The same for trees: distances from the root [rows, length] and what each id sees, bool [rows, n, n]."""
+        return self._trees(self.model, ids, depths, visible)
+
+    @torch.inference_mode()
+    def logits(self, values: Tensor) -> Tensor:
+        if not self.splits:
+            return values.float()
+        if self.family is not None:
+            return linear(values, self.family.output(self.model)).float()
+        return self.model.get_output_embeddings()(values).float()
+
+    def longest_tree(self, wanted: int) -> int:
+        """The longest tree, of at most `wanted` ids, that gives the values of plain rows: 0 where trees do not.
+
+        Attention may look no farther than a window, so each length is tried before it is used.
+        """
+        if self._refused or not self.splits:
+            return 0
+        length = min(1 << max(4, (wanted - 1).bit_length()), 3 * self.context // 2)
+        if length > self._covered:
+            if not self._holds(lambda model: self._tree_and_rows(model, length), "options share what they begin with"):
+                self._refused = True
+                return 0
+            self._covered = length
+        return self._covered
+
+    def _plain(self, model: Any, ids: Tensor) -> Tensor:
+        if self.family is not None:
+            return self.family.step(model, ids).hidden
+        if self.splits:
+            return model.base_model(input_ids=ids).last_hidden_state
+        return model(input_ids=ids).logits
+
+    def _trees(self, model: Any, ids: Tensor, depths: Tensor, visible: Tensor) -> Tensor:
+        kind = next(model.parameters()).dtype
+        mask = torch.zeros(visible.shape, dtype=kind, device=visible.device)
+        mask = mask.masked_fill_(~visible, torch.finfo(kind).min)[:, None]
+        return model.base_model(input_ids=ids, attention_mask=mask, position_ids=depths).last_hidden_state
+
+    def _holds(self, probe: Callable[[Any], tuple[Tensor, Tensor]], what: str) -> bool:
+        """Whether both values that a probe gives are equal but for rounding, in float32 whatever the model is in."""
+        import copy
+
+        single = next(self.model.parameters()).dtype == torch.float32
+        try:
+            with torch.inference_mode():
+                one, other = probe(self.model if single else copy.deepcopy(self.model).float())
+            apart = float(((one - other).norm(dim=-1) / other.norm(dim=-1).clamp(min=1e-30)).max())
+            held, why = apart <= ROUNDING, f"values differ by {apart:.1e} of their size"
+        except Exception as error:  # what a class of another's does with arguments that it does not know, nobody knows
+            held, why = False, f"{type(error).__name__}"
+        if not held:
+            kind = type(self.model).__name__
+            log.info("%s is scored in the plain form where %s otherwise: %s", kind, what, why)
+        return held
+
+    def _random_ids(self, *shape: int) -> Tensor:
+        drawn = torch.randint(self.vocabulary, shape, generator=torch.Generator().manual_seed(1))
+        return drawn.to(self.device)
+
+    def _output_apart(self, model: Any) -> tuple[Tensor, Tensor]:
+        ids = self._random_ids(2, min(PROBED, self.context))
+        hidden = model.base_model(input_ids=ids).last_hidden_state
+        return model.get_output_embeddings()(hidden), model(input_ids=ids).logits
+
+    def _tree_and_rows(self, model: Any, length: int) -> tuple[Tensor, Tensor]:
+        """A stem and two branches, of a third of `length` each: what the second one sees stands far before it."""
+        third = max(1, length // 3)
+        stem, branches = self._random_ids(1, third), self._random_ids(2, 2 * third)[:, third:]
+        ids = torch.cat([stem, branches[:1], branches[1:]], 1)
+        places = torch.arange(3 * third, device=self.device)
+        depths = torch.where(places < 2 * third, places, places - third)[None]
+        visible = torch.ones(3 * third, 3 * third, dtype=torch.bool, device=self.device).tril()
+        visible[2 * third :, third : 2 * third] = False
+        tree = self._trees(model, ids, depths, visible[None])
+        rows = self._plain(model, torch.cat([stem.expand(2, -1), branches], 1))
+        return tree, torch.cat([rows[:1], rows[1:, third:]], 1)

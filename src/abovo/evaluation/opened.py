@@ -1,0 +1,190 @@
+"""Turn a folder in the Hugging Face layout into a model to score: ours, or any causal one that transformers has."""
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from abovo.console.progress import Progress
+from abovo.errors import AbovoError
+from abovo.modeling.family import FAMILIES, Family, open_model
+from abovo.provenance.files import read_json
+from abovo.provenance.hashing import sha256_file
+
+log = logging.getLogger("abovo")
+Precision = Literal["float32", "bfloat16"]
+# Keys of config.json that say how many positions a model has, in the order in which lm-eval looks for them.
+POSITIONS = ("n_positions", "max_position_embeddings", "n_ctx")
+# Taken where neither configuration nor tokenizer says anything.
+UNSAID = 2048
+HASHED = (".safetensors", ".json", ".model", ".txt", ".jinja")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model in evaluation mode with its tokenizer.
+
+    `context` is how many ids it is given at most; `prefix` the id before a text without a context; `sha256s` maps the
+    names of the folder's files to their hashes. `family` is None for a model that is not of ours.
+    """
+
+    model: Any = field(repr=False)
+    tokenizer: Any = field(repr=False)
+    family: Family | None
+    context: int
+    prefix: int
+    device: str
+    precision: Precision
+    sha256s: Mapping[str, str]
+
+
+def open_scored(
+    folder: Path,
+    context: int | None = None,
+    precision: Precision = "float32",
+    progress: Progress | None = None,
+    at_most: int | None = None,
+) -> Opened:
+    """Open the model in `folder` on the GPU where there is one; no code and no pickle of the folder is read.
+
+    Without `context` a model is given as many ids as it has positions, `at_most` so many. Raises AbovoError in one line
+    for a folder without weights or tokenizer, ids that the model has no rows for, a context beyond its positions.
+    """
+    import torch
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # cores are shared out by whoever starts the job
+    config = _checked_config(folder)
+    with bars_of(progress):
+        family = _family(config)
+        model: Any = _foreign(folder) if family is None else open_model(folder)
+        tokenizer = _tokenizer(folder)
+    _check_rows(tokenizer, rows_of(model, family), folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.config.use_cache = False
+    model = model.to(device, getattr(torch, precision)).eval()
+    length = _context(model, tokenizer, folder, context, at_most)
+    hashes = {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.suffix in HASHED}
+    return Opened(model, tokenizer, family, length, prefix_of(tokenizer), device, precision, hashes)
+
+
+def prefix_of(tokenizer: Any) -> int:
+    """The id before a text without a context, as lm-eval has it: BOS where there is one (ours have none), else EOS."""
+    found = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    if found is None:
+        what = "its tokenizer has neither BOS nor EOS, so the first token of a text has nothing to follow"
+        raise AbovoError(what, tokenizer.name_or_path, "name eos_token in tokenizer_config.json")
+    return int(found)
+
+
+def _checked_config(folder: Path) -> Mapping[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise AbovoError("there is no config.json", folder, "name a folder in the Hugging Face layout")
+    names = sorted(entry.name for entry in folder.iterdir())
+    if not any(name.endswith(".safetensors") and not name.startswith("adapter_") for name in names):
+        if pickles := [name for name in names if name.endswith(PICKLES)]:
+            what = f"its weights are a pickle ({pickles[0]}), which may run code and is not read"
+            raise AbovoError(what, folder, "save the model as model.safetensors")
+        raise AbovoError("holds no weights (*.safetensors)", folder, "name the folder of a whole model")
+    return read_json(path)
+
+
+def _family(config: Mapping[str, Any]) -> Family | None:
+    known = {family.model_type: family for family in map(FAMILIES.__getitem__, FAMILIES)}
+    return known.get(str(config.get("model_type")))
+
+
+def _foreign(folder: Path) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        opened: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        what = f"transformers cannot open it as a causal model ({_first_line(error)})"
+        raise AbovoError(
+            what, folder, "name the folder of a causal language model whose class transformers has"
+        ) from None
+    model, found = opened
+    if missing := sorted(found["missing_keys"]):
+        what = f"its weights lack {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
+        raise AbovoError(what, folder, "save the whole model again")
+    return model
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    if not any((folder / name).is_file() for name in ("tokenizer_config.json", "tokenizer.json", "vocab.json")):
+        raise AbovoError("holds no tokenizer (tokenizer.json)", folder, "save the model's tokenizer beside it")
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        what = f"its tokenizer cannot be opened ({_first_line(error)})"
+        raise AbovoError(what, folder, "save the model's tokenizer beside it") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def rows_of(model: Any, family: Family | None) -> int:
+    """How many ids a model knows."""
+    return len(family.output(model)) if family is not None else int(model.config.get_text_config().vocab_size)
+
+
+def _check_rows(tokenizer: Any, rows: int, folder: Path) -> None:
+    highest = max(tokenizer.get_vocab().values())
+    if highest >= rows:
+        what = f"its tokenizer's ids go up to {highest}, the model has {rows} rows"
+        raise AbovoError(what, folder, "put the tokenizer there that the model was trained with")
+
+
+def _context(model: Any, tokenizer: Any, folder: Path, context: int | None, at_most: int | None) -> int:
+    config = model.config.get_text_config()
+    said = [value for name in POSITIONS if isinstance(value := getattr(config, name, None), int) and value > 0]
+    if context is not None:
+        if said and context > said[0]:
+            what = f"has {said[0]} positions, a context of {context} was asked for"
+            raise AbovoError(what, folder / "config.json", f"ask for at most {said[0]}")
+        return context
+    known = said or [size for size in [tokenizer.model_max_length] if size < 10**9]
+    length = int(known[0]) if known else UNSAID
+    return length if at_most is None else min(length, at_most)
+
+
+class Bars(io.TextIOBase):
+    """Takes the libraries' progress bars and hands them on as our progress line, at its own pace."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.screen = progress, sys.stderr
+
+    def write(self, text: str) -> int:
+        line = text.rsplit("\r", 1)[-1].strip()
+        if line:
+            with redirect_stderr(self.screen):
+                self.progress.update(line[:100])
+        return len(text)
+
+
+@contextmanager
+def bars_of(progress: Progress | None) -> Iterator[None]:
+    """Libraries' bars go into `progress`, where there is one."""
+    if progress is None:
+        yield
+        return
+    with redirect_stderr(Bars(progress)):
+        yield
