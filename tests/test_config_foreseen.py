@@ -23,13 +23,13 @@ def configuration(root, overrides="", **files):
     return Configuration(root, overrides, CONFIG)
 
 
-def test_task_that_lm_eval_does_not_know_is_told_by_dry_run_and_plan(tmp_path):
+def test_task_that_nobody_knows_is_told_by_dry_run_and_plan(tmp_path):
     pytest.importorskip("lm_eval")
     text = (CONFIG / "evaluation/text.yaml").read_text().replace("tasks: []", "tasks: [mmlu, boolqq]")
     configured = configuration(tmp_path, evaluation_text=text)
     run = run_with(tmp_path, "evaluation: text")
     for ask in (inputs.evaluation_sets, lambda it, names: job_settings(it, "plan", names)):
-        told = r"evaluation/text\.yaml, key tasks: lm-eval knows no task 'boolqq'; did you mean boolq\?"
+        told = r"text\.yaml, key tasks: neither config/evaluation/tasks nor lm-eval has 'boolqq'; did you mean boolq\?"
         with pytest.raises(AbovoError, match=told):
             ask(configured, {"run": run})
 
@@ -52,27 +52,40 @@ def test_known_tasks_are_found_whatever_their_file_is_called(tmp_path):
     assert inputs.evaluation_sets(configured, {"run": "nano"})
     wrong = configuration(tmp_path, "nano.evaluation.tasks=[wikitexd]")
     with pytest.raises(
-        AbovoError, match=r"--config set, key nano\.evaluation\.tasks: lm-eval knows no task 'wikitexd'"
+        AbovoError,
+        match=r"--config set, key nano\.evaluation\.tasks: neither config/evaluation/tasks nor lm-eval has 'wikitexd'",
     ):
         inputs.evaluation_sets(wrong, {"run": "nano"})
 
 
-def test_data_of_a_task_that_are_not_here_are_told_where_the_network_is_off(tmp_path, monkeypatch):
+def test_task_that_will_be_absent_is_told_before_the_run_and_stops_nothing(tmp_path, monkeypatch, caplog):
     pytest.importorskip("lm_eval")
-    configured = configuration(tmp_path, "nano.evaluation.tasks=[boolq]")
-    for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE"):
+    for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    local = f"tasks.arc_easy_files.source.paths={tmp_path}/arc.jsonl"
+    choice = "nano.evaluation.tasks=[boolq,copa,arc_easy_files]"
+
+    def told():
+        caplog.clear()
+        configured = configuration(tmp_path, f"{choice},{local}")
+        for _ in range(2):
+            assert inputs.evaluation_sets(configured, {"run": "nano"})
+        files = inputs.files_of_task(configured, {"task": "arc_easy_files"})
+        return [record.getMessage().partition("task ")[2] for record in caplog.records], files
+
+    gone = f"arc_easy_files will be absent: {tmp_path}/arc.jsonl does not exist"
+    assert told() == ([gone], [])
+    (tmp_path / "arc.jsonl").write_text("{}\n")
+    assert told() == ([], [f"{tmp_path}/arc.jsonl"])
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(
-        AbovoError, match=r"key nano\.evaluation\.tasks: the data set \S*super_glue of task boolq is not in"
-    ):
-        inputs.evaluation_sets(configured, {"run": "nano"})
+    lines, _ = told()
+    assert [line.partition(" is ")[0] for line in lines] == [
+        "boolq will be absent: data set aps/super_glue",
+        "copa will be absent: data set aps/super_glue",
+    ]
     (tmp_path / "cache/hub/datasets--aps--super_glue").mkdir(parents=True)
-    assert inputs.evaluation_sets(configured, {"run": "nano"})
-    (tmp_path / "cache/hub/datasets--aps--super_glue").rmdir()
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    assert inputs.evaluation_sets(configured, {"run": "nano"})
+    assert [line.partition(" ")[0] for line in told()[0]] == ["boolq"]
 
 
 def test_facts_of_a_corpus_that_has_none_are_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""The one exception that scripts turn into a single line for the user."""
+"""The exceptions that scripts turn into a single line for the user."""
 
 
 class AbovoError(Exception):
@@ -12,3 +12,7 @@ class AbovoError(Exception):
         place = f"{self.where}: " if self.where else ""
         mend = f"; {self.mend}" if self.mend else ""
         return " ".join(f"{place}{self.what}{mend}".split())
+
+
+class Unreachable(AbovoError):
+    """Data that are not there or cannot be had now: a missing file, no network, a data set that is not given out."""

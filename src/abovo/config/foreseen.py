@@ -45,25 +45,34 @@ def check_instruction(settings: Instruction, corpus: Corpus | None, where: str) 
         raise AbovoError("is for format oasst only", f"{where}, key languages", "remove it")
 
 
-def check_public_tasks(tasks: Sequence[str], where: str) -> None:
-    """Raise AbovoError for a task that no file of lm-eval names, or whose data are not here while the network is off.
+def check_public_tasks(tasks: Sequence[str], own: Sequence[str], where: str) -> None:
+    """Raise AbovoError for a task that no file of lm-eval names.
 
-    Where lm-eval is not installed, its job tells it.
+    `own` are the names of config/evaluation/tasks, which were looked through before. Where lm-eval is not installed,
+    its job tells it.
     """
-    found = importlib.util.find_spec("lm_eval") if tasks else None
-    if found is None or found.origin is None:
-        return
-    folder = Path(found.origin).parent / "tasks"
+    folder = _tasks_of_lm_eval() if tasks else None
     for task in tasks:
-        file = _file_of(task, folder)
-        if file is None:
-            close = difflib.get_close_matches(task, _known(folder), 1)
-            mend = f"did you mean {close[0]}?" if close else "lm-eval ls tasks shows all"
-            raise AbovoError(f"lm-eval knows no task {task!r}", where, mend)
-        data = _data_of(file) if _offline() else ""
-        if data and not _is_cached(data):
-            what = f"the data set {data} of task {task} is not in the cache, and the network is off (HF_HUB_OFFLINE)"
-            raise AbovoError(what, where, "fetch it once, or take the task out")
+        if folder and _file_of(task, folder) is None:
+            close = difflib.get_close_matches(task, [*own, *_known(folder)], 1)
+            mend = f"did you mean {close[0]}?" if close else "lm-eval ls tasks shows all of its own"
+            what = f"neither config/evaluation/tasks nor lm-eval has {task!r}"
+            raise AbovoError(what, where, mend)
+
+
+def public_out_of_reach(task: str) -> str:
+    """Why the scores of a task of lm-eval's own will be absent, as far as it can be told without asking anybody."""
+    folder = _tasks_of_lm_eval()
+    file = _file_of(task, folder) if folder and is_offline() else None
+    data = _data_of(file) if file else ""
+    gone = bool(data) and not _is_cached(data)
+    return f"data set {data} is not in the cache, and the network is off (HF_HUB_OFFLINE)" if gone else ""
+
+
+@functools.cache
+def _tasks_of_lm_eval() -> Path | None:
+    found = importlib.util.find_spec("lm_eval")
+    return Path(found.origin).parent / "tasks" if found is not None and found.origin is not None else None
 
 
 @functools.cache
@@ -104,7 +113,8 @@ def _data_of(file: Path, includes: int = 5) -> str:
     return _data_of(inner, includes - 1) if found and includes and inner.is_file() else ""
 
 
-def _offline() -> bool:
+def is_offline() -> bool:
+    """Whether Hugging Face's libraries are told to ask no server."""
     words = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"))
     return any(word.upper() in ("1", "ON", "YES", "TRUE") for word in words)
 

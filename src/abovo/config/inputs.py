@@ -5,11 +5,14 @@ Snakemake runs on, in the configuration's order. Nothing is read but config/, an
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from abovo.config.overrides import TASKS
 from abovo.config.runs import Configuration, phases_up_to, sft_of
 from abovo.config.stages import Stage, phase_of, stages_up_to
+from abovo.config.tasks import local_paths
 from abovo.corpus.local import find_files
 from abovo.corpus.readers import kind_of
 from abovo.errors import AbovoError
@@ -174,6 +177,17 @@ def files_of_decontamination(configuration: Configuration, names: Names) -> list
     return [path for name, one in sets.items() for path in _files(one, where(f"sets.{name}.paths"))]
 
 
+def files_of_task(configuration: Configuration, names: Names) -> list[str]:
+    """The local files of a task, but for those that are missing: without them the task is absent, and no error."""
+    name = names["task"]
+    if not configuration.has_task(name):
+        return []
+    where, files = configuration.place(TASKS, name, "source.paths"), []
+    for path in filter(os.path.exists, local_paths(configuration.task(name))):
+        files += _told(functools.partial(_found, path, None), where) if os.path.isdir(path) else [path]
+    return files
+
+
 def files_of_dataset(configuration: Configuration, names: Names) -> list[str]:
     source = configuration.shared("instruction", names["dataset"]).source
     where = configuration.place("instruction", names["dataset"], "source.paths")
@@ -186,8 +200,13 @@ def files_of_dataset(configuration: Configuration, names: Names) -> list[str]:
 
 def _files(source: Any, where: str) -> list[str]:
     """The files of a local source; what is wrong with its paths is told with `where` they are named."""
+    column = getattr(source, "column", None)
+    return _told(lambda: _found(source.paths, column), where) if source.type == "local" else []
+
+
+def _told(find: Callable[[], list[str]], where: str) -> list[str]:
     try:
-        return _found(source.paths, getattr(source, "column", None)) if source.type == "local" else []
+        return find()
     except AbovoError as error:
         raise AbovoError(f"{error.where}: {error.what}", where, error.mend) from None
 

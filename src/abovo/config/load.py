@@ -21,7 +21,8 @@ from abovo.settings.keys import build, references
 from abovo.settings.model import Model
 from abovo.settings.run import RunFile
 from abovo.settings.sft import SftFile
-from abovo.settings.strict_yaml import read_yaml
+from abovo.settings.strict_yaml import Read, read_yaml
+from abovo.settings.task import TaskFile
 from abovo.settings.tokenizer import TokenizerSettings
 from abovo.settings.training import Training
 
@@ -35,6 +36,7 @@ KINDS: dict[str, type] = {
     "sft": SftFile,
     "instruction": Instruction,
     "evaluation": Evaluation,
+    "evaluation/tasks": TaskFile,
     "engines": Engine,
     "hardware": Hardware,
     "decontamination": Decontamination,
@@ -120,7 +122,7 @@ def load(kind: str, name: str, *folders: Path, values: Sequence[Values] = (), as
     type, a value out of range, or the name of a file that is not there.
     """
     path = find(kind, name, *folders, asked=asked)
-    read = read_yaml(path)
+    read = _with_model(read_yaml(path), kind, path, folders)
 
     def where(keys: Keys) -> str:
         for one in reversed(values):
@@ -136,6 +138,19 @@ def load(kind: str, name: str, *folders: Path, values: Sequence[Values] = (), as
     for keys, other, wanted in references(settings):
         find(other, wanted, *folders, asked=where(keys))
     return settings
+
+
+def _with_model(read: Read, kind: str, path: Path, folders: Sequence[Path], seen: tuple[str, ...] = ()) -> Read:
+    """What a file says, and behind it what the one says that it is `like`."""
+    name = read.data.get("like")
+    if KINDS[kind] is not TaskFile or not isinstance(name, str):
+        return read
+    where = f"{path}, line {read.lines['like',]}, key like"
+    if name in seen or find(kind, name, *folders, asked=where) == path:
+        raise AbovoError("files are like each other in a circle", where, "let one stand for itself")
+    other = find(kind, name, *folders)
+    model = _with_model(read_yaml(other), kind, other, folders, (*seen, name))
+    return replace(read, data={**model.data, **read.data})
 
 
 def class_of(kind: str, data: Mapping[str, Any], where: str) -> type:

@@ -2,7 +2,7 @@
 
     RUN.KEY=VALUE               a key of the run's file
     RUN.PART.KEY=VALUE          a key of a part: model, tokenizer, corpus, training, engine, sft or evaluation
-    RUN.KIND.NAME.KEY=VALUE     a key of a named part that the run uses: corpora, instruction or decontamination
+    RUN.KIND.NAME.KEY=VALUE     a key of a named part that the run uses: corpora, instruction, decontamination or tasks
     KIND.NAME.KEY=VALUE         a key of a part that makes an artifact under its own name, whatever run uses it
 
 Commas part the items; one that belongs to a value stands in brackets, in quotes or behind a backslash. Values are read
@@ -20,8 +20,11 @@ SET = "--config set"
 SYNTAX = 'write set="RUN.KEY=VALUE,RUN.KEY=VALUE"'
 # Parts that make artifacts under their own name, shared by runs: as a run's file names the one, and as their folder.
 SHARED_PARTS = {"tokenizer": "tokenizers", "corpus": "corpora", "evaluation": "evaluation"}
-SHARED_KINDS = ("corpora", "tokenizers", "instruction", "evaluation", "decontamination")
-SHARED_GROUPS = ("corpora", "instruction", "decontamination")
+# Words by which they are called, and their folders.
+TASKS = "evaluation/tasks"
+SHARED_KINDS = {word: word for word in ("corpora", "tokenizers", "instruction", "evaluation", "decontamination")}
+SHARED_KINDS["tasks"] = TASKS
+SHARED_GROUPS = ("corpora", "instruction", "decontamination", "tasks")
 # Keys that name a file, keys of which may be given beside the name.
 NAMES_OF_PARTS = ("model", "training", "engine", "sft", "sft.training")
 OPENING, CLOSING, QUOTES = "[{", "]}", "\"'"
@@ -104,11 +107,11 @@ def _given(words: list[str], value: Any) -> Given:
     if first in SHARED_KINDS:
         if not rest:
             raise AbovoError("names a part and no key of it", f"{SET}, key {key}", f"write {first}.NAME.KEY=VALUE")
-        return Given(key, value, None, first, second, ".".join(rest))
+        return Given(key, value, None, SHARED_KINDS[first], second, ".".join(rest))
     if second in SHARED_GROUPS:
         if len(rest) < 2:
             raise AbovoError("names no key", f"{SET}, key {key}", f"write {first}.{second}.NAME.KEY=VALUE")
-        return Given(key, value, first, second, rest[0], ".".join(rest[1:]))
+        return Given(key, value, first, SHARED_KINDS[second], rest[0], ".".join(rest[1:]))
     if second in SHARED_PARTS and rest:
         return Given(key, value, first, SHARED_PARTS[second], None, ".".join(rest))
     return Given(key, value, first, None, None, ".".join([second, *rest]))

@@ -5,6 +5,7 @@ from those files stand under `set:` in the run file, or come for one call from `
 """
 
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,9 +15,10 @@ from abovo.config.budget import SLACK, budget
 from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.engines import check_engine
-from abovo.config.foreseen import check_facts, check_instruction, check_public_tasks
+from abovo.config.foreseen import check_facts, check_instruction, check_public_tasks, public_out_of_reach
 from abovo.config.load import KINDS, Values, close, find, load, misnamed, names
-from abovo.config.overrides import SET, SHARED_PARTS, Given, Overrides, parse, refuse_twice
+from abovo.config.overrides import SET, SHARED_PARTS, TASKS, Given, Overrides, parse, refuse_twice
+from abovo.config.tasks import out_of_reach, task_of
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
 from abovo.modeling.cost import count_parameters
@@ -27,8 +29,10 @@ from abovo.settings.corpus import Corpus
 from abovo.settings.keys import build, narrow
 from abovo.settings.run import Parts, Phase, PhaseFile, Recipe, Run, RunFile
 from abovo.settings.sft import Sft, SftFile
+from abovo.settings.task import Task
 from abovo.settings.training import Schedule
 
+log = logging.getLogger("abovo")
 # Parts that belong to one run alone.
 OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "engine": "engines"}
 # Kinds whose files may lie in a folder that the machine decides.
@@ -93,6 +97,7 @@ class Configuration:
             "tokenizers": [run.parts.tokenizer, *filter(None, counting)],
             "instruction": sets,
             "evaluation": [run.parts.evaluation],
+            TASKS: [task for task in run.evaluation.tasks if self.has_task(task)],
             "decontamination": list(filter(None, against)),
         }
         for other in self._starts(name)[1:]:
@@ -164,9 +169,20 @@ class Configuration:
                 check_corpus(part, where)
             if kind == "instruction":
                 check_instruction(part, self.shared("corpora", part.corpus) if part.corpus else None, where)
+            if kind == TASKS:
+                return task_of(part, name, where)
             return rooted(part, ROOTED[kind]) if kind in ROOTED else part
 
         return _blamed(lambda: make(*values), make, [item.key for item in given.values()])
+
+    def task(self, name: str) -> Task:
+        """The task that a file of config/evaluation/tasks describes."""
+        task: Task = self.shared(TASKS, name)
+        return task
+
+    def has_task(self, name: str) -> bool:
+        """Whether a task has a file; one without is lm-eval's own."""
+        return name in self.names(TASKS)
 
     @functools.cache  # noqa: B019
     def run(self, name: str) -> Run:
@@ -232,9 +248,19 @@ class Configuration:
     def check_evaluation(self, evaluation: str, corpora: Sequence[str]) -> None:
         """Raise AbovoError where what an evaluation asks of lm-eval, or of the corpora of a run, cannot be had."""
         settings = self.shared("evaluation", evaluation)
-        check_public_tasks(settings.tasks, self.place("evaluation", evaluation, "tasks"))
+        others = [task for task in settings.tasks if not self.has_task(task)]
+        check_public_tasks(others, self.names(TASKS), self.place("evaluation", evaluation, "tasks"))
+        self._tell_absent(evaluation)
         parts = {name: self.shared("corpora", name) for name in corpora}
         check_facts(settings.facts, parts, self.place("evaluation", evaluation, "facts"))
+
+    @functools.cache  # noqa: B019
+    def _tell_absent(self, evaluation: str) -> None:
+        """Say once of each task whose data are out of reach that its scores will be absent."""
+        for name in self.shared("evaluation", evaluation).tasks:
+            reason = out_of_reach(self.task(name)) if self.has_task(name) else public_out_of_reach(name)
+            if reason:
+                log.warning("warning: evaluation %s: task %s will be absent: %s", evaluation, name, reason)
 
     def place(self, kind: str, name: str, key: str) -> str:
         """Who says the value of a key of a part: this call, or the file."""

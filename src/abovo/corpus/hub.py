@@ -14,10 +14,12 @@ from abovo.corpus.readers import KNOWN, kind_of, read_file
 from abovo.corpus.records import Part, Rules
 from abovo.corpus.retry import Patience
 from abovo.corpus.units import FINE, cut, parts, unit_names
-from abovo.errors import AbovoError
+from abovo.errors import AbovoError, Unreachable
 from abovo.settings.place import Place
 
 log = logging.getLogger("abovo")
+# Errors of the libraries that say of no setting that it is wrong: the same call may go well elsewhere or later.
+OUT_OF_REACH = ("GatedRepoError", "RepositoryNotFoundError", "DatasetNotFoundError", "OfflineModeIsEnabled")
 # Files that are asked for in one request.
 PATHS_AT_ONCE = 200
 
@@ -166,7 +168,8 @@ class Connection:
                 raise
             for name, (what, mend) in self._explanations().items():
                 if name in {kind.__name__ for kind in type(error).__mro__}:
-                    raise AbovoError(what(error), self.where, mend) from None
+                    kind = Unreachable if name in OUT_OF_REACH else AbovoError
+                    raise kind(what(error), self.where, mend) from None
             what_else = f"cannot be resolved ({type(error).__name__}: {str(error)[:160]})"
             raise AbovoError(what_else, self.where, "check its name, config and split") from None
 

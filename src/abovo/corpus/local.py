@@ -11,7 +11,7 @@ from abovo.corpus.parquet import parquet_groups
 from abovo.corpus.readers import KNOWN, has_records, kind_of, read_file
 from abovo.corpus.records import Part, Rules
 from abovo.corpus.units import cut, parts, unit_names
-from abovo.errors import AbovoError
+from abovo.errors import AbovoError, Unreachable
 from abovo.provenance.hashing import sha256_file
 from abovo.settings.place import Place
 
@@ -108,8 +108,10 @@ def _found(paths: str | Sequence[str], column: str | None, *, count: bool) -> tu
                 raise AbovoError(f"no reader for this kind of file (known: {KNOWN})", shown(given), "convert it")
             own = {given.name: given}
         else:
-            what = "is neither a file nor a folder" if given.exists() else "the file does not exist"
-            raise AbovoError(what, shown(given), "mend the source's `paths`")
+            mend = "mend the source's `paths`"
+            if given.exists():
+                raise AbovoError("is neither a file nor a folder", shown(given), mend)
+            raise Unreachable("the file does not exist", shown(given), mend)
         twice = sorted(own.keys() & found.keys())
         if twice:
             mend = "name the folder above both, so that their names differ"

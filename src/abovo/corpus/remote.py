@@ -17,7 +17,7 @@ import httpx2
 
 from abovo.corpus.retry import Again, Patience
 from abovo.corpus.seekable import SeekableFile
-from abovo.errors import AbovoError
+from abovo.errors import AbovoError, Unreachable
 
 log = logging.getLogger("abovo")
 # Answers that may be another next time, besides 500 to 599.
@@ -225,7 +225,8 @@ class HubFile(SeekableFile):
         etag = next((hop.headers["x-linked-etag"] for hop in hops if "x-linked-etag" in hop.headers), own)
         etag = etag.removeprefix("W/").strip('"') or self.address.etag
         if response.status_code in (401, 403):
-            raise self._error(f"access is refused (status {response.status_code})", "check HF_TOKEN")
+            what = f"access is refused (status {response.status_code})"
+            raise Unreachable(what, self.where, "check HF_TOKEN")
         if response.status_code == 404:
             raise self._changed("the hub does not have it any more")
         if commit != self.address.sha or etag != self.address.etag:
@@ -248,7 +249,11 @@ class HubFile(SeekableFile):
         return self.place, min(end, int(said[2]) + 1)
 
     def _error(self, what: str, mend: str) -> AbovoError:
-        return AbovoError(what, f"{self.patience.where}, file {self.address.name}", mend)
+        return AbovoError(what, self.where, mend)
+
+    @property
+    def where(self) -> str:
+        return f"{self.patience.where}, file {self.address.name}"
 
     def _changed(self, what: str) -> AbovoError:
         return self._error(f"{what} at the planned commit {self.address.sha[:12]}", self.address.mend)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from abovo.errors import AbovoError
+from abovo.errors import AbovoError, Unreachable
 from abovo.settings.place import Place
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class Patience:
 
     def late(self) -> AbovoError:
         what = f"reading from the hub takes longer than its deadline of {self.deadline:g} s"
-        self.failure = AbovoError(what, self.where, "raise the source's `deadline`, or start again")
+        self.failure = Unreachable(what, self.where, "raise the source's `deadline`, or start again")
         return self.failure
 
     def fail(self, error: Exception, seconds: float) -> AbovoError:
@@ -99,7 +99,7 @@ class Patience:
             mend = "start again later, or raise the source's `give_up`"
         else:
             what, mend = f"the hub cannot be reached ({error})", "check the network and HF_ENDPOINT"
-        self.failure = AbovoError(what, self.where, mend)
+        self.failure = Unreachable(what, self.where, mend)
         return self.failure
 
     def _limit(self) -> float:

@@ -6,7 +6,7 @@ source is ever held in memory. Units do not depend on each other, so any of them
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import xxhash
@@ -18,6 +18,7 @@ from abovo.provenance.tables import Table
 from abovo.settings import corpus
 from abovo.settings.decontamination import EvaluationSet
 from abovo.settings.instruction import Records
+from abovo.settings.task import TaskSource
 
 log = logging.getLogger("abovo")
 
@@ -66,9 +67,12 @@ def open_source(settings: corpus.Source, revision: Mapping[str, Any] | None = No
     return source
 
 
-def open_rows(settings: Records | EvaluationSet) -> Rows:
-    """Open a source of whole rows: instruction data, evaluation sets. All damage ends the reading with an error."""
-    source = Source(*TYPES[settings.type](settings, None, WHOLE))
+def open_rows(settings: Records | EvaluationSet | TaskSource, by_line: bool = True) -> Rows:
+    """Open a source of whole rows: instruction data, evaluation sets. All damage ends the reading with an error.
+
+    A file of text gives a row per line, or is one row where it is not read `by_line`.
+    """
+    source = Source(*TYPES[settings.type](settings, None, replace(WHOLE, by_line=by_line)))
     read: Callable[[str], Iterator[Any]] = source.read
     return Rows(source.revision, lambda: (row for unit in source.units for row in read(unit)), source.unread)
 
