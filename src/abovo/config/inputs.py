@@ -5,8 +5,8 @@ Snakemake runs on, in the configuration's order. Nothing is read but config/, an
 """
 
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from abovo.config.overrides import TASKS
@@ -183,8 +183,9 @@ def files_of_task(configuration: Configuration, names: Names) -> list[str]:
     if not configuration.has_task(name):
         return []
     where, files = configuration.place(TASKS, name, "source.paths"), []
-    for path in filter(os.path.exists, local_paths(configuration.task(name))):
-        files += _told(functools.partial(_found, path, None), where) if os.path.isdir(path) else [path]
+    for path in map(Path, local_paths(configuration.task(name))):
+        if path.exists():
+            files += _told(functools.partial(_found, str(path), None), where) if path.is_dir() else [str(path)]
     return files
 
 
