@@ -1,18 +1,28 @@
-"""Values, intervals and baselines are what their names say, on cases that can be checked by hand."""
+"""Intervals hold what they promise, and a difference is claimed only where rows of both models carry it."""
 
 import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.optimize import minimize_scalar
+from scipy.special import xlogy
+from scipy.stats import binomtest, t, ttest_rel
 
 from abovo.errors import AbovoError
-from abovo.evaluation.generate import smoke_score
-from abovo.evaluation.metrics import byte_baselines, choice_metrics, document_metrics, public_metrics
-from abovo.evaluation.statistics import Scores, bootstrap, paired_difference, wilson
-from abovo.settings.stages import Resampling
+from abovo.evaluation.measures import MEASURES
+from abovo.evaluation.paired import exact_test, paired_difference, tango
+from abovo.evaluation.statistics import (
+    Z95,
+    Scores,
+    combined,
+    effective,
+    proportion_interval,
+    ratio_interval,
+    spread,
+    wilson,
+)
 
-FEW = Resampling(bootstrap_draws=200, seed=7)
+ACCURACY, BITS, PERPLEXITY = (MEASURES[name] for name in ("accuracy", "bits_per_byte", "token_perplexity"))
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 10), (3, 10), (10, 10), (137, 300)])
@@ -21,95 +31,185 @@ def test_wilson_interval_is_scipys(right, n):
     assert wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
-def test_bootstrap_covers_the_value_and_depends_on_nothing_but_its_seed():
-    parts = np.random.default_rng(0).normal(3, 1, 400).tolist()
-    scores = Scores(parts, [1.0] * 400)
-    low, high = bootstrap(scores, 500, 1)
-    assert low < scores.value < high and high - low == pytest.approx(4 * 1 / 20, rel=0.3)
-    assert (low, high) == bootstrap(scores, 500, 1) != bootstrap(scores, 500, 2)
+def documents(random, n, unequal):
+    """Bits and bytes of `n` documents: lognormal lengths, bits per byte that vary and fall with length."""
+    place = random.standard_normal(n)
+    sizes = np.maximum(20, np.round(np.exp(7.5 + unequal * place)))
+    return (2 + 0.4 * (-0.4 * place + 0.9165 * random.standard_normal(n))) * sizes, sizes
+
+
+def percentile(parts, sizes, random):
+    rows = random.integers(0, len(parts), (300, len(parts)))
+    return np.quantile(parts[rows].sum(1) / sizes[rows].sum(1), (0.025, 0.975))
+
+
+def test_interval_of_bits_per_byte_covers_where_the_percentile_bootstrap_does_not():
+    """Of 95 % intervals over documents of unequal lengths about 95 in 100 hold the truth; of percentiles far fewer."""
+    random = np.random.default_rng(11)
+    shares = {"ours": [], "percentile": []}
+    for n, times, unequal in ((5, 500, 1.0), (10, 500, 1.0), (30, 500, 1.2), (62, 500, 1.2), (300, 200, 1.0)):
+        bits, sizes = documents(random, 2_000_000, unequal)
+        truth = bits.sum() / sizes.sum()
+        held = dict.fromkeys(shares, 0)
+        for _ in range(times):
+            bits, sizes = documents(random, n, unequal)
+            ours = ratio_interval(Scores(bits, sizes))[0]
+            for name, (low, high) in (("ours", ours), ("percentile", percentile(bits, sizes, random))):
+                held[name] += low <= truth <= high
+        for name, count in held.items():
+            shares[name].append(count / times)
+    assert min(shares["ours"]) >= 0.92 and 0.94 <= np.mean(shares["ours"]) <= 0.97, shares
+    assert max(shares["percentile"][:2]) < 0.85 and max(shares["percentile"][2:4]) < 0.9, shares
+
+
+def test_interval_of_documents_of_one_length_is_students():
+    parts = np.random.default_rng(0).normal(3, 1, 12)
+    (low, high), how = ratio_interval(Scores(parts, np.ones(12)))
+    expected = t.interval(0.95, 11, parts.mean(), parts.std(ddof=1) / math.sqrt(12))
+    assert (low, high) == pytest.approx(expected) and "11 degrees of freedom" in how
+
+
+def test_one_long_document_among_short_ones_leaves_few_degrees_of_freedom():
+    random = np.random.default_rng(0)
+    even, odd = np.full(40, 1000.0), np.array([100_000.0, *[1000.0] * 39])
+    parts = random.normal(2, 0.3, 40)
+    assert spread(Scores(parts * even, even)).freedom == pytest.approx(39)
+    assert spread(Scores(parts * odd, odd)).freedom < 2
+
+
+def test_one_document_has_no_interval_and_no_direction():
+    assert ratio_interval(Scores([8.0], [4.0])) == (None, "none: one item alone tells no spread")
+    found = paired_difference("wikitext", BITS, Scores([8.0], [4.0]), Scores([4.0], [4.0]))
+    assert found.interval is None and found.verdict == "within noise"
+
+
+def test_questions_of_one_document_count_as_fewer_and_never_as_more():
+    """Shares of clusters that are alike: the interval on all rows covers too seldom, that on an effective n does."""
+    random, held, naive = np.random.default_rng(3), 0, 0
+    grid = np.linspace(-8, 8, 2001)
+    truth = np.average(1 / (1 + np.exp(-1.5 * grid)), weights=np.exp(-grid * grid / 2))
+    for _ in range(400):
+        names = np.repeat(np.arange(30), random.integers(1, 10, 30))
+        share = 1 / (1 + np.exp(-1.5 * random.standard_normal(30)))
+        right = (random.random(len(names)) < share[names]).astype(float)
+        scores = Scores(right.tolist(), [1.0] * len(names), names.tolist())
+        assert effective(scores)[0] <= len(names)
+        (low, high), how = proportion_interval(scores)
+        held += low <= truth <= high
+        low, high = wilson(right.sum(), len(names))
+        naive += low <= truth <= high
+    assert held >= 0.93 * 400 > 0.85 * 400 > naive and "effective n" in how and "30 documents" in how
+
+
+def test_rows_that_are_all_right_count_as_many_as_their_documents():
+    clusters = [number // 5 for number in range(50)]
+    (low, high), _ = proportion_interval(Scores([1.0] * 50, [1.0] * 50, clusters))
+    assert high == 1 and low == pytest.approx(wilson(10, 10, t.ppf(0.975, 9))[0])
+    assert proportion_interval(Scores([1.0] * 50, [1.0] * 50, range(50))) == (wilson(50, 50), "Wilson")
+
+
+@pytest.mark.parametrize(("won", "lost"), [(0, 0), (3, 7), (40, 60), (1, 9), (9, 1), (6, 0), (500, 560)])
+def test_test_of_right_and_wrong_answers_is_mcnemars(won, lost):
+    before, after = [1.0] * lost + [0.0] * won + [1.0] * 20, [0.0] * lost + [1.0] * won + [1.0] * 20
+    ones = [1.0] * len(before)
+    expected = binomtest(won, won + lost).pvalue if won + lost else 1.0
+    p, name = exact_test(Scores(before, ones), Scores(after, ones))
+    assert p == pytest.approx(expected) and name == "McNemar, exact"
+    found = paired_difference("piqa", ACCURACY, Scores(before, ones), Scores(after, ones))
+    low, high = found.interval
+    assert (found.verdict == "within noise") == (expected >= 0.05) == (low <= 0 <= high)
+    assert found.value == pytest.approx((won - lost) / len(ones)) and low <= found.value <= high
+
+
+@pytest.mark.parametrize(("won", "lost", "n"), [(12, 2, 50), (3, 1, 8), (400, 100, 1000), (0, 5, 60)])
+def test_paired_interval_of_shares_ends_where_its_score_test_rejects(won, lost, n):
+    """Tango (1998): the score at each end, with the likeliest share of losses there, found by search."""
+    for end, expected in zip(tango(won, lost, n, Z95), (Z95, -Z95), strict=True):
+
+        def unlikely(losses, end=end):
+            return -(xlogy(won, losses + end) + xlogy(lost, losses) + xlogy(n - won - lost, 1 - 2 * losses - end))
+
+        bounds = (max(0, -end) + 1e-9, (1 - end) / 2 - 1e-9)
+        losses = minimize_scalar(unlikely, bounds=bounds, method="bounded", options={"xatol": 1e-10}).x
+        score = (won - lost - n * end) / math.sqrt(n * (2 * losses + end * (1 - end)))
+        assert score == pytest.approx(expected, abs=1e-3)
+    assert tango(0, 0, 50, Z95) == pytest.approx((-(Z95**2) / (50 + Z95**2), Z95**2 / (50 + Z95**2)))
+
+
+def test_ties_of_pairs_count_half_and_their_test_is_of_signs():
+    """Three ties that become right are half a win each: all eight signings of (.5, .5, .5) are equally likely."""
+    before, after = Scores([0.5] * 3 + [1.0] * 5, [1.0] * 8), Scores([1.0] * 8, [1.0] * 8)
+    p, _ = exact_test(before, after)
+    assert p == pytest.approx(2 / 8)
+    # of changes 1, .5, .5 four of eight signings reach 1 or -1 and two of them 2 or -2
+    p, name = exact_test(Scores([0, 0.5, 0.5], [1.0] * 3), Scores([1.0] * 3, [1.0] * 3))
+    assert p == pytest.approx(2 / 8) and name == "exact test of signs, ties half"
+    assert before.value == pytest.approx(6.5 / 8)
+
+
+def test_a_document_with_many_questions_has_one_vote():
+    """Ten rows that all changed, of one document: no more than one coin that fell on one side."""
+    before, after = [0.0] * 10 + [1.0] * 30, [1.0] * 40
+    clusters = ["a"] * 10 + [str(number) for number in range(30)]
+    ones = [1.0] * 40
+    alone = paired_difference("yesno", ACCURACY, Scores(before, ones), Scores(after, ones))
+    assert (alone.verdict, alone.better) == ("higher", True)
+    shared = paired_difference("yesno", ACCURACY, Scores(before, ones, clusters), Scores(after, ones, clusters))
+    assert shared.p == 1.0 and shared.verdict == "within noise" and shared.interval[0] <= 0 <= shared.interval[1]
 
 
 def test_paired_difference_sees_what_two_intervals_hide():
-    before = np.random.default_rng(0).normal(3, 1, 200)
-    change = paired_difference(Scores(before, np.ones(200)), Scores(before - 0.01, np.ones(200)), 500, 1)
-    assert change == pytest.approx((-0.01, -0.01), abs=1e-6)
-    with pytest.raises(ValueError, match="same items"):
-        paired_difference(Scores([1], [1]), Scores([1, 2], [1, 1]), 10, 1)
+    random = np.random.default_rng(0)
+    before = random.normal(3, 1, 200)
+    after = before - 0.01 + random.normal(0, 0.02, 200)
+    ones = np.ones(200)
+    found = paired_difference("x", BITS, Scores(before, ones), Scores(after, ones))
+    assert found.interval == pytest.approx(tuple(ttest_rel(after, before).confidence_interval()))
+    assert (found.verdict, found.better) == ("lower", True)
+    assert ratio_interval(Scores(after, ones))[0][1] > before.mean()
+    worse = paired_difference("x", BITS, Scores(after, ones), Scores(before, ones))
+    assert (worse.verdict, worse.better) == ("higher", False)
 
 
-def sample(number, text, nats, source="a"):
-    return {"doc_id": number, "doc": {"text": text, "source": source}, "resps": [[(-nats, False)]]}
+def test_perplexities_are_compared_on_the_log_scale():
+    random = np.random.default_rng(0)
+    tokens = np.full(50, 100.0)
+    nats = random.normal(3, 0.3, 50) * tokens
+    later = nats - random.normal(0.1, 0.05, 50) * tokens
+    found = paired_difference("x", PERPLEXITY, Scores(nats, tokens), Scores(later, tokens))
+    before, after = (math.exp(one.sum() / 5000) for one in (nats, later))
+    assert found.value == pytest.approx(after - before) and found.verdict == "lower"
+    ends = ttest_rel(later / 100, nats / 100).confidence_interval()
+    assert found.interval == pytest.approx(tuple(before * (math.exp(end) - 1) for end in ends))
 
 
-def test_bits_per_byte_and_token_perplexity_are_sums_over_sums():
-    samples = [sample(0, "abcd", 4 * math.log(2)), sample(1, "é" * 8, 32 * math.log(2), "b")]
-    found, scores = document_metrics(samples, [2, 10], 600, {"how": "x"}, FEW)
-    bits = found["bits_per_byte"]
-    assert bits["value"] == pytest.approx(36 / 20) and bits["n"] == 2 and bits["bytes"] == 20
-    assert bits["by_source"] == {"a": pytest.approx(1.0), "b": pytest.approx(2.0)}
-    assert found["token_perplexity"]["value"] == pytest.approx(2 ** (36 / 12))
-    assert found["token_perplexity"]["baseline"] == {"uniform over the vocabulary": 600.0}
-    assert scores.value == pytest.approx(1.8)
+def test_equal_models_and_other_rounding_are_within_noise():
+    parts, ones = np.random.default_rng(0).normal(3, 1, 50), np.ones(50)
+    for later in (parts, parts * (1 + 1e-8)):
+        found = paired_difference("x", BITS, Scores(parts, ones), Scores(later, ones))
+        assert found.verdict == "within noise" and found.better is None
 
 
-def test_byte_baselines_are_those_of_the_text():
-    found = byte_baselines([b"ab" * 500, b"ab" * 500])
-    assert found["uniform over bytes"] == 8.0
-    assert found["entropy of the same text's byte frequencies"] == pytest.approx(1.0)
-    assert 0 < found["zstd level 19 on the same text"] < 1
+def test_rates_without_a_better_way_have_a_direction_alone():
+    ones = [1.0] * 30
+    found = paired_difference("yesno", MEASURES["yes_rate"], Scores([0.0] * 30, ones), Scores(ones, ones))
+    assert found.verdict == "higher" and found.better is None and "better" not in found.entry()
 
 
-def question(label, *scores):
-    return {"target": label, "resps": [[(score, False)] for score in scores], "doc": {}}
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (Scores([1.0], [2.0], None, ["a"]), "2 rows were scored before and 1 after"),
+        (Scores([1.0, 1.0], [2.0, 3.0], None, ["a", "c"]), r"row 2 .*id b before, c after"),
+        (Scores([1.0, 1.0], [2.0, 4.0], None, ["a", "b"]), r"row 2 .*size 3.0 before, 4.0 after"),
+    ],
+)
+def test_other_rows_are_not_compared(other, said):
+    with pytest.raises(AbovoError, match=f"task wikitext: {said}"):
+        paired_difference("wikitext", BITS, Scores([1.0, 1.0], [2.0, 3.0], None, ["a", "b"]), other)
 
 
-def test_accuracy_yes_rate_and_majority_baseline():
-    samples = [question(1, -2, -1), question(0, -2, -1), question(0, -1, -2), question(0, -3, -1)]
-    found, _ = choice_metrics(samples, {"how": "x"})
-    assert found["accuracy"]["value"] == 0.5 and found["yes_rate"]["value"] == 0.75
-    assert found["accuracy"]["baseline"] == {"majority answer": 0.75, "chance": 0.5}
-    assert found["yes_rate"]["baseline"] == {"share of questions whose answer is yes": 0.25}
-
-
-def test_four_options_have_no_yes_rate():
-    found, scores = choice_metrics([question(2, -4, -3, -1, -2), question(0, -4, -3, -1, -2)], {"how": "x"})
-    assert list(found) == ["accuracy"] and list(scores.parts) == [1.0, 0.0]
-    assert found["accuracy"]["baseline"]["chance"] == 0.25
-
-
-def test_public_task_is_recomputed_from_its_samples_beside_its_majority_baseline():
-    rows = [
-        {**question(1, -2, -1), "acc": 1.0, "filter": "none"},
-        {**question(0, -2, -1), "acc": 0.0, "filter": "none"},
-        {**question("0", -2, -1), "acc": 0.0, "filter": "none"},
-        {**question("0", -1, -2), "acc": 1.0, "filter": "none"},
-    ]
-    found, _ = public_metrics("boolq", rows, {"version": 2.0}, {"how": "x"}, FEW)
-    assert found["accuracy"]["value"] == 0.5 and found["accuracy"]["baseline"] == {
-        "majority answer": 0.75,
-        "chance": 0.5,
-    }
-    assert found["second_option_rate"]["value"] == 0.75
-    words = [
-        {**question("a word", -2, -1, -3), **rows[0], "target": "a word"},
-        {**rows[0], "resps": rows[0]["resps"] * 2},
-    ]
-    found, _ = public_metrics("other", words, {}, {"how": "x"}, FEW)
-    assert found["accuracy"]["baseline"] == {"chance": 0.375}
-    pages = [{"filter": "none", "bits_per_byte": (-8 * math.log(2), 4)}]
-    found, _ = public_metrics("wikitext", pages, {}, {"how": "x"}, FEW)
-    assert found["bits_per_byte"]["value"] == pytest.approx(2.0)
-    with pytest.raises(AbovoError, match="task odd: neither acc nor bits_per_byte"):
-        public_metrics("odd", [{"filter": "none", "exact_match": 1.0}], {}, {}, FEW)
-
-
-def test_smoke_score_names_form_and_not_quality():
-    done = [
-        {"text": "Nonsense of the right length", "ended": True},
-        {"text": "cut off by the limit", "ended": False},
-        {"text": "", "ended": True},
-        {"text": "Right.", "ended": True},
-    ]
-    score = smoke_score(done)
-    assert score["value"] == 0.25 and score["n"] == 4
-    assert "form only, not quality" in score["measures"]
+def test_mean_of_sets_weighs_each_alike_and_knows_how_well_each_is_known():
+    value, (low, high) = combined([0.5, 0.9], [(0.4, 0.6), (0.8, 0.95)], [0.5, 0.5])
+    assert value == pytest.approx(0.7)
+    assert (value - low, high - value) == pytest.approx((math.hypot(0.05, 0.05), math.hypot(0.05, 0.025)))

@@ -10,7 +10,8 @@ from abovo.console.progress import Progress, several
 from abovo.errors import AbovoError
 from abovo.evaluation import harness
 from abovo.evaluation.generate import generate, smoke_score
-from abovo.evaluation.metrics import Metrics, choice_metrics, document_metrics, loss_metric, public_metrics
+from abovo.evaluation.metrics import Metrics
+from abovo.evaluation.samples import choice_metrics, document_metrics, loss_metric, public_metrics
 from abovo.evaluation.statistics import Scores, rounded
 from abovo.evaluation.tasks import data_file, local_task
 from abovo.provenance.code import Script
@@ -18,12 +19,12 @@ from abovo.provenance.files import write_json
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
-from abovo.settings.keys import decisive, narrow
-from abovo.settings.stages import EvaluationSettings, Resampling
+from abovo.settings.keys import decisive
+from abovo.settings.stages import EvaluationSettings
 from abovo.tokenizing.templates import TEMPLATES
 
 log = logging.getLogger("abovo")
-# Rows of val.bin that are scored at once: what the bootstrap resamples, and small enough for a processor's caches.
+# Rows of val.bin that are scored at once: what intervals take for one item, and small enough for a processor's caches.
 BLOCK = 4
 WINDOWS = (
     "disjoint windows of {context} targets (lm-eval's loglikelihood_rolling): the first starts from EOS, each next one"
@@ -87,7 +88,6 @@ class _Evaluation:
         self.context = int(model["sequence_length"])
         self.metrics: Metrics = {}
         self.scores: dict[str, Scores] = {}
-        self.resampling = narrow(Resampling, settings)
         self.progress = Progress(f"evaluate {model.path.parent.as_posix()}")
 
     def run(self, folder: Path) -> Made:
@@ -144,14 +144,14 @@ class _Evaluation:
             self._local(name, task, samples[name])
         for name in public:
             protocol = self._protocol("as lm-eval defines the task, zero-shot, by log-likelihood, on all of its rows")
-            found, scores = public_metrics(name, samples[name], results[name], protocol, self.resampling)
+            found, scores = public_metrics(name, samples[name], results[name], protocol)
             self._keep(name, found, scores)
 
     def _local(self, name: str, task: str, samples: Sequence[Mapping[str, Any]]) -> None:
         if task == "validation":
             protocol = self._protocol(WINDOWS.format(context=self.context))
             tokens = [len(self.lm.tok_encode(sample["doc"]["text"])) for sample in samples]
-            found, scores = document_metrics(samples, tokens, self.vocabulary, protocol, self.resampling)
+            found, scores = document_metrics(samples, tokens, self.vocabulary, protocol)
         else:
             form = TEMPLATES[self.settings.template].title if task.endswith("_chat") else "plain text"
             found, scores = choice_metrics(samples, self._protocol(CHOICE.format(form=form)))
@@ -178,7 +178,7 @@ class _Evaluation:
                 raise AbovoError("holds no validation row", item.path, "raise validation_share of the corpus")
             name = self._name(corpus, "rows")
             scores = Scores(losses, targets)
-            entry = loss_metric(scores, len(rows), BLOCK, self.vocabulary, self._protocol(ROWS), self.resampling)
+            entry = loss_metric(scores, len(rows), self.vocabulary, self._protocol(ROWS))
             self._keep(name, {"validation_loss": entry}, scores)
 
     def _name(self, corpus: str, task: str) -> str:
@@ -197,5 +197,6 @@ def _write_scores(path: Path, scores: Mapping[str, Scores]) -> None:
     for name, item in scores.items():
         if not all(map(math.isfinite, item.parts)):
             raise AbovoError("a score is not finite", f"task {name}", "the model's weights are broken; train it again")
-        rows[name] = {"parts": list(map(rounded, item.parts)), "wholes": list(item.wholes)}
+        clusters = {"clusters": list(item.clusters)} if item.clusters else {}
+        rows[name] = {"parts": list(map(rounded, item.parts)), "wholes": list(item.wholes), **clusters}
     write_json(path, rows)

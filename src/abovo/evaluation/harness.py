@@ -65,7 +65,7 @@ def score(
             mend = "connect to the network, or take the task out of the evaluation's configuration"
             what = f"its data cannot be fetched ({type(error).__name__})"
             raise AbovoError(what, f"tasks {', '.join(public)}", mend) from None
-    # the order of the rows decides which draw of the bootstrap meets which row
+    # rows of two models are compared one by one
     samples = {name: sorted(rows, key=lambda row: row["doc_id"]) for name, rows in found["samples"].items()}
     return samples, found["results"]
 

@@ -1,61 +1,215 @@
-"""Turn scored samples into metrics: value, n, 95 % interval, trivial baseline and protocol."""
+"""Turn scored rows into metrics: value, n, 95 % interval, trivial baselines and protocol."""
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
-from abovo.errors import AbovoError
-from abovo.evaluation.harness import log_likelihood, option_log_likelihoods
-from abovo.evaluation.statistics import Interval, Scores, bootstrap, metric, rounded, wilson
-from abovo.settings.stages import Resampling
+from abovo.evaluation.measures import MEASURES, measure_of
+from abovo.evaluation.statistics import Scores, combined, metric, rounded
 
 Metrics = dict[str, dict[str, Any]]
-Sample = Mapping[str, Any]
+Row = Mapping[str, Any]
+Baseline = dict[str, float]
+# Kind of a set -> what its rows are.
+UNITS = {
+    "rolling": "documents",
+    "choice": "questions",
+    "yes_no": "questions",
+    "minimal_pair": "pairs",
+    "last_word": "passages",
+    "generation": "prompts",
+    "packed_rows": "rows",
+}
+NO, YES = 0, 1
+# Exponents of baselines beyond this are no number.
+HIGHEST = 700.0
 
 
-def document_metrics(
-    samples: Sequence[Sample],
-    tokens: Sequence[int],
-    vocabulary: int,
-    protocol: Mapping[str, Any],
-    resampling: Resampling,
-) -> tuple[Metrics, Scores]:
-    """Bits per byte and token perplexity of whole documents, and bits and bytes of each document.
+class Asked(Protocol):
+    """What a row's scores are made of besides its likelihoods."""
 
-    `tokens` are the documents' token counts as scored (without EOS). Both sum log-likelihoods over all documents and
-    divide once, so a long document weighs as much as its length.
+    @property
+    def options(self) -> Sequence[str]: ...
+    @property
+    def gold(self) -> int | None: ...
+    @property
+    def sizes(self) -> Mapping[str, int]: ...
+    @property
+    def answer(self) -> str | None: ...
+
+
+class Likely(Protocol):
+    """What a model made of an option."""
+
+    @property
+    def log_likelihood(self) -> float: ...
+    @property
+    def greedy(self) -> bool: ...
+    @property
+    def tokens(self) -> int: ...
+
+
+def row_scores(kind: str, item: Asked, scored: Sequence[Likely]) -> dict[str, tuple[float, float]]:
+    """Metric -> (part, whole) of one row; the metric of a set is made of the sums of both over its rows."""
+    if kind == "rolling":
+        nats, sizes = -scored[0].log_likelihood, item.sizes
+        found = {
+            "bits_per_byte": (nats / math.log(2), float(sizes["bytes"])),
+            "token_perplexity": (nats, float(scored[0].tokens)),
+            "byte_perplexity": (nats, float(sizes["bytes"])),
+        }
+        return found | ({"word_perplexity": (nats, float(sizes["words"]))} if "words" in sizes else {})
+    if kind == "last_word":
+        return {"accuracy": (float(scored[0].greedy), 1.0), "word_perplexity": (-scored[0].log_likelihood, 1.0)}
+    likely = [one.log_likelihood for one in scored]
+    if kind == "minimal_pair":
+        good, bad = likely
+        return {"accuracy": (0.5 if good == bad else float(good > bad), 1.0)}
+    right = {"accuracy": (float(best(likely) == item.gold), 1.0)}
+    if kind == "yes_no":
+        return right | {"yes_rate": (float(best(likely) == YES), 1.0)}
+    for name, measure in (("accuracy_per_character", len), ("accuracy_per_byte", _size)):
+        # the blank before an option is no part of it
+        per = [one / max(1, measure(option.lstrip())) for one, option in zip(likely, item.options, strict=True)]
+        right[name] = (float(best(per) == item.gold), 1.0)
+    return right
+
+
+def written_scores(written: str, answer: str) -> dict[str, tuple[float, float]]:
+    """The same of a text that a model wrote, blanks around it left out."""
+    return {"exact_match": (float(written.strip() == answer.strip()), 1.0)}
+
+
+def best(values: Sequence[float]) -> int:
+    """The place of the highest value, the first of equal ones."""
+    return max(range(len(values)), key=values.__getitem__)
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+def set_scores(rows: Sequence[Row]) -> dict[str, Scores]:
+    """Metric -> the scores of all rows of a set; rows of one document are a cluster."""
+    found = {}
+    for name in dict.fromkeys(name for row in rows for name in row["scores"]):
+        chosen = [row for row in rows if name in row["scores"]]
+        parts, wholes = zip(*(row["scores"][name] for row in chosen), strict=True)
+        # a row of no document is one of its own
+        clusters = [("document", row["document"]) if row.get("document") else ("row", row["id"]) for row in chosen]
+        found[name] = Scores(parts, wholes, clusters, [row["id"] for row in chosen])
+    return found
+
+
+def set_metrics(kind: str, rows: Sequence[Row], about: Mapping[str, Any]) -> Metrics:
+    """The metrics of one set from its rows of evidence.
+
+    `about` is what the manifest of its task says of the set: `protocol`, and where they are known `vocabulary`
+    (pieces), `baselines` (of `text_baselines`) and `packed_rows`.
     """
-    nats = [-log_likelihood(sample) for sample in samples]
-    texts = [sample["doc"]["text"].encode() for sample in samples]
-    by_byte = Scores([value / math.log(2) for value in nats], [len(text) for text in texts])
-    by_token = Scores(nats, tokens)
-    (low, high), method = _interval(by_token, "documents", resampling)
-    found = {
-        "bits_per_byte": metric(
-            by_byte.value, len(samples), "documents", *_interval(by_byte, "documents", resampling),
-            byte_baselines(texts), protocol=protocol, bytes=sum(by_byte.wholes), by_source=_sources(samples, by_byte),
-        ),
-        "token_perplexity": metric(
-            math.exp(by_token.value), len(samples), "documents", (math.exp(low), math.exp(high)), method,
-            {"uniform over the vocabulary": float(vocabulary)}, protocol=protocol, tokens=sum(tokens),
-        ),
-    }  # fmt: skip
-    return found, by_byte
+    scores = set_scores(rows)
+    found = {}
+    for name, one in scores.items():
+        measure = MEASURES[name]
+        interval, how = measure.interval(one)
+        more: dict[str, Any] = {"protocol": dict(about["protocol"])}
+        if measure.whole and kind != "last_word":
+            more[measure.whole] = int(sum(one.wholes))
+        if name == "bits_per_byte" and all(row.get("source") for row in rows):
+            more["by_source"] = _by_source(rows, name)
+        n = about.get("packed_rows", len(one.parts))
+        baseline = _baseline(kind, name, rows, about) | about.get("baselines", {}).get(name, {})
+        found[name] = metric(measure.value(one), n, UNITS[kind], interval, how, baseline, **more)
+    return found
 
 
-def _sources(samples: Sequence[Sample], scores: Scores) -> dict[str, float]:
-    """The same value for the documents of each source."""
-    names = [str(sample["doc"]["source"]) for sample in samples]
+def mean_metrics(sets: Mapping[str, Metrics]) -> Metrics:
+    """The unweighted mean over the sets of a task of each metric that all have; perplexities have no mean worth a name.
+
+    Its interval is that of these very sets: it recovers each set's variance from its own interval.
+    """
+    entries = list(sets.values())
+    found = {}
+    for name in entries[0]:
+        if MEASURES[name].exponent or any(name not in one or one[name]["interval"] is None for one in entries):
+            continue
+        parts = [one[name] for one in entries]
+        weights = [1 / len(parts)] * len(parts)
+        value, interval = combined([part["value"] for part in parts], [part["interval"] for part in parts], weights)
+        shared = [key for key in parts[0]["baseline"] if all(key in part["baseline"] for part in parts)]
+        baseline = {key: sum(part["baseline"][key] for part in parts) / len(parts) for key in shared}
+        how = f"from the limits of {len(parts)} sets (Zou and Donner 2008); the mean of sets, not of rows"
+        found[name] = metric(
+            value, sum(part["n"] for part in parts), parts[0]["unit"], interval, how, baseline,
+            protocol=parts[0]["protocol"], sets=len(parts),
+        )  # fmt: skip
+    return found
+
+
+def _by_source(rows: Sequence[Row], name: str) -> dict[str, float]:
+    """The same value for the rows of each source."""
     values = {}
-    for name in sorted(set(names)):
-        chosen = [index for index, other in enumerate(names) if other == name]
-        part = Scores([scores.parts[index] for index in chosen], [scores.wholes[index] for index in chosen])
-        values[name] = rounded(part.value)
+    for source in sorted({row["source"] for row in rows}):
+        chosen = [row for row in rows if row["source"] == source]
+        values[source] = rounded(measure_of(name).value(set_scores(chosen)[name]))
     return values
 
 
-def byte_baselines(texts: Sequence[bytes]) -> dict[str, float]:
+def _baseline(kind: str, name: str, rows: Sequence[Row], about: Mapping[str, Any]) -> Baseline:
+    """What needs no model, as far as the rows tell it: for answers the most frequent one and one drawn from the options
+    of each row, for texts a uniform guess."""
+    if kind in ("rolling", "packed_rows", "last_word") and name != "accuracy":
+        return _uniform(kind, name, rows, about.get("vocabulary"))
+    if kind == "minimal_pair":
+        return {"chance": 0.5}
+    if kind not in ("choice", "yes_no"):
+        return {}
+    golds = [row["gold"] for row in rows]
+    if name == "yes_rate":
+        return {"share of questions whose answer is yes": golds.count(YES) / len(golds)}
+    chance = sum(1 / len(row["options"]) for row in rows) / len(rows)
+    return {"majority answer": max(Counter(golds).values()) / len(golds), "chance": chance}
+
+
+def _uniform(kind: str, name: str, rows: Sequence[Row], vocabulary: int | None) -> Baseline:
+    """What a uniform guess reaches at each byte, and at each token of a known vocabulary."""
+    if name == "bits_per_byte":
+        return {"uniform over bytes": 8.0}
+    if name == "byte_perplexity":
+        return {"uniform over bytes": 256.0}
+    if name == "word_perplexity" and kind == "rolling":
+        scores = set_scores(rows)
+        per_word = sum(scores["byte_perplexity"].wholes) / sum(scores["word_perplexity"].wholes)
+        return {"uniform over bytes": math.exp(min(HIGHEST, per_word * math.log(256)))}
+    if vocabulary is None:
+        return {}
+    guess = math.log(vocabulary)
+    if name == "word_perplexity":
+        tokens = sum(row["options"][0]["tokens"] for row in rows) / len(rows)
+        return {"uniform over the vocabulary": math.exp(min(HIGHEST, tokens * guess))}
+    return {"uniform over the vocabulary": guess if name == "validation_loss" else float(vocabulary)}
+
+
+def text_baselines(kind: str, items: Iterable[Asked]) -> dict[str, Baseline]:
+    """Metric -> what needs the texts themselves, which rows of evidence do not hold: a compressor on the same bytes,
+    and the share of the most frequent last word or answer."""
+    items = list(items)
+    if kind == "rolling":
+        return {"bits_per_byte": byte_baselines([item.options[0].encode() for item in items])}
+    if kind == "last_word":
+        return {"accuracy": {"most frequent last word": _most([item.options[0].strip() for item in items])}}
+    if kind == "generation":
+        answers = [item.answer.strip() for item in items if item.answer is not None]
+        return {"exact_match": {"most frequent answer": _most(answers)}} if answers else {}
+    return {}
+
+
+def _most(texts: Sequence[str]) -> float:
+    return max(Counter(texts).values()) / len(texts)
+
+
+def byte_baselines(texts: Sequence[bytes]) -> Baseline:
     """What predictors without a model reach on the same bytes: uniform, byte frequencies, a general compressor."""
     import zstandard
 
@@ -67,80 +221,3 @@ def byte_baselines(texts: Sequence[bytes]) -> dict[str, float]:
         "entropy of the same text's byte frequencies": entropy,
         "zstd level 19 on the same text": 8 * len(packed) / len(whole),
     }
-
-
-def choice_metrics(samples: Sequence[Sample], protocol: Mapping[str, Any]) -> tuple[Metrics, Scores]:
-    """Accuracy by highest log-likelihood; for two options also the share of answers that are the second (yes)."""
-    scores = [option_log_likelihoods(sample) for sample in samples]
-    chosen = [max(range(len(row)), key=row.__getitem__) for row in scores]
-    labels = [int(sample["target"]) for sample in samples]
-    right = [float(choice == label) for choice, label in zip(chosen, labels, strict=True)]
-    found = {"accuracy": _proportion(right, _trivial(labels, scores), protocol)}
-    if max(len(row) for row in scores) == 2:
-        share = {"share of questions whose answer is yes": sum(labels) / len(labels)}
-        found["yes_rate"] = _proportion([float(choice) for choice in chosen], share, protocol)
-    return found, Scores(right, [1.0] * len(right))
-
-
-def _trivial(labels: Sequence[Any], options: Sequence[Sequence[Any]]) -> dict[str, float]:
-    """What is right without a model: the most frequent answer to these questions, and one drawn from the `options` of
-    each. Where labels are no numbers of options, no answer is the most frequent one."""
-    chance = sum(1 / len(row) for row in options) / len(options)
-    try:
-        numbers = [int(label) for label in labels]
-    except (TypeError, ValueError):
-        return {"chance": chance}
-    return {"majority answer": max(Counter(numbers).values()) / len(numbers), "chance": chance}
-
-
-def public_metrics(
-    task: str,
-    samples: Sequence[Sample],
-    results: Mapping[str, Any],
-    protocol: Mapping[str, Any],
-    resampling: Resampling,
-) -> tuple[Metrics, Scores]:
-    """The metrics of one of lm-eval's own tasks, recomputed from its samples."""
-    kept = [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
-    protocol = {**protocol, "task": task, "task_version": str(results.get("version", "that of lm_eval"))}
-    if "acc" in kept[0]:
-        right = [float(sample["acc"]) for sample in kept]
-        baseline = _trivial([sample.get("target") for sample in kept], [sample["resps"] for sample in kept])
-        found = {"accuracy": _proportion(right, baseline, protocol)}
-        if "acc_norm" in kept[0]:
-            normed = [float(sample["acc_norm"]) for sample in kept]
-            found["accuracy_per_byte"] = _proportion(normed, baseline, protocol)
-        if max(len(sample["resps"]) for sample in kept) == 2:
-            chosen = [float(scores[1] > scores[0]) for scores in map(option_log_likelihoods, kept)]
-            found["second_option_rate"] = _proportion(chosen, {"chance": 0.5}, protocol)
-        return found, Scores(right, [1.0] * len(right))
-    if "bits_per_byte" in kept[0]:
-        pairs = [sample["bits_per_byte"] for sample in kept]
-        scores = Scores([-nats / math.log(2) for nats, _ in pairs], [float(size) for _, size in pairs])
-        entry = metric(
-            scores.value, len(kept), "documents", *_interval(scores, "documents", resampling),
-            {"uniform over bytes": 8.0}, protocol=protocol,
-        )  # fmt: skip
-        return {"bits_per_byte": entry}, scores
-    raise AbovoError("neither acc nor bits_per_byte is among its metrics", f"task {task}", "leave the task out")
-
-
-def loss_metric(
-    scores: Scores, rows: int, block: int, vocabulary: int, protocol: Mapping[str, Any], resampling: Resampling
-) -> dict[str, Any]:
-    """The validation loss from nats and targets of blocks of neighbouring packed rows."""
-    interval, method = _interval(scores, f"blocks of {block} neighbouring rows", resampling)
-    baseline = {"uniform over the vocabulary": math.log(vocabulary)}
-    targets = int(sum(scores.wholes))
-    return metric(scores.value, rows, "rows", interval, method, baseline, protocol=protocol, targets=targets)
-
-
-def _interval(scores: Scores, items: str, resampling: Resampling) -> tuple[Interval, str]:
-    """The bootstrap's interval of a value over `items`, and how it was made."""
-    draws, seed = resampling.bootstrap_draws, resampling.seed
-    return bootstrap(scores, draws, seed), f"bootstrap over {items}, {draws} draws, seed {seed}"
-
-
-def _proportion(values: Sequence[float], baseline: Mapping[str, float], protocol: Mapping[str, Any]) -> dict[str, Any]:
-    total, n = sum(values), len(values)
-    return metric(total / n, n, "questions", wilson(total, n), "Wilson", baseline, protocol=protocol)

@@ -3,24 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-# Metrics worth a line, by the end of their name, and what they are called there.
-HEADLINES = {
-    "bits_per_byte": "bits per byte",
-    "token_perplexity": "token perplexity",
-    "accuracy": "accuracy",
-    "yes_rate": "answers yes",
-}
-# End of a metric's name -> what it measures, and which way is better.
-METRICS = {
-    "bits_per_byte": "bits that the model needs for a byte of text, whatever its tokenizer; lower is better",
-    "token_perplexity": "the same per token, e to the mean loss; compares models of one tokenizer; lower is better",
-    "validation_loss": "mean loss of a token in nats, as the trainer validates; lower is better",
-    "accuracy": "share of questions whose right option is the likeliest to the model; higher is better",
-    "accuracy_per_byte": "accuracy where options are compared by their likelihood per byte; higher is better",
-    "yes_rate": "share of questions that the model answers with yes, rightly or not; near 0 or 1 it says the same to"
-    " all of them, and its accuracy says nothing",
-    "second_option_rate": "share of questions for which the model takes the second of two options, rightly or not",
-}
+from abovo.evaluation.measures import MEASURES, measure_of
+
 # Name of a task -> what it asks, beside the public ones, which lm-eval defines.
 TASKS = {
     "validation": "whole held-out documents as plain text, each from its start, with as much before a token as fits"
@@ -32,7 +16,6 @@ TASKS = {
     "yesno_chat": "the same questions as yesno, asked in the chat format",
     "choice_chat": "the same questions as choice, asked in the chat format",
 }
-LOWER_IS_BETTER = ("bits_per_byte", "token_perplexity", "validation_loss")
 WORSE_ON_PLAIN_TEXT = (
     "Worse on plain text than before: the last training was on other text than this, such as conversations in a chat"
     " format."
@@ -49,17 +32,17 @@ def meanings(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(what, meaning) of each task and metric among TASK.METRIC names, tasks first, each once."""
     parts = [parts_of(name) for name in names]
     yield from ((f"{task}.*", text) for task, text in TASKS.items() if any(task == one for one, _ in parts))
-    yield from ((metric, text) for metric, text in METRICS.items() if any(metric == one for _, one in parts))
+    yield from ((name, one.meaning) for name, one in MEASURES.items() if any(name == metric for _, metric in parts))
 
 
 def headlines(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(name, label) of the metrics worth a line, in the order of `HEADLINES`; those of validation need no task."""
+    """(name, label) of the metrics worth a line, in the order of `MEASURES`; those of validation need no task."""
     names = list(names)
-    for ending, label in HEADLINES.items():
+    for ending, measure in MEASURES.items():
         for name in names:
             where, _, kind = name.rpartition(".")
-            if kind == ending:
-                yield name, label if where == "validation" else f"{label} on {where}"
+            if kind == ending and measure.headline:
+                yield name, measure.label if where == "validation" else f"{measure.label} on {where}"
 
 
 def is_worse_on_plain_text(evaluations: Sequence[Mapping[str, Any]]) -> bool:
@@ -68,5 +51,7 @@ def is_worse_on_plain_text(evaluations: Sequence[Mapping[str, Any]]) -> bool:
     if len(evaluations) < 2:
         return False
     before, after = evaluations[-2:]
-    plain = [name for name in before if name in after and parts_of(name)[1] in LOWER_IS_BETTER]
+    plain = [
+        name for name in before if name in after and measure_of(name).better == "lower" and before[name]["interval"]
+    ]
     return any(after[name]["value"] > before[name]["interval"][1] for name in plain)

@@ -127,9 +127,9 @@ def _row(name: str, label: str, evaluations: Sequence[Mapping[str, Any]]) -> str
 
 
 def _value(entry: Mapping[str, Any]) -> str:
-    low, high = entry["interval"]
     unit = html.escape(entry.get("unit", "items"))
-    return f"{entry['value']:.4g}<br><small>{low:.4g} to {high:.4g}, {entry['n']:,} {unit}</small>"
+    between = "{:.4g} to {:.4g}, ".format(*entry["interval"]) if entry["interval"] else ""
+    return f"{entry['value']:.4g}<br><small>{between}{entry['n']:,} {unit}</small>"
 
 
 def _generations(column: str, evaluation: Mapping[str, Any]) -> str:

@@ -6,7 +6,9 @@ from typing import Any
 
 from abovo.config.load import results_schema
 from abovo.errors import AbovoError
-from abovo.evaluation.statistics import Scores, paired_difference, rounded
+from abovo.evaluation.measures import measure_of
+from abovo.evaluation.paired import paired_difference
+from abovo.evaluation.statistics import Scores, rounded
 from abovo.provenance.chain import Chain
 from abovo.provenance.code import Script
 from abovo.provenance.differences import MISSING, differing
@@ -15,7 +17,7 @@ from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.check import check
 from abovo.settings.keys import decisive
-from abovo.settings.stages import Resampling, ResultsSettings
+from abovo.settings.stages import ResultsSettings
 
 OF_MODEL = ("model_sha256", "sequence_length", "train_loss_first", "train_loss_last", "validation_loss")
 COUNTED = ("parameters", "steps", "tokens")
@@ -57,7 +59,7 @@ def assemble_results(
             "models": {name: _model(model) for name, (model, _) in evaluated.items()},
             "data": {path: item.digest for path, item in behind.items()},
             "files": _files(behind.values()),
-            "metrics": _metrics(evaluated, settings),
+            "metrics": _metrics(evaluated),
             "generations": {name: evaluation["generations"] for name, (_, evaluation) in evaluated.items()},
             "smoke": {name: evaluation["smoke"] for name, (_, evaluation) in evaluated.items()},
             "figures": drawn,
@@ -132,7 +134,7 @@ def check_settings(manifests: Iterable[Manifest], made_with: Mapping[str, Mappin
                 raise AbovoError(f"key {key}: was made with {made}, the run asks for {asked}", path, mend)
 
 
-def _metrics(evaluated: Evaluated, settings: Resampling) -> dict[str, dict[str, Any]]:
+def _metrics(evaluated: Evaluated) -> dict[str, dict[str, Any]]:
     """TASK.METRIC -> its value for each model and, where the last one came from another, the difference to that one."""
     found: dict[str, dict[str, Any]] = {}
     for name, (_, evaluation) in evaluated.items():
@@ -147,30 +149,18 @@ def _metrics(evaluated: Evaluated, settings: Resampling) -> dict[str, dict[str, 
         before, after = list(evaluated)[-2:]
         scores = [_scores(evaluated[name][1]) for name in (before, after)]
         for key, values in found.items():
-            values["difference"] = _difference(key, values[before], values[after], scores, settings, last.path)
+            values["difference"] = _difference(key, values[before], values[after], scores)
     return found
 
 
 def _difference(
-    key: str,
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
-    scores: Sequence[Mapping[str, Scores]],
-    settings: Resampling,
-    where: Path,
+    key: str, before: Mapping[str, Any], after: Mapping[str, Any], scores: Sequence[Mapping[str, Scores]]
 ) -> dict[str, Any]:
-    """A metric's value after less before, with the interval of a paired bootstrap where there are scores of both."""
-    difference: dict[str, Any] = {"value": rounded(after["value"] - before["value"])}
+    """A metric's value after less before, with interval and verdict where there are scores of both."""
     pair = [found[key] for found in scores if key in found]
-    if len(pair) == 2:
-        if list(pair[0].wholes) != list(pair[1].wholes):
-            what = f"{key} was measured on other items than before"
-            raise AbovoError(what, where, "evaluate all models with the same sets")
-        draws, seed = settings.bootstrap_draws, settings.seed
-        ends = paired_difference(pair[0], pair[1], draws, seed)
-        method = f"paired bootstrap over the same {after['unit']}, {draws} draws, seed {seed}"
-        difference |= {"interval": [rounded(end) for end in ends], "interval_method": method}
-    return difference
+    if len(pair) < 2:
+        return {"value": rounded(after["value"] - before["value"])}
+    return paired_difference(key, measure_of(key), *pair).entry()
 
 
 def _scores(evaluation: Manifest) -> dict[str, Scores]:

@@ -13,12 +13,11 @@ from abovo.config.stages import STAGES, Stage
 from abovo.console.progress import several
 from abovo.corpus import held_out
 from abovo.corpus.folders import told
+from abovo.evaluation.measures import MEASURES
 from abovo.provenance.chain import Chain
 from abovo.provenance.files import read_json
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.reporting.meanings import (
-    HEADLINES,
-    METRICS,
     WORSE_ON_PLAIN_TEXT,
     headlines,
     is_worse_on_plain_text,
@@ -140,10 +139,12 @@ def meant(run: str, results: Path) -> Iterator[tuple[str, str]]:
     found = evaluations(run, results)
     kinds = {parts_of(name)[1] for name, _ in headlines(found[0]["metrics"])} if found else set()
     yield "validation loss", "on held-out packed rows, before and after training"
-    yield from ((HEADLINES[kind], METRICS[kind]) for kind in HEADLINES if kind in kinds)
+    yield from ((one.label, one.meaning) for kind, one in MEASURES.items() if kind in kinds)
 
 
 def _with_interval(entry: Mapping[str, Any]) -> str:
+    if entry["interval"] is None:
+        return f"{entry['value']:.3g}"
     low, high = entry["interval"]
     return f"{entry['value']:.3g} (95 % {low:.3g} to {high:.3g})"
 
