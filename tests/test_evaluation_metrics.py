@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from abovo.evaluation.generate import smoke_score
+from abovo.evaluation.generate import FORM, form_of, smoke_score
+from abovo.evaluation.measures import MEASURES
 from abovo.evaluation.metrics import (
     byte_baselines,
     mean_metrics,
@@ -160,3 +161,20 @@ def test_smoke_score_names_form_and_not_quality():
     score = smoke_score(done)
     assert score["value"] == 0.25 and score["n"] == 4
     assert "form only, not quality" in score["measures"]
+    assert score["form"]["form_ends_its_turn"] == 0.75
+
+
+def test_repetition_is_counted_within_each_text_and_a_loop_is_told():
+    written = [
+        {"text": "the sea the sea the sea the s", "ended": False},
+        {"text": "so it is, it is, and it ends", "ended": True},
+        {"text": "no no no", "ended": True},
+        {"text": "", "ended": False},
+    ]
+    form = form_of(written)
+    assert form["form_distinct_1"] == pytest.approx((3 / 8 + 5 / 8 + 1 / 3) / 3)
+    assert form["form_distinct_3"] == pytest.approx((3 / 6 + 1 + 1) / 3)
+    assert form["form_loops"] == 0.5 and form["form_ends_its_turn"] == 0.5
+    assert form_of([{"text": "one", "ended": True}])["form_distinct_2"] is None
+    assert form.keys() == FORM.keys()
+    assert not any(measure.headline and name.startswith("form") for name, measure in MEASURES.items())

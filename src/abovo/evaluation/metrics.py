@@ -3,10 +3,14 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from abovo.evaluation.measures import MEASURES, measure_of
 from abovo.evaluation.statistics import Scores, combined, metric, rounded
+
+if TYPE_CHECKING:
+    from abovo.evaluation.items import Item
+    from abovo.evaluation.scorer import Scored
 
 Metrics = dict[str, dict[str, Any]]
 Row = Mapping[str, Any]
@@ -26,31 +30,7 @@ NO, YES = 0, 1
 HIGHEST = 700.0
 
 
-class Asked(Protocol):
-    """What a row's scores are made of besides its likelihoods."""
-
-    @property
-    def options(self) -> Sequence[str]: ...
-    @property
-    def gold(self) -> int | None: ...
-    @property
-    def sizes(self) -> Mapping[str, int]: ...
-    @property
-    def answer(self) -> str | None: ...
-
-
-class Likely(Protocol):
-    """What a model made of an option."""
-
-    @property
-    def log_likelihood(self) -> float: ...
-    @property
-    def greedy(self) -> bool: ...
-    @property
-    def tokens(self) -> int: ...
-
-
-def row_scores(kind: str, item: Asked, scored: Sequence[Likely]) -> dict[str, tuple[float, float]]:
+def row_scores(kind: str, item: "Item", scored: "Sequence[Scored]") -> dict[str, tuple[float, float]]:
     """Metric -> (part, whole) of one row; the metric of a set is made of the sums of both over its rows."""
     if kind == "rolling":
         nats, sizes = -scored[0].log_likelihood, item.sizes
@@ -191,7 +171,7 @@ def _uniform(kind: str, name: str, rows: Sequence[Row], vocabulary: int | None) 
     return {"uniform over the vocabulary": guess if name == "validation_loss" else float(vocabulary)}
 
 
-def text_baselines(kind: str, items: Iterable[Asked]) -> dict[str, Baseline]:
+def text_baselines(kind: str, items: "Iterable[Item]") -> dict[str, Baseline]:
     """Metric -> what needs the texts themselves, which rows of evidence do not hold: a compressor on the same bytes,
     and the share of the most frequent last word or answer."""
     items = list(items)
