@@ -1,7 +1,7 @@
 """Turn a row and a template over its columns into text, in Jinja's sandbox.
 
-A template is rendered as lm-eval renders it: what is undefined is an error, and a newline at the end stays. A text that
-is the name of a column is the value of that column.
+A template is rendered as lm-eval renders it: what is undefined is an error, and a newline at the end stays. A word
+alone is the name of a column.
 """
 
 import functools
@@ -24,9 +24,10 @@ def text_of(template: str, row: Row, key: str, **more: Any) -> str:
 
     Raises AbovoError with the row's place for a column that it does not have, and for a value that is no text.
     """
-    if template not in row.values:
-        return str(_guarded(lambda: _template(template).render(_values(row, more)), row, key))
-    return as_text(row.values[template], row, key, template)
+    if template in row.values:
+        return as_text(row.values[template], row, key, template)
+    text = f"{{{{{template}}}}}" if template.isidentifier() else template
+    return str(_guarded(lambda: _template(text).render(_values(row, more)), row, key))
 
 
 def value_of(expression: str, row: Row, key: str, **more: Any) -> Any:

@@ -128,7 +128,10 @@ def _options(task: Task, row: Row, more: Mapping[str, Any]) -> list[str]:
             raise AbovoError(f"gives {type(found).__name__}, not a list", row.where, "mend `options` of the task")
         options = [as_text(one, row, "options") for one in found]
     else:
-        options = [text_of(one, row, "options", **more) for one in task.options]
+        # words of which none is a column are the options themselves; in a pair each stands for a column
+        words = task.kind in ("choice", "yes_no") and not any(one in row.values for one in task.options)
+        texts = [f"{{{{'{one}'}}}}" if words and one.isidentifier() else one for one in task.options]
+        options = [text_of(one, row, "options", **more) for one in texts]
     fewest, most = {"minimal_pair": (2, 2), "yes_no": (2, 2), "last_word": (1, 1)}.get(task.kind, (2, len(options)))
     if not fewest <= len(options) <= most:
         what = f"has {len(options)} options, where {task.kind} takes {fewest if fewest == most else 'two or more'}"
@@ -169,7 +172,7 @@ def _gold(task: Task, row: Row, options: Sequence[str]) -> int:
     found = set(_meant(value, options))
     if len(found) == 1:
         return found.pop()
-    shown = f"answer {str(value)[:60]!r}"
+    shown = f"answer {value!r:.60}"
     if found:
         what = f"{shown} may mean several options ({', '.join(map(str, sorted(found)))})"
         mend = "say it by an expression: options.index(COLUMN) for its text, COLUMN | int for its number"

@@ -32,7 +32,8 @@ class TaskKeys:
     """What is scored, and how its texts are made of a row.
 
     A template is a text with {{ }} around Jinja expressions over the columns of a row, an expression is what stands
-    between; a column's name alone is that column in both.
+    between; a word alone is the column of that name in both. In a list of options of which no word is a column, the
+    words are the options.
     """
 
     description: str = key(
@@ -54,10 +55,11 @@ class TaskKeys:
         "Template of the text whose bytes and words a rolling task divides by (default: the text itself)", default=None
     )
     prompt: str | tuple[str, ...] = key(
-        "Template of what stands before an option; a list has one for each option", default=""
+        "Template of what stands before an option, or a column; a list has one for each option", default=""
     )
     options: str | tuple[str, ...] = key(
-        "Expression of a list, or a list of templates; of a minimal pair the good sentence comes first", default=()
+        "Expression of a list, or a list of columns, templates or words; the good sentence of a pair comes first",
+        default=(),
     )
     answer: str | int = key(
         "Expression of the right option: its number from 0, its letter (A, B ...), its text, or true and false for the"

@@ -1,0 +1,314 @@
+"""The rows of a task become the texts that lm-eval's task makes of them, or one line that names the row."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from abovo.config.runs import Configuration
+from abovo.errors import AbovoError, Unreachable
+from abovo.evaluation.items import open_task
+from abovo.settings.task import TaskSource
+
+CONFIG = Path(__file__).resolve().parent.parent / "config"
+FOUR = {"text": ["a newt", "the frog ", "a toad", "an eft"], "label": ["A", "B", "C", "D"]}
+PAGE = """ = River Foo =
+
+ The " river " rises near Bar ( a town ) at 1 @.@ 5 km , then it 's broad @-@ shouldered ; 3 @,@ 000 N cows ' drink ' .
+
+ = = Course = =
+
+ It was hot : 30 ° . Who knows ? Nobody ! The ships ' crew [ all of it ] left { at once } .
+"""
+# Stock task -> its file below lm_eval/tasks, and rows of its columns with what its texts may trip over.
+STOCK = {
+    "hellaswag": (
+        "hellaswag/hellaswag.yaml",
+        [
+            {
+                "activity_label": "Pole [header] vault", "ctx_a": "A man jumps. [title] How", "ctx_b": "a few women",
+                "ctx": "A man jumps.", "endings": [" go [step] down.", "watch  it.", "sing", "sing"], "label": "3",
+                "source_id": "film 1",
+            },
+            {
+                "activity_label": "Baking", "ctx_a": "Stir [substeps] well.", "ctx_b": "", "ctx": "Stir well.",
+                "endings": ["Then é rest", "Then run", "Then hide", "Then wait"], "label": "0", "source_id": "film 1",
+            },
+        ],
+    ),
+    "arc_easy": (
+        "arc/arc_easy.yaml",
+        [
+            {"id": "x1", "question": "Which is red?", "choices": FOUR, "answerKey": "C"},
+            {
+                "id": "x2", "question": "How many?\n", "answerKey": "2",
+                "choices": {"text": ["1", "3", "2"], "label": ["1", "2", "3"]},
+            },
+        ],
+    ),
+    "arc_challenge": (
+        "arc/arc_challenge.yaml",
+        [{"id": "x1", "question": "Which?", "choices": FOUR, "answerKey": "D"}],
+    ),
+    "piqa": (
+        "piqa/piqa.yaml",
+        [
+            {"goal": "How do I dry a sock?", "sol1": "Hang it. ", "sol2": " Drown it.", "label": 0},
+            {"goal": " dresser", "sol1": "It's one", "sol2": 'It is "two"', "label": 1},
+        ],
+    ),
+    "winogrande": (
+        "winogrande/default.yaml",
+        [
+            {"sentence": "Ann met Bea, so _ was glad.", "option1": "Ann", "option2": "Bea", "answer": "1"},
+            {"sentence": "_ left _ behind . ", "option1": "Ann", "option2": "Bea", "answer": "2"},
+        ],
+    ),
+    "openbookqa": (
+        "openbookqa/openbookqa.yaml",
+        [{"id": "7-1", "question_stem": "Frogs start as", "choices": FOUR, "answerKey": " B"}],
+    ),
+    "boolq": (
+        "super_glue/boolq/default.yaml",
+        [
+            {"passage": "Foo -- Foo is a bar.", "question": "is foo a bar", "label": 1},
+            {"passage": "Foo -- Foo is a bar.", "question": "is bar a foo", "label": 0},
+        ],
+    ),
+    "sciq": (
+        "sciq/sciq.yaml",
+        [
+            {
+                "support": " Ice is cold.", "question": "What is cold?", "distractor1": "fire", "distractor2": "tea",
+                "distractor3": "1", "correct_answer": "ice",
+            },
+            {
+                "support": "", "question": "Who?", "distractor1": "a", "distractor2": "b", "distractor3": "b",
+                "correct_answer": "c",
+            },
+        ],
+    ),
+    "blimp": (
+        "blimp/adjunct_island.yaml",
+        [{"sentence_good": "Who left?", "sentence_bad": "Who did leave who?", "UID": "adjunct_island"}],
+    ),
+    "lambada_openai": (
+        "lambada/lambada_openai.yaml",
+        [{"text": "\"Give me  it,\" said Ann.\nShe gave it to the dog."}, {"text": "two words"}],
+    ),
+    "wikitext": ("wikitext/wikitext.yaml", [{"page": PAGE}, {"page": " = Bar =\n"}]),
+}  # fmt: skip
+
+
+def task_on(path, rows, name, **changes):
+    """A shipped task that reads these rows from a file."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    task = Configuration(CONFIG).task(name)
+    return replace(task, source=TaskSource(type="local", paths=str(path)), sets=(), **changes)
+
+
+def stock_task(file, rows):
+    """lm-eval's own task object on these rows."""
+    import datasets
+    import lm_eval.tasks
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    config = load_yaml(Path(lm_eval.tasks.__file__).parent / file)
+    data = datasets.Dataset.from_list(rows)
+    splits = dict.fromkeys(("train", "validation", "test"), data)
+    return ConfigurableTask(config={**config, "custom_dataset": lambda **_: splits, "dataset_kwargs": {}})
+
+
+def stock_items(task, shots=0):
+    """Per row the (context, continuation) pairs that lm-eval asks for, and the number of the right one."""
+    for row in task.eval_docs:
+        context = task.fewshot_context(row, shots)
+        asked = task.construct_requests(row, context)
+        pairs = [one.args for one in asked] if isinstance(asked, list) else [asked.args]
+        gold = task.doc_to_text(row) if task.multiple_input else task.doc_to_target(row)
+        yield row, pairs, gold
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_texts_are_those_of_the_stock_task(tmp_path, name):
+    pytest.importorskip("lm_eval")
+    file, rows = STOCK[name]
+    items = list(open_task(task_on(tmp_path / "rows.jsonl", rows, name)).items())
+    stock = stock_task(file, rows)
+    assert len(items) == len(rows)
+    for item, (row, pairs, gold) in zip(items, stock_items(stock), strict=True):
+        if name == "wikitext":
+            assert [item.options] == pairs
+            divided = stock.process_results(row, (-1.0,))
+            assert item.sizes == {"bytes": divided["bits_per_byte"][1], "words": divided["word_perplexity"][1]}
+            continue
+        assert list(zip(item.contexts, item.options, strict=True)) == pairs
+        assert item.gold == (0 if name == "lambada_openai" else int(gold))
+
+
+def test_examples_stand_before_a_prompt_as_in_lm_eval(tmp_path):
+    pytest.importorskip("lm_eval")
+    file, rows = STOCK["boolq"]
+    items = list(open_task(task_on(tmp_path / "rows.jsonl", rows, "boolq", shots=1)).items())
+    other = [f"{row['passage']}\nQuestion: {row['question']}?\nAnswer: {('no', 'yes')[row['label']]}" for row in rows]
+    for item, before, (_, pairs, _) in zip(items, reversed(other), stock_items(stock_task(file, rows), 1), strict=True):
+        assert set(item.contexts) == {f"{before}\n\n{pairs[0][0].partition(chr(10) * 2)[2]}"}
+        assert any(pairs[0][0].startswith(f"{one}\n\n") for one in other)
+
+
+def test_drawn_examples_depend_on_the_seed_alone_and_are_never_the_row_itself(tmp_path):
+    rows = [{"passage": f"p{number}", "question": f"q{number}", "label": number % 2} for number in range(30)]
+
+    def contexts(seed):
+        task = task_on(tmp_path / "rows.jsonl", rows, "boolq", shots=3, shots_seed=seed)
+        return [item.contexts[0] for item in open_task(task).items()]
+
+    first = contexts(1)
+    assert first == contexts(1) != contexts(2)
+    for number, text in enumerate(first):
+        assert text.count("Answer: ") == 3 and text.count(f"Question: q{number}?") == 1
+    with pytest.raises(AbovoError, match="has 30 rows, too few for 30 examples"):
+        list(open_task(task_on(tmp_path / "rows.jsonl", rows, "boolq", shots=30)).items())
+
+
+def test_file_of_wikitext_becomes_its_articles_byte_by_byte(tmp_path):
+    text = f" \n{PAGE}\n = Bar =\n\n Text with \u2028 a separator .\r\n"
+    (tmp_path / "wiki.test.raw").write_bytes(text.encode())
+    source = TaskSource(type="local", paths=str(tmp_path / "wiki.test.raw"), rows="pages")
+    task = replace(Configuration(CONFIG).task("wikitext"), source=source, text="page", size_of=None)
+    items = list(open_task(task).items())
+    assert [item.options[0][:11] for item in items] == [" = River Fo", " = Bar =\n\n "]
+    assert " \n" + "\n".join(item.options[0] for item in items) == text
+
+
+SIX_LINES = {
+    "choice": """kind: choice
+source: {{type: local, paths: {path}}}
+prompt: "Question: {{{{question}}}}\\nAnswer:"
+options: [a, b, c]
+answer: right
+""",
+    "yes_no": 'kind: yes_no\nsource: {{type: local, paths: {path}}}\nprompt: "{{{{question}}}}?"\nanswer: right\n',
+    "minimal_pair": "kind: minimal_pair\nsource: {{type: local, paths: {path}}}\noptions: [good, bad]\n",
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("kind", "header", "rows", "expected"),
+    [
+        (
+            "choice", ["question", "a", "b", "c", "right"],
+            [["One?", "x", "y", "z", "y"], ["Two, then?", "x", "y", "z", "C"], ["Three?", "u", "v", "w", "0"]],
+            [1, 2, 0],
+        ),
+        ("yes_no", ["question", "right"], [["so", "True"], ["no", "no"], ["yes", "1"]], [1, 0, 1]),
+        ("minimal_pair", ["good", "bad"], [["She sings.", "She sing."]], [0]),
+    ],
+)  # fmt: skip
+def test_users_own_file_is_a_task_by_six_lines(tmp_path, ending, kind, header, rows, expected):
+    path = tmp_path / f"mine.{ending}"
+    if ending == "csv":
+        path.write_text("\n".join(",".join(f'"{cell}"' for cell in row) for row in [header, *rows]) + "\n")
+    else:
+        path.write_text("".join(json.dumps(dict(zip(header, row, strict=True))) + "\n" for row in rows))
+    (tmp_path / "evaluation/tasks").mkdir(parents=True)
+    text = SIX_LINES[kind].format(path=path)
+    assert text.count("\n") <= 6
+    (tmp_path / "evaluation/tasks/mine.yaml").write_text(text)
+    items = list(open_task(Configuration(tmp_path, "", CONFIG).task("mine")).items())
+    assert [item.gold for item in items] == expected
+    assert [item.set for item in items] == ["mine"] * len(rows)
+    assert all(option.startswith(" ") for item in items for option in item.options)
+
+
+GOOD = {"question": "q", "a": "x", "b": "y", "c": "z", "right": "y"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([{**GOOD, "right": "w"}], "answer 'w' is none of its 3 options"),
+        ([{**GOOD, "right": 3}], "answer 3 is none of its 3 options"),
+        ([{**GOOD, "right": -1}], "answer -1 is none of its 3 options"),
+        ([{**GOOD, "right": None}], "answer None is none of its 3 options"),
+        ([{**GOOD, "a": "1", "b": "0", "right": "1"}], "answer '1' may mean several options (0, 1)"),
+        ([{**GOOD, "c": "x"}], "options 0 and 2 are equal ('x')"),
+        ([{**GOOD, "b": " "}], "an option is empty"),
+        ([{**GOOD, "b": ["y"]}], "column 'b' holds list, not text"),
+        ([{**GOOD, "b": None}], "column 'b' holds nothing (null)"),
+        ([{"a": "x", "b": "y", "c": "z", "right": "y"}], "no column 'question' (has: a, b, c, right)"),
+        ([{"question": "q", "b": "y", "c": "z", "right": "y"}], "no column 'a' (has: b, c, question, right)"),
+    ],
+)  # fmt: skip
+def test_row_that_cannot_be_scored_is_named_with_its_file_and_line(tmp_path, rows, told):
+    task = task_on(
+        tmp_path / "rows.jsonl", [GOOD, *rows], "piqa", prompt="{{question}}", options=("a", "b", "c"), answer="right",
+        equal_options="refuse",
+    )  # fmt: skip
+    with pytest.raises(AbovoError) as error:
+        list(open_task(task).items())
+    assert not isinstance(error.value, Unreachable)
+    assert str(error.value).startswith(f"{tmp_path}/rows.jsonl, line 2: {told}")
+
+
+def test_no_rows_and_odd_numbers_of_labels_are_told(tmp_path):
+    task = Configuration(CONFIG).task("piqa")
+    for name, content in (("rows.csv", "goal,sol1,sol2\n"), ("rows.jsonl", ""), ("rows.json", "[]")):
+        (tmp_path / name).write_text(content)
+        empty = replace(task, source=TaskSource(type="local", paths=str(tmp_path / name)))
+        with pytest.raises(AbovoError, match=rf"{name}: empty file"):
+            list(open_task(empty).items())
+    (tmp_path / "rows.csv").write_text("goal,sol1,sol2\ng,a,b\nh,c,d\n")
+    labels = tmp_path / "labels.lst"
+    source = TaskSource(type="local", paths=str(tmp_path / "rows.csv"), labels=str(labels))
+    for lines, told in (("1\n", "has 1 lines, and no label"), ("1\n0\n1\n", "has 3 lines for 2 rows")):
+        labels.write_text(lines)
+        with pytest.raises(AbovoError, match=told):
+            list(open_task(replace(task, source=source)).items())
+    labels.write_text("1\n0\n")
+    opened = open_task(replace(task, source=source))
+    assert [item.gold for item in opened.items()] == [1, 0]
+    assert opened.revision["piqa"]["labels"]["bytes"] == 4
+
+
+def test_what_is_not_there_is_told_apart_from_what_is_wrong(tmp_path):
+    task = Configuration(CONFIG).task("piqa")
+    for source in (
+        TaskSource(type="local", paths=str(tmp_path / "gone.jsonl")),
+        TaskSource(type="local", paths=str(CONFIG / "config.yaml"), labels="gone"),
+    ):
+        with pytest.raises(AbovoError) as error:
+            open_task(replace(task, source=source))
+        assert isinstance(error.value, Unreachable) == str(error.value).startswith(f"{tmp_path}/gone")
+
+
+def test_sets_are_files_of_their_names_or_values_of_a_column(tmp_path):
+    for name in ("hypernym", "turn_taking"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"sentence_good": name, "sentence_bad": "b"}) + "\n")
+    task = Configuration(CONFIG).task("blimp_supplement")
+    source = TaskSource(type="local", paths=str(tmp_path / "{set}.jsonl"))
+    opened = open_task(replace(task, source=source, sets=("hypernym", "turn_taking")))
+    assert [(item.set, item.id, item.options[0]) for item in opened.items()] == [
+        ("hypernym", "0", "hypernym"), ("turn_taking", "0", "turn_taking"),
+    ]  # fmt: skip
+    pair = {"Context1": "It rains.", "Context2": "It shines.", "Target1": "Wet.", "Target2": "Dry."}
+    rows = [{**pair, "Domain": "weather-a"}, {**pair, "Context1": "Hail.", "Domain": "b"}]
+    items = list(open_task(task_on(tmp_path / "ewok.jsonl", rows, "ewok_hub")).items())
+    assert [item.set for item in items] == ["weather-a", "b"]
+    both = replace(task_on(tmp_path / "ewok.jsonl", rows, "ewok"))
+    both = replace(both, source=replace(both.source, rows="both_ways"))
+    items = list(open_task(both).items())
+    assert [(item.set, item.id) for item in items] == [("weather-a", "0"), ("weather-a", "1"), ("b", "0"), ("b", "1")]
+    assert [(item.contexts[0], *item.options) for item in items[:2]] == [
+        ("It rains.", " Wet.", " Dry."), ("It shines.", " Dry.", " Wet."),
+    ]  # fmt: skip
+    assert items[0].document == items[1].document != items[2].document
+
+
+def test_rows_of_one_document_have_its_name_and_others_none(tmp_path):
+    rows = STOCK["sciq"][1]
+    items = list(open_task(task_on(tmp_path / "rows.jsonl", rows, "sciq")).items())
+    assert [item.document for item in items] == [" Ice is cold.", None]
