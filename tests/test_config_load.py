@@ -47,6 +47,31 @@ def test_mistake_in_a_run_is_named(config, old, new, message):
     assert told == str(error.value), "nobody who asks for another run is stopped by it"
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            "checkpoints.at=[2_000_000]",
+            "2,000,000 words are not reached: the budget ends after 1,200,128 tokens, and a",
+        ),
+        ("checkpoints.unit=tokens,nano.checkpoints.at=[9,1_200_129]", "1,200,129 tokens are not reached"),
+        ("checkpoints.at=[9],nano.checkpoints.end=9", "9 stands in `at` too"),
+        ("checkpoints.at=[9],nano.training.early_stopping.patience=2", "may end before models that are asked for"),
+        ("checkpoints.evaluation=nowhere", "there is no 'nowhere' in"),
+    ],
+)
+def test_models_on_the_way_that_cannot_be_had_are_refused_before_any_job(config, given, message):
+    with pytest.raises(AbovoError, match=message):
+        Configuration(config, f"nano.{given}").run("nano")
+
+
+def test_models_on_the_way_reach_the_job_of_pretraining_alone(config):
+    configuration = Configuration(config, "nano.checkpoints.at=[1000],nano.limits.epochs=3")
+    jobs = {job: job_settings(configuration, job, {"run": "nano"}) for job in ("pretrain", "sft")}
+    assert jobs["pretrain"]["checkpoints"] == {"unit": "words", "at": [1000], "end": None}
+    assert jobs["sft"]["checkpoints"]["at"] == [] and jobs["sft"]["limits"]["epochs"] is None
+
+
 def test_negative_budget_is_refused(config):
     with pytest.raises(AbovoError, match=r"--config set, key nano\.tokens: -5 is less"):
         Configuration(config, "nano.tokens=-5").run("nano")

@@ -82,6 +82,7 @@ def test_manifest_counts_documents_tokens_cropped_and_padded(packed, expected):
         assert counts["documents"] == len(expected[split]) and counts["rows"] == len(rows)
         assert counts["tokens"] == sum(len(ids) + 1 for _, ids in expected[split])
         assert counts["bytes"] == sum(len(document.text.encode()) for document, _ in expected[split])
+        assert counts["words"] == sum(len(document.text.split()) for document, _ in expected[split])
         assert counts["padded_share"] == pytest.approx(float((rows == PAD).mean()), abs=1e-6)
     place = cropped = 0
     for _, ids in expected["train"]:

@@ -14,6 +14,7 @@ from abovo.errors import AbovoError
 from abovo.modeling.cost import adapter_flops_per_token, count_parameters, training_flops_per_token
 from abovo.planning.compute import costs, hours
 from abovo.planning.plan import describe, plan, plan_settings
+from abovo.settings.checkpoints import Checkpoints, Limits
 from abovo.settings.hardware import Hardware, Peak
 from abovo.settings.keys import plain
 from abovo.settings.run import Phase
@@ -136,6 +137,28 @@ def test_disk_counts_kept_checkpoints_and_bins(settings):
     assert plan(more)["disk_bytes"]["checkpoints"] == (4 + 4 + 1 + 1) * 12 * made["model"]["parameters"]
     larger = changed(settings, tokenizer=replace(settings.run.tokenizer, vocabulary_size=70_000))
     assert plan(larger)["disk_bytes"]["bins"] == 4 * 1_100_000
+    on_the_way = changed(settings, checkpoints=Checkpoints(at=(100_000,), end=500_000))
+    assert plan(on_the_way)["disk_bytes"]["models"] == (3 + 2 * 2) * 4 * made["model"]["parameters"]
+
+
+def test_steps_of_models_on_the_way_are_reckoned_for_tokens_and_estimated_for_words(settings):
+    tokens = changed(settings, checkpoints=Checkpoints(unit="tokens", at=(2048, 2049, 4096), end=10**6))
+    made = plan(tokens)
+    assert [(one["step"], one["estimated"]) for one in made["checkpoints"]] == [
+        (1, False), (2, False), (2, False), (489, False),
+    ]  # fmt: skip
+    assert any("warning: chck_2049, chck_4096 are one model, that of step 2" in line for line in describe(made))
+    # 3 bytes a token and 5.7 a word: a million tokens are about 526,000 words
+    words = plan(changed(settings, checkpoints=Checkpoints(at=(200_000, 600_000))))
+    assert [(one["step"], one["estimated"]) for one in words["checkpoints"]] == [(186, True), (None, True)]
+    assert any("warning: chck_600K is likely beyond the budget" in line for line in describe(words))
+
+
+def test_plan_refuses_more_epochs_than_the_limit(settings):
+    """The corpus books has 100,000 tokens, of which the run draws 476,200."""
+    with pytest.raises(AbovoError, match=r"books would be gone through 4\.762 times, allowed are 4"):
+        plan(changed(settings, limits=Limits(epochs=4)))
+    plan(changed(settings, limits=Limits(epochs=5)))
 
 
 def test_base_model_alone_has_no_sft(settings):

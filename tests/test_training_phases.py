@@ -13,7 +13,7 @@ from rounding import ONE_PASS, TIGHT
 from safetensors.torch import load_file
 from small_training import RECIPE, WORLD, changed, counting_batch, mean_loss
 from small_world import SHAPE, documents, make_corpus, make_packed, make_tokenizer
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from abovo.config.budget import budget
 from abovo.modeling.build import build_model
@@ -34,6 +34,8 @@ SCRIPT = Path("workflow/scripts/train.py").absolute()
 CONFIG = Path("config").absolute()
 LENGTH, STEPS = 64, 20
 MODEL = "model/model.safetensors"
+# One model on the way in phase a, one in phase b, and the last
+KEPT = {"unit": "words", "at": [500, 1500], "end": 3000}
 
 
 def phases(**of_b):
@@ -90,7 +92,7 @@ def data(tmp_path_factory):
 def chain(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("chain")
     with contextlib.chdir(folder):
-        data.chain(Path(), settings())
+        data.chain(Path(), settings(checkpoints=KEPT))
     return folder
 
 
@@ -99,8 +101,10 @@ def metrics(folder):
 
 
 def test_chain_of_phases_equals_one_training_over_both(data, chain, tmp_path):
-    data.train(tmp_path / "manifest.json", settings())
+    data.train(tmp_path / "manifest.json", settings(checkpoints=KEPT))
     assert (tmp_path / MODEL).read_bytes() == (chain / MODEL).read_bytes()
+    whole, parts = (read_manifest(folder / "manifest.json") for folder in (tmp_path, chain))
+    assert whole["checkpoints"] == parts["checkpoints"]
     one, two = ({row["step"]: row for row in metrics(folder) if "loss" in row} for folder in (tmp_path, chain))
     assert all(two[step] == one[step] for step in one)
 
@@ -119,10 +123,11 @@ def test_killed_chain_ends_with_the_same_bytes(data, chain, tmp_path, monkeypatc
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(DataOrder, "rows_of", die)
-            data.chain(Path(), settings())
-    data.chain(Path(), settings())
-    names = (MODEL, "metrics.jsonl", "manifest.json")
-    for name in (*names, *(f"phase-a/{name}" for name in (*names, "training_state.safetensors"))):
+            data.chain(Path(), settings(checkpoints=KEPT))
+    data.chain(Path(), settings(checkpoints=KEPT))
+    names = (MODEL, "metrics.jsonl", "manifest.json", *read_manifest(chain / "manifest.json").names("checkpoints/"))
+    of_a = (MODEL, "metrics.jsonl", "manifest.json", "training_state.safetensors", "checkpoints/chck_500/config.json")
+    for name in (*names, *(f"phase-a/{name}" for name in of_a)):
         assert (tmp_path / name).read_bytes() == (chain / name).read_bytes(), name
     assert not Path("state").exists()
 
@@ -156,7 +161,7 @@ def test_changed_second_phase_puts_the_first_in_place_and_changes_the_second(
     first = read_manifest(tmp_path / "phase-a/manifest.json").digest
     schedule = {"kind": "constant", "warmup_steps": 0}
     with caplog.at_level("INFO"):
-        data.chain(Path(), settings(phases=phases(sets={"docstrings": 1.0}, schedule=schedule)))
+        data.chain(Path(), settings(checkpoints=KEPT, phases=phases(sets={"docstrings": 1.0}, schedule=schedule)))
     assert "phase-a/manifest.json: inputs, settings and code are known" in caplog.text
     assert read_manifest(tmp_path / "phase-a/manifest.json").digest == first
     assert (tmp_path / MODEL).read_bytes() != (chain / MODEL).read_bytes()
@@ -171,6 +176,30 @@ def test_what_only_watches_a_run_is_no_reason_to_train_again(data, tmp_path, cap
     assert caplog.text.count("nothing computed") == 1
     data.train(output, {**values, "training": {**values["training"], "gradient_clip": 0.5}})
     assert caplog.text.count("nothing computed") == 1 and "setting training.gradient_clip 1.0 -> 0.5" in caplog.text
+
+
+def test_models_on_the_way_lie_where_they_fall_and_the_last_phase_has_all(chain):
+    first, last = (read_manifest(chain / name) for name in ("phase-a/manifest.json", "manifest.json"))
+    assert [one["name"] for one in first["checkpoints"]] == ["chck_500"]
+    assert [(one["name"], one["step"]) for one in last["checkpoints"]] == [
+        ("chck_500", 3), ("chck_1500", 9), ("chck_3K", STEPS),
+    ]  # fmt: skip
+    for one in last["checkpoints"]:
+        assert one["sha256"] == last["outputs"][f"checkpoints/{one['name']}/model.safetensors"]["sha256"]
+        assert one["tokens"] == one["step"] * 4 * LENGTH
+    assert last["checkpoints"][-1]["sha256"] == last["model_sha256"]
+    assert first["outputs"].keys() >= {"checkpoints/chck_500/tokenizer.json", "checkpoints/chck_500/config.json"}
+
+
+def test_model_on_the_way_loads_offline_from_the_folder_of_its_name(chain):
+    """As the BabyLM challenge's evaluation opens it, the name of the folder being that of the revision."""
+    folder = chain / "checkpoints/chck_1500"
+    model = AutoModelForCausalLM.from_pretrained(folder, revision="chck_1500", local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, revision="chck_1500", local_files_only=True)
+    ids = tokenizer("The people of the nation", return_tensors="pt").input_ids
+    assert torch.isfinite(model(ids, labels=ids).loss)
+    trained = AutoModelForCausalLM.from_pretrained(chain / "model")
+    assert not torch.equal(model.lm_head.weight, trained.lm_head.weight)
 
 
 def test_weights_and_state_are_readable_as_the_umask_says(chain):

@@ -39,7 +39,7 @@ def nano_like(processes=1):
         "engine": engine, "threads": 1, "sequence_length": LENGTH, "tokens": STEPS * BATCH,
         "training.batch_tokens": BATCH, "training.schedule.warmup_steps": 10, "training.log_interval": 1,
         "training.validation_interval": 20, "training.checkpoint_interval": 7, "training.tensorboard": "false",
-        "sft": "null",
+        "sft": "null", "checkpoints.at": "[4000,9000]",
     }  # fmt: skip
     configuration = Configuration(ROOT / "config", ",".join(f"nano.{key}={value}" for key, value in values.items()))
     settings = job_settings(configuration, "pretrain", {"run": "nano"})
@@ -116,7 +116,8 @@ class Run:
         return self.folder / "model/model.safetensors"
 
     def product(self):
-        return self.model.read_bytes(), (self.folder / "metrics.jsonl").read_bytes()
+        kept = sorted(path for path in (self.folder / "checkpoints").rglob("*") if path.is_file())
+        return [path.read_bytes() for path in (self.model, self.folder / "metrics.jsonl", *kept)]
 
     def live(self, kill=None, poison=0, pause=0.0, full=0, nudge=0, slow=0, seconds=120):
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from abovo.config.expected import expected_settings
 from abovo.config.runs import Configuration, phases_up_to, sft_of
 from abovo.config.stages import STAGES, phase_of
 from abovo.errors import AbovoError
+from abovo.settings.checkpoints import Amounts, Limits
 from abovo.settings.evaluation import EvaluationSets
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
@@ -49,7 +50,7 @@ def _pretrain(configuration: Configuration, names: Names) -> JobSettings:
     """Of a phase with an artifact of its own, nothing that comes after it."""
     run = configuration.run(names["run"])
     phases = (narrow(JobPhase, phase, sets=phase.corpora) for phase in phases_up_to(run, phase_of(names)))
-    return narrow(JobSettings, run, phases=tuple(phases))
+    return narrow(JobSettings, run, phases=tuple(phases), checkpoints=narrow(Amounts, run.checkpoints))
 
 
 def _sft(configuration: Configuration, names: Names) -> JobSettings:
@@ -58,7 +59,9 @@ def _sft(configuration: Configuration, names: Names) -> JobSettings:
     sft = sft_of(run)
     phases = (JobPhase(name="sft", sets=sft.datasets, share=1.0),)
     own = {"phases": phases, "training": sft.training, "adapters": sft.lora, "tokens": sft.tokens}
-    return narrow(JobSettings, run, template=_template(configuration, run), parameters=None, **own)
+    # checkpoints and limits are of pretraining
+    own |= {"checkpoints": Amounts(), "limits": Limits(), "parameters": None}
+    return narrow(JobSettings, run, template=_template(configuration, run), **own)
 
 
 def _template(configuration: Configuration, run: Run) -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from abovo.config.budget import SLACK, budget
+from abovo.config.checkpoints import check_checkpoints
 from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.engines import check_engine
@@ -224,7 +225,7 @@ class Configuration:
         """Raise AbovoError where parts that are right by themselves do not fit each other."""
         rows = padded_vocabulary(run.tokenizer.vocabulary_size)
         check_claim(run.parameters, count_parameters(run.model, rows).total, f"{where}, key parameters")
-        budget(run, str(where))
+        check_checkpoints(run, budget(run, str(where)), str(where))
         recipes = [run.training]
         if run.sft:
             refuse_auto(run.sft.training, where)

@@ -32,6 +32,7 @@ class Tally:
     documents: int = 0
     tokens: int = 0
     bytes: int = 0
+    words: int = 0
     cropped: int = 0
 
     def add(self, document: Document, start: int, length: int, sequence_length: int) -> None:
@@ -39,6 +40,7 @@ class Tally:
         self.documents += 1
         self.tokens += length
         self.bytes += len(document.text.encode())
+        self.words += len(document.text.split())
         self.cropped += start // sequence_length != (start + length - 1) // sequence_length
 
     def counts(self, rows: RowWriter) -> dict[str, Any]:
@@ -46,6 +48,7 @@ class Tally:
             "documents": self.documents,
             "tokens": self.tokens,
             "bytes": self.bytes,
+            "words": self.words,
             "rows": rows.rows,
             "cropped_share": round(self.cropped / max(self.documents, 1), 6),
             "padded_share": round(rows.padded / max(rows.written, 1), 6),

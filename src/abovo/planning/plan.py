@@ -1,7 +1,7 @@
 """Turn a run's resolved settings into its plan.json: what will be trained on what, and what it takes."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from abovo.modeling.cost import (
 )
 from abovo.modeling.family import shape_of
 from abovo.modeling.parameters import check_claim, padded_vocabulary
+from abovo.planning.checkpoints import describe_checkpoints, expected_checkpoints, refuse_beyond
 from abovo.planning.compute import costs, hours
 from abovo.planning.disk import corpus_tokens, disk
 from abovo.provenance.code import Script
@@ -63,6 +64,8 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
     spans = {name: hours(flops, machine, run.training.precision) for name, machine in settings.hardware.items()}
     known = {name: span for name, span in spans.items() if span is not None}
     phases = _phases(settings, steps, per_token)
+    times = times_drawn({name: part["epochs"] or 0.0 for name, part in phase["corpora"].items()} for phase in phases)
+    refuse_beyond(times, settings, where)
     return {
         "run": run.name,
         "model": {
@@ -80,7 +83,8 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
         "tokens_per_step": steps.tokens_per_step,
         "sequence_length": run.sequence_length,
         "phases": phases,
-        "repeated": _too_often(phases),
+        "repeated": {name: round(count, 3) for name, count in times.items() if count > USEFUL_EPOCHS},
+        "checkpoints": expected_checkpoints(settings, steps),
         "sft": sft,
         "flops": flops,
         "flops_per_token": per_token,
@@ -116,12 +120,6 @@ def _phases(settings: PlanSettings, plan: Budget, flops_per_token: int) -> list[
     return phases
 
 
-def _too_often(phases: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Of the corpora that all phases together go through more than USEFUL_EPOCHS times: how often."""
-    times = times_drawn({name: part["epochs"] or 0.0 for name, part in phase["corpora"].items()} for phase in phases)
-    return {name: round(count, 3) for name, count in times.items() if count > USEFUL_EPOCHS}
-
-
 def _drawn(tokens: int, corpus: Corpus) -> dict[str, Any]:
     """Tokens that a phase draws from a corpus, and how often it then goes through it (null: no token budget)."""
     available = corpus_tokens(corpus)
@@ -155,7 +153,7 @@ def describe(plan: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"phase {phase['name']}: steps {phase['first_step']:,} to {phase['last_step']:,}, tokens of {drawn}"
             )
-    lines += _repeated(plan) + _times(plan)
+    lines += _repeated(plan) + describe_checkpoints(plan["checkpoints"]) + _times(plan)
     lines += [f"override: {key} = {value}" for key, value in plan["overrides"].items()]
     return lines
 

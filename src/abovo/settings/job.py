@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from abovo.settings.checkpoints import Amounts, Limits
 from abovo.settings.engine import Engine
 from abovo.settings.instruction import ChatTemplate
 from abovo.settings.keys import key
@@ -40,6 +41,8 @@ class JobSettings:
     template: ChatTemplate | None = key(
         "Chat template in which the model answers, exported with it; null: it continues texts", default=None
     )
+    checkpoints: Amounts = key("Models that are kept on the way", default=Amounts())
+    limits: Limits = key("What the training text may amount to", default=Limits(), decides=False)
     seed: int = key("Root of every random stream of the job", default=42, minimum=0, maximum=2**32 - 1)
     threads: int = key(
         "Processor threads of torch; part of what CPU results depend on", default=2, minimum=1, maximum=1024

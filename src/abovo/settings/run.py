@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from abovo.settings.checkpoints import Checkpoints, Limits
 from abovo.settings.engine import Engine
 from abovo.settings.evaluation import Evaluation
 from abovo.settings.keys import key
@@ -41,6 +42,10 @@ class Recipe:
         "Processor threads of torch; part of what CPU results depend on", default=2, minimum=1, maximum=1024
     )
     parameters: int | None = key("Parameter count that the run claims; checked to 1 %", default=None, minimum=1)
+    checkpoints: Checkpoints = key(
+        "Models of pretraining that are kept on the way, and how they are measured", default=Checkpoints()
+    )
+    limits: Limits = key("What the training text may amount to", default=Limits(), decides=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ from abovo.settings.job import JobSettings
 from abovo.settings.keys import build, decisive
 from abovo.tokenizing.load import load_tokenizer
 from abovo.training.compiling import keep_compiled
+from abovo.training.kept import export_kept, take_over
+from abovo.training.moments import check_limits, moments_of, tell_moments, words_of
 from abovo.training.outcome import export, what_happened
 from abovo.training.sets import TrainingSets, validation_batches
 from abovo.training.start import start_model, verify_start
@@ -97,14 +99,20 @@ def _train(
         verify_start(inputs.start)
     sets = TrainingSets.open(inputs.sets, settings.sequence_length, verify=world.leads)
     order = order_of(settings, plan, sets)
+    start = sum(plan.phases[:-1]) if inputs.before else 0
+    words = words_of(inputs.sets)
+    check_limits(settings, plan, order, words)
+    moments = moments_of(settings, plan, order, words, start)
     task = replace(
         task_of(settings, plan, tokenizer, sets, order, world),
         label=label if plan.phases == (plan.steps,) else f"{label}, phase {settings.phases[-1].name}",
-        start=sum(plan.phases[:-1]) if inputs.before else 0,
+        start=start,
+        kept=frozenset(moment.step for moment in moments),
         tensorboard=state.parent / "tensorboard" if settings.training.tensorboard else None,
     )
     if world.leads:
         log.info("%s: steps %d to %d of %s tokens", task.label, task.start + 1, task.steps, f"{plan.tokens_per_step:,}")
+        tell_moments(moments, task.label)
         if sets.unvalidated:
             log.warning("%s: no row to validate on of %s", task.label, ", ".join(sets.unvalidated))
     build = partial(start_model, settings, tokenizer, inputs.start, world.rank)
@@ -116,4 +124,7 @@ def _train(
     made = export(model, settings, tokenizer, inputs.start, folder)
     happened = what_happened(task, order, rows, settings.sequence_length)
     fields = {**made.fields, **happened.fields, "unvalidated": sets.unvalidated}
+    earlier = take_over(inputs.before, folder) if inputs.before else []
+    if kept := [*earlier, *export_kept(model, settings, tokenizer, moments, state, folder)]:
+        fields["checkpoints"] = kept
     return replace(made, counts={**made.counts, **happened.counts}, fields=fields)

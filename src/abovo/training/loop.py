@@ -19,6 +19,7 @@ from abovo.training.boards import Board, open_boards
 from abovo.training.device import random_state, set_random_state
 from abovo.training.ending import Best, SpikeGuard, best_validation, is_finite, is_over
 from abovo.training.engines import Engine
+from abovo.training.kept import check_kept, keep_weights
 from abovo.training.loss import Batch
 from abovo.training.saving import Saver
 from abovo.training.schedule import learning_rate_factor, weight_decay_factor
@@ -94,6 +95,9 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
     folder = state.folder.parent if state is not None else None
     run.boards = open_boards(task.recipe, task.tensorboard if world.leads else None, folder, first)
     try:
+        if state is not None:
+            # the model of the step itself may be missing: what was due after it is done again
+            check_kept(state.folder, (step for step in task.kept if task.start < step < first))
         if content:
             _resume(run, first, content[1])
         else:
@@ -215,8 +219,16 @@ def _diverged(run: _Training, first: int, place: str) -> AbovoError:
 
 
 def _observe(run: _Training, step: int) -> None:
-    """What is due after a step, and again where a run goes on from its checkpoint: validation, then samples."""
+    """What is due after a step, and again where a run goes on from its checkpoint: the model that is kept of it,
+    validation, then samples."""
     task = run.task
+    if step in task.kept and step > task.start:
+        _look(run)
+        with run.watch.part("checkpoint"):
+            weights = run.engine.weights()
+            if run.state is not None:
+                run.state.lock.confirm()
+                keep_weights(run.state.folder, step, weights)
     if _is_due(task, step, "validation_interval") or step == task.start:
         with run.watch.part("validation"):
             losses = _validate(task, run.engine, run.world)

@@ -53,11 +53,20 @@ class DataOrder:
             result.append((names[source], self._row(names[source], index + before[source])))
         return result
 
-    def drawn(self, number: int) -> dict[str, int]:
-        """How many rows of each of its sources a phase draws, with repetition."""
+    def drawn(self, number: int, batches: int | None = None) -> dict[str, int]:
+        """How many rows of each of its sources a phase draws, or its first `batches` do, with repetition."""
         phase = self.phases[number]
-        weights, length = tuple(phase.weights.values()), phase.batches * self.batch
+        weights, length = tuple(phase.weights.values()), (phase.batches if batches is None else batches) * self.batch
         return {source: count(weights, place, length) for place, source in enumerate(phase.weights)}
+
+    def drawn_in_all(self, batches: int) -> dict[str, int]:
+        """How many rows of each source the first `batches` of all phases draw, with repetition."""
+        found: dict[str, int] = {}
+        for number, phase in enumerate(self.phases):
+            for source, rows in self.drawn(number, min(batches, phase.batches)).items():
+                found[source] = found.get(source, 0) + rows
+            batches = max(0, batches - phase.batches)
+        return found
 
     def _drawn_before(self, source: str, number: int) -> int:
         """How many rows of a source the earlier phases draw, so that a later phase goes on where they stopped."""

@@ -229,8 +229,9 @@ def discard_state(folder: Path) -> None:
         staying = [place for place in _checkpoints(folder) if _stays(place)]
         if staying:
             target = folder.parent / "checkpoints"
-            shutil.rmtree(target, ignore_errors=True)
-            target.mkdir()
+            target.mkdir(exist_ok=True)
+            for old in _checkpoints(target):
+                shutil.rmtree(old)
             shutil.copyfile(folder / "identity.json", target / "identity.json")
             for place in staying:
                 shutil.move(place, target / place.name)

@@ -32,7 +32,8 @@ class Task:
 
     A phase is trained from the step `start`, at which the one before handed over its state, to the step `steps`. The
     learning rate follows `schedule` (default: the recipe's) over the `whole` run (steps, default: `steps`). `sample`
-    continues the recipe's prompts, `flops_per_token` are the operations that training on a token takes.
+    continues the recipe's prompts, `flops_per_token` are the operations that training on a token takes; the weights
+    after each of the steps `kept` are kept.
     """
 
     label: str
@@ -47,6 +48,7 @@ class Task:
     flops_per_token: float | None = None
     start: int = 0
     whole: int | None = None
+    kept: frozenset[int] = frozenset()
 
 
 def task_of(

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from abovo.provenance.manifest import Manifest
+from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.job import JobSettings
 from abovo.settings.keys import decisive
 from abovo.training.branch import keep_state, plant_state
 from abovo.training.ending import ending
 from abovo.training.engines import build_engine, micro_batch
+from abovo.training.kept import sweep_kept
 from abovo.training.loop import train
 from abovo.training.loss import Batch
 from abovo.training.memory import find_rows, remembered
@@ -44,6 +45,10 @@ def produce_together(world: World, job: Job, state: Path, make: Callable[[Path |
         return
     begun = False
 
+    def placed() -> None:
+        discard_state(state)
+        sweep_kept(job.output, {one["name"] for one in read_manifest(job.output).data.get("checkpoints", ())})
+
     def lead(folder: Path) -> Made:
         nonlocal begun
         begun = True
@@ -52,7 +57,7 @@ def produce_together(world: World, job: Job, state: Path, make: Callable[[Path |
         assert made is not None
         return made
 
-    produce(job, lead, waiting=lambda: world.share(WAIT), placed=lambda: discard_state(state))
+    produce(job, lead, waiting=lambda: world.share(WAIT), placed=placed)
     if not begun:
         world.share(NOTHING)
 
