@@ -150,7 +150,7 @@ def test_patience_with_the_hub_reaches_the_scripts_and_decides_nothing(config):
     said = {
         "corpus": "tiny.corpora.tiny.sources.web.timeout=7",
         "instruction": "tiny.instruction.alpaca.source.give_up=7",
-        "decontamination": "tiny.decontamination.standard.sets.boolq.deadline=7",
+        "decontamination": "tiny.tasks.boolq.source.deadline=7",
     }
     shipped = Configuration(config)
     for job, key in said.items():

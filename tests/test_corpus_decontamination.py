@@ -1,15 +1,11 @@
 """Documents that share 13 words in a row with an evaluation set are found, clean ones are left alone."""
 
-import importlib.util
 import json
 import random
-import re
 import resource
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from corpus_jobs import run_jobs, source_of
 
 from abovo.config.corpora import check_tasks
@@ -22,6 +18,7 @@ from abovo.provenance.manifest import Manifest
 from abovo.settings.corpus import Corpus, Decontaminate
 from abovo.settings.decontamination import Decontamination, EvaluationSet
 from abovo.settings.keys import build
+from abovo.settings.task import TaskRowsOf, TaskSource
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklm" for b in "aeiou" for c in ("n", "rt", "st", "mble", "")]
 
@@ -180,15 +177,35 @@ def test_mistakes_in_a_set_are_named(index):
         index(b=[{"question": "x", "passage": "y"}])
 
 
+def test_rows_of_a_task_are_a_set_by_its_columns_or_by_all_that_hold_texts(tmp_path, root):
+    rows = [{"n": 1, "q": prose(f"q {number}", 20), "a": [prose(f"a {number}", 20), "short"]} for number in range(3)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def touched(*columns):
+        source = TaskSource(type="local", paths=str(path))
+        task = TaskRowsOf(name="mine", source=source, decontaminate=columns)
+        script = root / "workflow/scripts/index_evaluation_sets.py"
+        settings = Decontamination(tasks={"mine": task}, least_ngrams=1)
+        judge = Decontaminator(index_evaluation_sets(settings, tmp_path / "index/manifest.json", script), "remove")
+        hits = [judge.apply(text)[1] for text in (rows[1]["q"], rows[2]["a"][0])]
+        return [hit and hit["rows"] for hit in hits]
+
+    assert touched() == touched("q", "a") == [{"mine": [1]}, {"mine": [2]}]
+    assert touched("q") == [{"mine": [1]}, None]
+
+
 def corpus(kind="huggingface", unchecked="block"):
     return Corpus(sources={"a": source_of(type=kind)}, decontaminate=Decontaminate(unchecked=unchecked))
 
 
 def test_a_run_scored_on_a_task_that_its_corpus_was_not_cleaned_of_is_told_so():
-    sets = {"boolq": EvaluationSet(type="local", tasks=("boolq",), columns=("question",))}
+    of_set = EvaluationSet(type="local", tasks=("boolq",), columns=("question",))
+    of_task = TaskRowsOf(name="arc_easy", source=TaskSource(type="local"))
+    sets = Decontamination(sets={"questions": of_set}, tasks={"arc_easy": of_task}).covered
     with pytest.raises(AbovoError, match=r"x\.yaml, key decontaminate: not decontaminated against piqa, which"):
         check_tasks(corpus(), sets, ["boolq", "piqa"], "x.yaml")
-    check_tasks(corpus(), sets, ["boolq"], "x.yaml")
+    check_tasks(corpus(), sets, ["boolq", "arc_easy"], "x.yaml")
     check_tasks(corpus(unchecked="allow"), {}, ["piqa"], "x.yaml")
     check_tasks(corpus("package"), {}, ["piqa"], "x.yaml")
 
@@ -263,45 +280,3 @@ def test_a_corpus_is_without_the_passages_and_its_manifest_says_which_were_there
     ]
     documents = list(read_documents(manifest))
     assert len(documents) == kept and all(judge.apply(document.text)[1] is None for document in documents)
-
-
-TASKS = {
-    "wikitext": "wikitext/wikitext.yaml", "boolq": "super_glue/boolq/default.yaml",
-    "hellaswag": "hellaswag/hellaswag.yaml", "arc_easy": "arc/arc_easy.yaml",
-    "arc_challenge": "arc/arc_challenge.yaml", "piqa": "piqa/piqa.yaml",
-}  # fmt: skip
-
-
-class Loader(yaml.SafeLoader):
-    """Reads the task files of lm-eval, in which functions are named."""
-
-
-Loader.add_constructor("!function", lambda loader, node: None)
-
-
-def task(name):
-    """What the installed lm-eval says of a task, with what its file includes."""
-    folder = Path(importlib.util.find_spec("lm_eval").origin).parent / "tasks"
-    path = folder / TASKS[name]
-    own = yaml.load(path.read_text(), Loader)
-    if "include" in own:
-        own = yaml.load((path.parent / own["include"]).read_text(), Loader) | own
-    return own
-
-
-def test_the_sets_of_the_standard_evaluation_are_those_that_lm_eval_scores(root):
-    """Data set, configuration, split and the columns that its prompts use, as far as they stand in its task files."""
-    sets = yaml.safe_load((root / "config/decontamination/standard.yaml").read_text())["sets"]
-    assert {name for one in sets.values() for name in one["tasks"]} == TASKS.keys()
-    for one in sets.values():
-        for name in one["tasks"]:
-            wanted = task(name)
-            scored = wanted.get("test_split") or wanted["validation_split"]
-            assert (one["dataset"], one.get("config"), one["split"]) == (
-                wanted["dataset_path"], wanted["dataset_name"], scored,
-            )  # fmt: skip
-            prompt = json.dumps(
-                [wanted.get(key) for key in ("doc_to_text", "doc_to_choice", "doc_to_decontamination_query")]
-            )
-            used = set(re.findall(r"\b(?:page|passage|question|goal|sol1|sol2|choices\.text)\b", prompt))
-            assert used <= {column for entry in one["columns"] for column in entry.split("|")}, name

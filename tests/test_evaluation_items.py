@@ -1,12 +1,14 @@
 """The rows of a task become the texts that lm-eval's task makes of them, or one line that names the row."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from abovo.config.runs import Configuration
+from abovo.corpus.task_rows import of_set
 from abovo.errors import AbovoError, Unreachable
 from abovo.evaluation.items import open_task
 from abovo.settings.task import TaskSource
@@ -108,14 +110,24 @@ def task_on(path, rows, name, **changes):
     return replace(task, source=TaskSource(type="local", paths=str(path)), sets=(), **changes)
 
 
+def lm_eval_tasks():
+    import lm_eval.tasks
+
+    return Path(lm_eval.tasks.__file__).parent
+
+
+def stock_config(file):
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    return load_yaml(lm_eval_tasks() / file)
+
+
 def stock_task(file, rows):
     """lm-eval's own task object on these rows."""
     import datasets
-    import lm_eval.tasks
     from lm_eval.api.task import ConfigurableTask
-    from lm_eval.tasks._yaml_loader import load_yaml
 
-    config = load_yaml(Path(lm_eval.tasks.__file__).parent / file)
+    config = stock_config(file)
     data = datasets.Dataset.from_list(rows)
     splits = dict.fromkeys(("train", "validation", "test"), data)
     return ConfigurableTask(config={**config, "custom_dataset": lambda **_: splits, "dataset_kwargs": {}})
@@ -146,6 +158,20 @@ def test_texts_are_those_of_the_stock_task(tmp_path, name):
             continue
         assert list(zip(item.contexts, item.options, strict=True)) == pairs
         assert item.gold == (0 if name == "lambada_openai" else int(gold))
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_rows_are_those_that_the_stock_task_scores_at_a_commit(name):
+    pytest.importorskip("lm_eval")
+    stock, task = stock_config(STOCK[name][0]), Configuration(CONFIG).task(name)
+    scored = stock.get("test_split") or stock["validation_split"]
+    config = of_set(task.source, task.sets[0]).config if task.sets else task.source.config
+    found = (task.source.dataset, config, task.source.split)
+    assert found == (stock["dataset_path"], stock.get("dataset_name"), scored)
+    assert re.fullmatch("[0-9a-f]{40}", task.source.revision)
+    if name == "blimp":
+        group = (lm_eval_tasks() / "blimp/_blimp.yaml").read_text()
+        assert re.findall(r'- "blimp_(\w+)"', group) == list(task.sets)
 
 
 def test_examples_stand_before_a_prompt_as_in_lm_eval(tmp_path):

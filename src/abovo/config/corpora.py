@@ -1,15 +1,15 @@
 """Turn a corpus into one whose files are found, and check that it fits the runs that train on it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from abovo.errors import AbovoError
 from abovo.settings.corpus import Corpus
-from abovo.settings.decontamination import Decontamination, EvaluationSet
+from abovo.settings.decontamination import DecontaminationFile
 
-Rooted = TypeVar("Rooted", Corpus, Decontamination)
+Rooted = TypeVar("Rooted", Corpus, DecontaminationFile)
 
 
 def rooted(part: Rooted, group: str) -> Rooted:
@@ -24,20 +24,19 @@ def rooted(part: Rooted, group: str) -> Rooted:
     return replace(part, **changed)
 
 
-def check_tasks(corpus: Corpus, sets: Mapping[str, EvaluationSet], tasks: Iterable[str], where: str) -> None:
+def check_tasks(corpus: Corpus, covered: Container[str], tasks: Iterable[str], where: str) -> None:
     """Refuse a corpus of public text for a run that is scored on public tasks which it was not cleaned of.
 
-    `sets` are those of the corpus' `decontaminate.against`; text that packages carry is not public web text.
+    `covered` are the tasks of the corpus' `decontaminate.against`; text that packages carry is not public web text.
     """
     allowed = corpus.decontaminate.unchecked == "allow"
     if allowed or all(source.type == "package" for source in corpus.sources.values()):
         return
-    covered = {task for one in sets.values() for task in one.tasks}
     missing = [task for task in tasks if task not in covered]
     if missing:
         mend = (
-            "name in `against` sets of config/decontamination that list the task, or set unchecked: allow to train on"
-            " text that may hold the answers"
+            "name in `against` a file of config/decontamination that lists the task, or set unchecked: allow to train"
+            " on text that may hold the answers"
         )
         raise AbovoError(
             f"not decontaminated against {', '.join(missing)}, which its run is scored on",

@@ -17,6 +17,7 @@ from abovo.corpus.local import find_files
 from abovo.corpus.readers import kind_of
 from abovo.errors import AbovoError
 from abovo.settings.run import Phase, corpora_of
+from abovo.settings.task import TaskRowsOf
 
 Names = Mapping[str, str]
 # Kinds of files that hold no records with keys.
@@ -172,9 +173,10 @@ def files_of_source(configuration: Configuration, names: Names) -> list[str]:
 
 
 def files_of_decontamination(configuration: Configuration, names: Names) -> list[str]:
-    sets = configuration.shared("decontamination", names["decontamination"]).sets
+    settings = configuration.shared("decontamination", names["decontamination"])
     where = functools.partial(configuration.place, "decontamination", names["decontamination"])
-    return [path for name, one in sets.items() for path in _files(one, where(f"sets.{name}.paths"))]
+    own = [path for name, one in settings.sets.items() for path in _files(one, where(f"sets.{name}.paths"))]
+    return [path for name in settings.tasks for path in _of_task(settings.tasks[name], where("tasks"), False)] + own
 
 
 def files_of_task(configuration: Configuration, names: Names) -> list[str]:
@@ -182,10 +184,18 @@ def files_of_task(configuration: Configuration, names: Names) -> list[str]:
     name = names["task"]
     if not configuration.has_task(name):
         return []
-    where, files = configuration.place(TASKS, name, "source.paths"), []
-    for path in map(Path, local_paths(configuration.task(name))):
-        if path.exists():
-            files += _told(functools.partial(_found, str(path), None), where) if path.is_dir() else [str(path)]
+    folder = configuration.run(names["run"]).evaluation.folder if "run" in names else None
+    return _of_task(configuration.task(name, folder), configuration.place(TASKS, name, "source.paths"), True)
+
+
+def _of_task(task: TaskRowsOf, where: str, there: bool) -> list[str]:
+    """The local files of a task, or those alone that are `there`."""
+    files: list[str] = []
+    for path in map(Path, local_paths(task)):
+        if path.is_file():
+            files.append(str(path))
+        elif path.exists() or not there:
+            files += _told(functools.partial(_found, str(path), None), where)
     return files
 
 

@@ -12,7 +12,7 @@ from abovo.errors import AbovoError
 from abovo.modeling.family import family_named
 from abovo.settings.check import Keys, Where, dotted
 from abovo.settings.corpus import Corpus
-from abovo.settings.decontamination import Decontamination
+from abovo.settings.decontamination import DecontaminationFile
 from abovo.settings.engine import Engine
 from abovo.settings.evaluation import Evaluation
 from abovo.settings.hardware import Hardware
@@ -39,7 +39,7 @@ KINDS: dict[str, type] = {
     "evaluation/tasks": TaskFile,
     "engines": Engine,
     "hardware": Hardware,
-    "decontamination": Decontamination,
+    "decontamination": DecontaminationFile,
 }
 # What a file may be called: its name is a folder of results, and a word of --config set="RUN.KEY=VALUE".
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")

@@ -19,7 +19,7 @@ from abovo.config.engines import check_engine
 from abovo.config.foreseen import check_facts, check_instruction, check_public_tasks, public_out_of_reach
 from abovo.config.load import KINDS, Values, close, find, load, misnamed, names
 from abovo.config.overrides import SET, SHARED_PARTS, TASKS, Given, Overrides, parse, refuse_twice
-from abovo.config.tasks import out_of_reach, task_of
+from abovo.config.tasks import decontamination, out_of_reach, task_of
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
 from abovo.modeling.cost import count_parameters
@@ -36,8 +36,6 @@ from abovo.settings.training import Schedule
 log = logging.getLogger("abovo")
 # Parts that belong to one run alone.
 OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "engine": "engines"}
-# Kinds whose files may lie in a folder that the machine decides.
-ROOTED = {"corpora": "sources", "decontamination": "sets"}
 # Part of a run -> values that are laid over its file: those of the run's file, then those of the call.
 Changes = dict[str, tuple[Values, ...]]
 Made = TypeVar("Made")
@@ -93,12 +91,13 @@ class Configuration:
         corpora = list(dict.fromkeys(filter(None, [*run.corpora, run.tokenizer.corpus, *behind])))
         counting = [self.shared("corpora", one).count_with for one in corpora]
         against = [self.shared("corpora", one).decontaminate.against for one in corpora]
+        indexed = [task for one in filter(None, against) for task in self.shared("decontamination", one).tasks]
         found = {
             "corpora": corpora,
             "tokenizers": [run.parts.tokenizer, *filter(None, counting)],
             "instruction": sets,
             "evaluation": [run.parts.evaluation],
-            TASKS: [task for task in run.evaluation.tasks if self.has_task(task)],
+            TASKS: [*filter(self.has_task, run.evaluation.tasks), *indexed],
             "decontamination": list(filter(None, against)),
         }
         for other in self._starts(name)[1:]:
@@ -155,10 +154,11 @@ class Configuration:
         return file
 
     @functools.cache  # noqa: B019  (one configuration lives as long as its process)
-    def shared(self, kind: str, name: str) -> Any:
+    def shared(self, kind: str, name: str, folder: str | None = None) -> Any:
         """The settings of a part that makes an artifact under its own name: corpora, tokenizers, evaluation and others.
 
-        Paths of corpora and evaluation sets are those of their files, whatever folder they are relative to.
+        Paths of corpora, evaluation sets and tasks are those of their files, whatever folder they are relative to; for
+        a task `folder` may be another one than its file says.
         """
         given = self.overrides.shared.get((kind, name), {})
         values = [Values({key: item.value}, f"{SET}, key ", item.key.removesuffix(key)) for key, item in given.items()]
@@ -171,14 +171,17 @@ class Configuration:
             if kind == "instruction":
                 check_instruction(part, self.shared("corpora", part.corpus) if part.corpus else None, where)
             if kind == TASKS:
-                return task_of(part, name, where)
-            return rooted(part, ROOTED[kind]) if kind in ROOTED else part
+                return task_of(replace(part, folder=folder or part.folder), name, where)
+            if kind == "decontamination":
+                return decontamination(rooted(part, "sets"), part.folder, self.task, where)
+            return rooted(part, "sources") if kind == "corpora" else part
 
         return _blamed(lambda: make(*values), make, [item.key for item in given.values()])
 
-    def task(self, name: str) -> Task:
-        """The task that a file of config/evaluation/tasks describes."""
-        task: Task = self.shared(TASKS, name)
+    def task(self, name: str, folder: str | None = None) -> Task:
+        """The task that a file of config/evaluation/tasks describes; `folder` is where its files lie, if not in its own
+        one."""
+        task: Task = self.shared(TASKS, name, folder)
         return task
 
     def has_task(self, name: str) -> bool:
@@ -243,8 +246,8 @@ class Configuration:
         for name in run.corpora:
             corpus: Corpus = self.shared("corpora", name)
             against = corpus.decontaminate.against
-            sets = self.shared("decontamination", against).sets if against else {}
-            check_tasks(corpus, sets, run.evaluation.tasks, str(find("corpora", name, *self.folders)))
+            covered = self.shared("decontamination", against).covered if against else frozenset[str]()
+            check_tasks(corpus, covered, run.evaluation.tasks, str(find("corpora", name, *self.folders)))
 
     def check_evaluation(self, evaluation: str, corpora: Sequence[str]) -> None:
         """Raise AbovoError where what an evaluation asks of lm-eval, or of the corpora of a run, cannot be had."""
@@ -258,8 +261,10 @@ class Configuration:
     @functools.cache  # noqa: B019
     def _tell_absent(self, evaluation: str) -> None:
         """Say once of each task whose data are out of reach that its scores will be absent."""
-        for name in self.shared("evaluation", evaluation).tasks:
-            reason = out_of_reach(self.task(name)) if self.has_task(name) else public_out_of_reach(name)
+        settings = self.shared("evaluation", evaluation)
+        for name in settings.tasks:
+            own = self.task(name, settings.folder) if self.has_task(name) else None
+            reason = out_of_reach(own) if own else public_out_of_reach(name)
             if reason:
                 log.warning("warning: evaluation %s: task %s will be absent: %s", evaluation, name, reason)
 

@@ -1,5 +1,6 @@
 """Turn the file of a task into the task, its files found in their folder and its keys fit for its kind."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from abovo.corpus.consistency import NEEDED
 from abovo.corpus.row_text import check_template
 from abovo.corpus.task_rows import of_set
 from abovo.errors import AbovoError
+from abovo.settings.decontamination import Decontamination, DecontaminationFile
 from abovo.settings.keys import narrow
-from abovo.settings.task import Task, TaskFile
+from abovo.settings.task import Task, TaskFile, TaskRowsOf
 
 # Kind of a task -> keys that it cannot do without.
 WANTED = {
@@ -44,7 +46,19 @@ def task_of(file: TaskFile, name: str, where: str) -> Task:
     return task
 
 
-def local_paths(task: Task) -> list[str]:
+def decontamination(
+    file: DecontaminationFile, folder: str | None, task: Callable[[str, str | None], Task], where: str
+) -> Decontamination:
+    """The sets of a file with the rows of its tasks; `task` gives the task of a name, its files in `folder`."""
+    both = sorted(set(file.tasks) & set(file.sets))
+    if both:
+        raise AbovoError(f"{both[0]} is a set and a task", f"{where}, key sets", "keep one, or rename the set")
+    if not file.tasks and not file.sets:
+        raise AbovoError("names neither tasks nor sets", where, "name what corpora are to be cleaned of")
+    return narrow(Decontamination, file, tasks={name: narrow(TaskRowsOf, task(name, folder)) for name in file.tasks})
+
+
+def local_paths(task: TaskRowsOf) -> list[str]:
     """Files and folders of this machine that the sets of a task lie in."""
     if task.source.type != "local":
         return []

@@ -14,7 +14,7 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -23,7 +23,8 @@ from abovo.corpus.clean import clean
 from abovo.corpus.keys import CONTAMINATED, Part
 from abovo.corpus.ngrams import PlainWords
 from abovo.corpus.records import Row, known
-from abovo.corpus.sources import open_rows, tell_unread
+from abovo.corpus.sources import Rows, open_rows, tell_unread
+from abovo.corpus.task_rows import open_task_rows
 from abovo.errors import AbovoError
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
@@ -31,6 +32,7 @@ from abovo.provenance.products import Job, Made, produce
 from abovo.settings.corpus import Corpus
 from abovo.settings.decontamination import Decontamination
 from abovo.settings.keys import decisive
+from abovo.settings.task import TaskRowsOf
 
 SCHEMA = "abovo/decontamination/1"
 # Bits of the filter per n-gram, and the most bits that it may have (16 MB).
@@ -43,23 +45,24 @@ MOST_LISTS = 64
 
 
 def index_evaluation_sets(settings: Decontamination, output: Path, script: Script | Path) -> Manifest:
-    """Write the index of the evaluation sets in `settings`: `ngram` (words), the least in common, and `sets`.
+    """Write the index of the evaluation sets in `settings`: `ngram` (words), the least in common, and the sets.
 
-    A row of a set is the text of its `columns`, one after the other; a list (of endings, of options) and A|B give one
+    A row of a set is the text of its columns, one after the other; a list (of endings, of options) and A|B give one
     text for each of their elements. Rows with fewer words than an n-gram has cannot be found; they are counted as too
     short.
     """
-    opened = {name: open_rows(source) for name, source in settings.sets.items()}
-    revisions = {name: rows.revision for name, rows in opened.items()}
-    unread = {name: rows.unread for name, rows in opened.items()}
-    for name, rows in opened.items():
-        tell_unread(f"evaluation set {name}", rows.unread)
+    opened = {name: _of_task(task) for name, task in settings.tasks.items()}
+    opened |= {name: _Set(one.tasks, one.columns, open_rows(one)) for name, one in settings.sets.items()}
+    revisions = {name: one.rows.revision for name, one in opened.items()}
+    unread = {name: one.rows.unread for name, one in opened.items()}
+    for name, one in opened.items():
+        tell_unread(f"evaluation set {name}", one.rows.unread)
 
     def make(folder: Path) -> Made:
         hashes, numbers, sets, first = [], [], {}, 0
-        for name, source in settings.sets.items():
+        for name, one in opened.items():
             found = short = row = 0
-            for row, texts in enumerate(_texts(opened[name].read(), source.columns), 1):
+            for row, texts in enumerate(_texts(one.rows.read(), one.columns), 1):
                 # A row is cleaned as documents are, so that nothing but its words is left to differ.
                 cleaned = [clean(text, "prose")[0] for text in texts]
                 own = np.unique(np.concatenate([PlainWords(text).hashes(settings.ngram) for text in cleaned]))
@@ -71,7 +74,7 @@ def index_evaluation_sets(settings: Decontamination, output: Path, script: Scrip
                 what = f"none of its {row} rows has {settings.ngram} words"
                 raise AbovoError(what, f"evaluation set {name}", "check its split and columns")
             sets[name] = {
-                "tasks": list(source.tasks), "revision": revisions[name], "rows": row, "too_short": short,
+                "tasks": list(one.tasks), "revision": revisions[name], "rows": row, "too_short": short,
                 "ngrams": found, "first_row": first, "unread": unread[name],
             }  # fmt: skip
             first += row
@@ -86,14 +89,34 @@ def index_evaluation_sets(settings: Decontamination, output: Path, script: Scrip
     return produce(Job(output, SCHEMA, {}, parameters, script), make)
 
 
-def _texts(rows: Iterable[Row], columns: Iterable[str]) -> Iterator[list[str]]:
+class _Set(NamedTuple):
+    """An evaluation set: the tasks that it scores, the columns that are a row's text (none: all of texts), its rows."""
+
+    tasks: Sequence[str]
+    columns: Sequence[str]
+    rows: Rows
+
+
+def _of_task(task: TaskRowsOf) -> _Set:
+    found = open_task_rows(task)
+    rows = Rows(dict(found.revision), lambda: (row for _, row in found.read()), found.unread)
+    return _Set((task.name,), task.decontaminate, rows)
+
+
+def _texts(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[list[str]]:
     for row in rows:
         texts = [""]
-        for column in columns:
+        for column in columns or _of_texts(row):
             values = [_value(row, other) for other in column.split("|")]
             parts = [part for value in values for part in (value if isinstance(value, list) else [value])]
             texts = [f"{text} {part or ''}" for text, part in itertools.product(texts, parts)]
         yield texts
+
+
+def _of_texts(row: Row) -> list[str]:
+    """The columns of a row that hold a text or a list of them."""
+    lists = {name: value if isinstance(value, list) else [value] for name, value in row.values.items()}
+    return [name for name, values in lists.items() if values and all(isinstance(one, str) for one in values)]
 
 
 def _value(row: Row, column: str) -> Any:

@@ -11,7 +11,7 @@ from abovo.corpus.sources import Rows, open_rows
 from abovo.errors import AbovoError, Unreachable
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.tables import Table
-from abovo.settings.task import Task, TaskSource
+from abovo.settings.task import TaskRowsOf, TaskSource
 
 # Where a source names the set that it is read for.
 PLACE = "{set}"
@@ -19,9 +19,9 @@ PLACE = "{set}"
 
 @dataclass(frozen=True)
 class TaskRows:
-    """A task whose data were found: what exactly they are (`revision`, by set), and what its folders hold besides."""
+    """The rows of a task, found: what exactly they are (`revision`, by set), and what their folders hold besides."""
 
-    task: Task
+    task: TaskRowsOf
     revision: Mapping[str, Any]
     opened: Mapping[str, Rows]
     unread: Unread
@@ -58,7 +58,7 @@ class TaskRows:
         return found
 
 
-def open_task_rows(task: Task, split: str | None = None) -> TaskRows:
+def open_task_rows(task: TaskRowsOf, split: str | None = None) -> TaskRows:
     """Find the data of a task, at another `split` of the hub where one is given; nothing of them is read yet.
 
     Raises Unreachable where a file is not there or the hub cannot be reached, AbovoError for what else is wrong.

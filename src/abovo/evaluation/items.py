@@ -91,7 +91,7 @@ def open_task(task: Task) -> OpenedTask:
     """
     rows = open_task_rows(task)
     pool = open_task_rows(task, task.shots_from) if task.shots and task.shots_from else None
-    return OpenedTask(rows.task, rows, pool)
+    return OpenedTask(task, rows, pool)
 
 
 def _item(task: Task, name: str, number: int, row: Row) -> Item:

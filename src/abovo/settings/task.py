@@ -28,7 +28,31 @@ class TaskSource(Place):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskKeys:
+class RowKeys:
+    """Which rows a task is made of."""
+
+    source: TaskSource = key("Where the rows come from")
+    sets: tuple[str, ...] = key(
+        "Names of several sets of rows, each at the source with its name in place of {set}; the score is their mean",
+        default=(), unique=True, pattern="^[A-Za-z0-9_-]+$",
+    )  # fmt: skip
+    set_column: str | None = key("Column that names the set of a row; the score is the mean of sets", default=None)
+    decontaminate: tuple[str, ...] = key(
+        "Columns whose texts, one after the other, corpora must not hold; PARENT.CHILD for a nested one; a list, or"
+        " A|B, gives one text for each (default: all columns of texts)",
+        default=(),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRowsOf(RowKeys):
+    """The rows of a task without what is made of them."""
+
+    name: str = key("Name of the task")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskKeys(RowKeys):
     """What is scored, and how its texts are made of a row.
 
     A template is a text with {{ }} around Jinja expressions over the columns of a row, an expression is what stands
@@ -44,12 +68,6 @@ class TaskKeys:
         "rolling: whole texts; choice: one of several options; yes_no: one of two; minimal_pair: the first of two"
         " sentences should be the likelier one; last_word: the end of a text; generation: what is written on"
     )
-    source: TaskSource = key("Where the rows come from")
-    sets: tuple[str, ...] = key(
-        "Names of several sets of rows, each at the source with its name in place of {set}; the score is their mean",
-        default=(), unique=True, pattern="^[A-Za-z0-9_-]+$",
-    )  # fmt: skip
-    set_column: str | None = key("Column that names the set of a row; the score is the mean of sets", default=None)
     text: str = key("Template of the text, for rolling and last_word", default="{{text}}")
     size_of: str | None = key(
         "Template of the text whose bytes and words a rolling task divides by (default: the text itself)", default=None
@@ -94,11 +112,6 @@ class TaskKeys:
         "What to do with a row two of whose options are equal: an error, or scored as it is, the first one winning",
         default="refuse",
     )
-    decontaminate: tuple[str, ...] = key(
-        "Columns whose texts, one after the other, corpora must not hold; PARENT.CHILD for a nested one; a list, or"
-        " A|B, gives one text for each",
-        default=(),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +125,5 @@ class TaskFile(TaskKeys):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task(TaskKeys):
+class Task(TaskKeys, TaskRowsOf):
     """A task with its name, its files found."""
-
-    name: str = key("Name of the task")
