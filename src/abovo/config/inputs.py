@@ -184,8 +184,7 @@ def files_of_task(configuration: Configuration, names: Names) -> list[str]:
     name = names["task"]
     if not configuration.has_task(name):
         return []
-    folder = configuration.run(names["run"]).evaluation.folder if "run" in names else None
-    return _of_task(configuration.task(name, folder), configuration.place(TASKS, name, "source.paths"), True)
+    return _of_task(configuration.task(name), configuration.place(TASKS, name, "source.paths"), True)
 
 
 def _of_task(task: TaskRowsOf, where: str, there: bool) -> list[str]:

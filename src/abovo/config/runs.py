@@ -261,10 +261,8 @@ class Configuration:
     @functools.cache  # noqa: B019
     def _tell_absent(self, evaluation: str) -> None:
         """Say once of each task whose data are out of reach that its scores will be absent."""
-        settings = self.shared("evaluation", evaluation)
-        for name in settings.tasks:
-            own = self.task(name, settings.folder) if self.has_task(name) else None
-            reason = out_of_reach(own) if own else public_out_of_reach(name)
+        for name in self.shared("evaluation", evaluation).tasks:
+            reason = out_of_reach(self.task(name)) if self.has_task(name) else public_out_of_reach(name)
             if reason:
                 log.warning("warning: evaluation %s: task %s will be absent: %s", evaluation, name, reason)
 

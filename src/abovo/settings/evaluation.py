@@ -33,9 +33,6 @@ class Measures:
         "Tasks by their names in config/evaluation/tasks, or in lm-eval where they have no file there",
         default=(), unique=True, pattern="^[A-Za-z0-9_]+$",
     )  # fmt: skip
-    folder: str | None = key(
-        "Folder that files of local tasks are relative to (default: each task's own)", default=None, decides=False
-    )
     batch_size: int = key("Rows that are scored at once", default=16, minimum=1, maximum=2**16)
     prompts: tuple[str, ...] = key(
         "Beginnings that the base model continues and the fine-tuned one answers, greedily", min_items=1, min_length=1
