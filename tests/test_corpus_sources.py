@@ -70,6 +70,19 @@ def test_a_text_file_gives_a_document_per_line_where_asked(tmp_path):
     assert found == [("a.txt#00000001", "one"), ("a.txt#00000002", "two"), ("a.txt#00000003", "")]
 
 
+def test_lines_in_a_row_make_a_document_where_asked(tmp_path):
+    (tmp_path / "a.txt").write_text("one\ntwo\n\nfour\nfive\n" + "y" * 1500 + "\nseven")
+    settings = local(str(tmp_path / "a.txt"), documents="line", lines=2, max_record_mb=0.001)
+    found = [
+        ("a.txt#00000001", "one\ntwo"),
+        ("a.txt#00000003", "\nfour"),
+        ("a.txt#00000005", None),
+        ("a.txt#00000007", "seven"),
+    ]
+    assert read_all(settings) == found
+    assert [(record.id, record.text) for record in opened(settings).read("a.txt", 1)] == found[1:]
+
+
 @pytest.mark.parametrize("size", [2, 7, 64, 1000])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.txt"])
 def test_a_large_file_of_lines_is_cut_and_gives_the_same_records(tmp_path, monkeypatch, name, size):

@@ -78,15 +78,24 @@ def _read_text(
     source: Path | IO[bytes], packing: str, name: str, where: str, rules: Rules, part: Part
 ) -> Iterator[Record | Row]:
     if rules.by_line:
-        for word, number, line in pieces(source, packing, where, rules.largest, part):
-            if number > part.lines + part.start:
-                yield rules.text(f"{name}#{number:08d}", line, f"{where}, {word} {number}", line=True)
+        found = pieces(source, packing, where, rules.largest, part)
+        lines = itertools.islice(found, part.start * rules.lines, None)
+        while run := list(itertools.islice(lines, rules.lines)):
+            word, number, _ = run[0]
+            yield rules.text(f"{name}#{number:08d}", _joined(run, rules), f"{where}, {word} {number}", line=True)
     elif not part.start:
         data = whole(source, packing, where, rules.largest)
         if data is None:
             yield rules.empty(name, "too large", where)
         elif data:
             yield rules.text(name, data, where)
+
+
+def _joined(run: list[tuple[str, int, bytes | None]], rules: Rules) -> bytes | None:
+    """The text of lines in a row; None where they, or one of them, are larger than a record may be."""
+    data = [line for _, _, line in run if line is not None]
+    fits = rules.lines == 1 or sum(map(len, data)) <= rules.largest
+    return b"".join(data) if fits and len(data) == len(run) else None
 
 
 def _read_json(

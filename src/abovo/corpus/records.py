@@ -27,19 +27,20 @@ class Row(NamedTuple):
 class Rules:
     """What is taken of a record: the text under `column`, or the whole row where `column` is None.
 
-    A .txt file gives one record per line (`by_line`) or is one; a record has at most `largest` bytes. `stops` says
-    whether a damaged record ends the reading with an error, or is handed on as a refused one.
+    A .txt file gives one record for each `lines` lines (`by_line`) or is one; a record has at most `largest` bytes.
+    `stops` says whether a damaged record ends the reading with an error, or is handed on as a refused one.
     """
 
     column: str | None
     by_line: bool
     largest: int
     stops: bool
+    lines: int = 1
 
     @classmethod
     def of(cls, source: Source) -> "Rules":
         largest = int(source.max_record_mb * 1_000_000)
-        return cls(source.column, source.documents == "line", largest, source.bad_records == "stop")
+        return cls(source.column, source.documents == "line", largest, source.bad_records == "stop", source.lines)
 
     @property
     def mend(self) -> str:

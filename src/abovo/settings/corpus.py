@@ -103,6 +103,7 @@ class Source(Place):
     documents: Literal["file", "line"] = key(
         "What a document is in a .txt, .raw or .md file (types local and huggingface)", default="file"
     )
+    lines: int = key("Lines in a row that make a document, with documents: line", default=1, minimum=1, maximum=10**6)
     column: str = key("Column or key that holds the text (types local and huggingface)", default="text")
     bad_records: Literal["stop", "count"] = key(
         "stop: a damaged record (not UTF-8, not JSON, no text) ends the job, named; count: it is refused and counted",
