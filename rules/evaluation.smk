@@ -62,6 +62,36 @@ rule evaluate:
         " --sets {params.sets} --packed {params.packed} --output {output.evaluation} --log {log}"
 
 
+# Looks for the rows of an evaluation's tasks in the training documents of a corpus.
+rule measure_overlap:
+    input:
+        request=asked(
+            "results/corpora/{corpus}/overlap/{evaluation}.json",
+            "measure_overlap",
+            "overlap",
+        ),
+        corpus="results/corpora/{corpus}/manifest.json",
+        files=files(inputs.files_of_overlap),
+    output:
+        "results/corpora/{corpus}/overlap/{evaluation}.json",
+    log:
+        "results/logs/overlap/{corpus}/{evaluation}.log",
+    benchmark:
+        "results/benchmarks/overlap/{corpus}/{evaluation}.jsonl"
+    conda:
+        environment("data")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="12h",
+    params:
+        settings=settings_for("overlap"),
+        script=path_of("measure_overlap"),
+    shell:
+        "exec python {params.script:q} --settings {params.settings:q}"
+        " --corpus {input.corpus} --output {output} --log {log}"
+
+
 # Puts the evaluations of a run's models side by side, with the sha256 of all that they stand on. Figures and pages are
 # inputs, so that `snakemake --report` on results.json holds them.
 rule assemble_results:

@@ -74,6 +74,17 @@ def evaluation_sets(configuration: Configuration, names: Names) -> list[str]:
     return [f"results/evaluation/{corpus}/{evaluation}/manifest.json" for corpus in corpora(configuration, names)]
 
 
+def overlaps(configuration: Configuration, names: Names) -> list[str]:
+    """What the corpora of a run, and of those that it starts from, hold of the tasks that it is scored on."""
+    parts = configuration.run(names["run"]).parts
+    own = [name for name in configuration.shared("evaluation", parts.evaluation).tasks if configuration.has_task(name)]
+    if not own or not configuration.shared("evaluation", parts.evaluation).contamination:
+        return []
+    before = [corpus for run in configuration.starts(names["run"])[1:] for corpus in configuration.run(run).corpora]
+    every = dict.fromkeys([*corpora(configuration, names), *before])
+    return [f"results/corpora/{corpus}/overlap/{parts.evaluation}.json" for corpus in every]
+
+
 def data(configuration: Configuration, names: Names) -> list[str]:
     """All data that stand behind a model: corpora, tokenizer, bins."""
     manifests = [f"results/corpora/{corpus}/manifest.json" for corpus in corpora(configuration, names)]
@@ -177,6 +188,12 @@ def files_of_decontamination(configuration: Configuration, names: Names) -> list
     where = functools.partial(configuration.place, "decontamination", names["decontamination"])
     own = [path for name, one in settings.sets.items() for path in _files(one, where(f"sets.{name}.paths"))]
     return [path for name in settings.tasks for path in _of_task(settings.tasks[name], where("tasks"), False)] + own
+
+
+def files_of_overlap(configuration: Configuration, names: Names) -> list[str]:
+    """The local files of all tasks of an evaluation, as far as they are there."""
+    tasks = configuration.shared("evaluation", names["evaluation"]).tasks
+    return [path for task in tasks for path in files_of_task(configuration, {"task": task})]
 
 
 def files_of_task(configuration: Configuration, names: Names) -> list[str]:

@@ -19,7 +19,8 @@ from abovo.settings.evaluation import EvaluationSets
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
 from abovo.settings.run import Run
-from abovo.settings.stages import EvaluationSettings, LossFigure, PlanSettings, ResultsSettings
+from abovo.settings.stages import EvaluationSettings, LossFigure, OverlapSettings, PlanSettings, ResultsSettings
+from abovo.settings.task import TaskRowsOf
 
 Settings = dict[str, Any]
 Names = Mapping[str, str]
@@ -107,6 +108,12 @@ def _evaluation(configuration: Configuration, names: Names) -> EvaluationSetting
     return narrow(EvaluationSettings, run.evaluation, seed=run.seed, threads=run.threads, **own)
 
 
+def _overlap(configuration: Configuration, names: Names) -> OverlapSettings:
+    """Rows of lm-eval's own tasks, which have no file here, are not looked for."""
+    tasks = filter(configuration.has_task, configuration.shared("evaluation", names["evaluation"]).tasks)
+    return OverlapSettings(tasks={name: narrow(TaskRowsOf, configuration.task(name)) for name in tasks})
+
+
 def _results(configuration: Configuration, names: Names) -> ResultsSettings:
     run = configuration.run(names["run"])
     made_with = expected_settings(configuration, names, JOBS)
@@ -134,6 +141,7 @@ JOBS: dict[str, Callable[[Configuration, Names], Any]] = {
     "sft": _sft,
     "evaluation_sets": _evaluation_sets,
     "evaluation": _evaluation,
+    "overlap": _overlap,
     "results": _results,
     "draw_loss": _draw_loss,
 }

@@ -100,7 +100,7 @@ class Configuration:
             TASKS: [*filter(self.has_task, run.evaluation.tasks), *indexed],
             "decontamination": list(filter(None, against)),
         }
-        for other in self._starts(name)[1:]:
+        for other in self.starts(name)[1:]:
             found = {kind: [*found[kind], *more] for kind, more in self.used(other).items()}
         return found
 
@@ -291,9 +291,9 @@ class Configuration:
             if f"{Path(start).as_posix()}/config.json" not in files:
                 raise AbovoError(f"{start} has no config.json", where, "name a folder in the Hugging Face layout")
             return files
-        return [f"results/pretrain/{self._starts(name)[1]}/manifest.json"]
+        return [f"results/pretrain/{self.starts(name)[1]}/manifest.json"]
 
-    def _starts(self, name: str) -> list[str]:
+    def starts(self, name: str) -> list[str]:
         """A run, the one that it starts from, and so on to the one that starts anew or from a folder."""
         seen, start = [name], self.run(name).start
         while start is not None and "/" not in start:

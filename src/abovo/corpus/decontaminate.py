@@ -21,6 +21,7 @@ import orjson
 
 from abovo.corpus.clean import clean
 from abovo.corpus.keys import CONTAMINATED, Part
+from abovo.corpus.ngram_index import NgramIndex, in_order
 from abovo.corpus.ngrams import PlainWords
 from abovo.corpus.records import Row, known
 from abovo.corpus.sources import Rows, open_rows, tell_unread
@@ -35,10 +36,10 @@ from abovo.settings.keys import decisive
 from abovo.settings.task import TaskRowsOf
 
 SCHEMA = "abovo/decontamination/1"
-# Bits of the filter per n-gram, and the most bits that it may have (16 MB).
-FILTER_BITS, MOST_FILTER_BITS = 32, 27
 # How much makes a passage; the manifest repeats it.
 RULE = ("ngram", "least_ngrams", "least_share")
+# Files of an index: the hashes in order, and the number of the row of each.
+INDEX = {"hashes.bin": "<u8", "rows.bin": "<u4"}
 Hit = dict[str, Any]
 # Lists of parts that are open at once while they are merged.
 MOST_LISTS = 64
@@ -59,31 +60,23 @@ def index_evaluation_sets(settings: Decontamination, output: Path, script: Scrip
         tell_unread(f"evaluation set {name}", one.rows.unread)
 
     def make(folder: Path) -> Made:
-        hashes, numbers, sets, first = [], [], {}, 0
+        hashes: list[np.ndarray] = []
+        sets: dict[str, Any] = {}
         for name, one in opened.items():
-            found = short = row = 0
-            for row, texts in enumerate(_texts(one.rows.read(), one.columns), 1):
-                # A row is cleaned as documents are, so that nothing but its words is left to differ.
-                cleaned = [clean(text, "prose")[0] for text in texts]
-                own = np.unique(np.concatenate([PlainWords(text).hashes(settings.ngram) for text in cleaned]))
-                short += not own.size
-                found += own.size
-                hashes.append(own)
-                numbers.append(np.full(own.size, first + row - 1, np.uint32))
-            if not found:
-                what = f"none of its {row} rows has {settings.ngram} words"
+            first = len(hashes)
+            hashes += (ngrams_of(row, one.columns, settings.ngram) for row in one.rows.read())
+            sizes = [own.size for own in hashes[first:]]
+            if not sum(sizes):
+                what = f"none of its {len(sizes)} rows has {settings.ngram} words"
                 raise AbovoError(what, f"evaluation set {name}", "check its split and columns")
             sets[name] = {
-                "tasks": list(one.tasks), "revision": revisions[name], "rows": row, "too_short": short,
-                "ngrams": found, "first_row": first, "unread": unread[name],
+                "tasks": list(one.tasks), "revision": revisions[name], "rows": len(sizes), "too_short": sizes.count(0),
+                "ngrams": sum(sizes), "first_row": first, "unread": unread[name],
             }  # fmt: skip
-            first += row
-        both, rows = np.concatenate(hashes), np.concatenate(numbers)
-        order = np.lexsort((rows, both))
-        both[order].astype("<u8").tofile(folder / "hashes.bin")
-        rows[order].astype("<u4").tofile(folder / "rows.bin")
+        for (name, kind), values in zip(INDEX.items(), in_order(hashes), strict=True):
+            values.astype(kind).tofile(folder / name)
         rule = {key: getattr(settings, key) for key in RULE}
-        return Made({"rows": first, "ngrams": int(both.size)}, {**rule, "sets": sets})
+        return Made({"rows": len(hashes), "ngrams": sum(own.size for own in hashes)}, {**rule, "sets": sets})
 
     parameters = {**decisive(settings), "revisions": revisions, "unread": unread}
     return produce(Job(output, SCHEMA, {}, parameters, script), make)
@@ -103,20 +96,25 @@ def _of_task(task: TaskRowsOf) -> _Set:
     return _Set((task.name,), task.decontaminate, rows)
 
 
-def _texts(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[list[str]]:
-    for row in rows:
-        texts = [""]
-        for column in columns or _of_texts(row):
-            values = [_value(row, other) for other in column.split("|")]
-            parts = [part for value in values for part in (value if isinstance(value, list) else [value])]
-            texts = [f"{text} {part or ''}" for text, part in itertools.product(texts, parts)]
-        yield texts
+def ngrams_of(row: Row, columns: Sequence[str], size: int) -> np.ndarray:
+    """The hashes of the different n-grams of a row's texts, in order; none for one that has fewer words.
+
+    The text is that of the columns, one after the other, or where none are given each that the row holds. It is cleaned
+    as documents are, so that nothing but its words is left to differ.
+    """
+    texts = [""] if columns else _all_texts(row)
+    for column in columns:
+        values = [_value(row, other) for other in column.split("|")]
+        parts = [part for value in values for part in (value if isinstance(value, list) else [value])]
+        texts = [f"{text} {part or ''}" for text, part in itertools.product(texts, parts)]
+    found = [PlainWords(clean(text, "prose")[0]).hashes(size) for text in texts]
+    return np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
 
 
-def _of_texts(row: Row) -> list[str]:
-    """The columns of a row that hold a text or a list of them."""
-    lists = {name: value if isinstance(value, list) else [value] for name, value in row.values.items()}
-    return [name for name, values in lists.items() if values and all(isinstance(one, str) for one in values)]
+def _all_texts(row: Row) -> list[str]:
+    """The texts that the columns of a row hold, alone or in lists."""
+    lists = (value if isinstance(value, list) else [value] for value in row.values.values())
+    return [one for values in lists for one in values if isinstance(one, str)]
 
 
 def _value(row: Row, column: str) -> Any:
@@ -124,11 +122,19 @@ def _value(row: Row, column: str) -> Any:
     value: Any = row.values
     for part in column.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            raise AbovoError(f"no column {column!r} ({known(row.values)})", row.where, "mend `columns`")
+            raise AbovoError(
+                f"no column {column!r} ({known(row.values)})",
+                row.where,
+                "mend `columns`, or `decontaminate` of the task",
+            )
         value = value[part]
     for one in value if isinstance(value, list) else [value]:
         if one is not None and not isinstance(one, str):
-            raise AbovoError(f"column {column!r} holds {type(one).__name__}, not text", row.where, "mend `columns`")
+            raise AbovoError(
+                f"column {column!r} holds {type(one).__name__}, not text",
+                row.where,
+                "mend `columns`, or `decontaminate` of the task",
+            )
     return value
 
 
@@ -139,23 +145,18 @@ class Decontaminator:
         self.size: int = manifest["ngram"]
         self.act = ACTIONS[action]
         self.action, self.sets = action, dict(sorted(manifest["sets"].items(), key=lambda one: one[1]["first_row"]))
-        self.hashes = np.fromfile(manifest.file("hashes.bin"), "<u8")
-        self.rows = np.fromfile(manifest.file("rows.bin"), "<u4")
-        held = np.bincount(self.rows, minlength=manifest["counts"]["rows"])
+        hashes, rows = (np.fromfile(manifest.file(name), kind) for name, kind in INDEX.items())
+        self.index = NgramIndex(hashes, rows)
+        held = np.bincount(rows, minlength=manifest["counts"]["rows"])
         self.needed = np.clip(np.ceil(held * manifest["least_share"]), 1, manifest["least_ngrams"])
         self.names = np.array(list(self.sets))
         self.first_rows = np.array([one["first_row"] for one in self.sets.values()], np.uint32)
-        bits = min(MOST_FILTER_BITS, max(16, int(self.hashes.size * FILTER_BITS).bit_length()))
-        self.shift = np.uint64(64 - bits)
-        self.filter = np.zeros(1 << (bits - 3), np.uint8)
-        places = self.hashes >> self.shift
-        np.bitwise_or.at(self.filter, places >> np.uint64(3), _bit(places))
 
     def apply(self, text: str) -> tuple[str, Hit | None]:
         """The text and None where it shares nothing; else what is left of it ("" where removed) and what was found."""
         words = PlainWords(text)
         hashes = words.hashes(self.size)
-        firsts = self._found(hashes)
+        firsts = self.index.found(hashes)
         if not firsts.size:
             return text, None
         firsts, rows = self._passages(firsts, hashes[firsts])
@@ -172,30 +173,14 @@ class Decontaminator:
         }
         return left, hit
 
-    def _found(self, hashes: np.ndarray) -> np.ndarray:
-        """Places of the hashes that the index holds: a filter first, which lets one in thirty-two of others pass."""
-        places = hashes >> self.shift
-        maybe = np.flatnonzero(self.filter[places >> np.uint64(3)] & _bit(places))
-        if not maybe.size:
-            return maybe
-        asked = hashes[maybe]
-        at = np.minimum(np.searchsorted(self.hashes, asked), self.hashes.size - 1)
-        return maybe[self.hashes[at] == asked]
-
     def _passages(self, firsts: np.ndarray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of n-grams in common those that belong to rows with enough of them, and the numbers of these rows."""
         different, which = np.unique(hashes, return_inverse=True)
-        begins, ends = (np.searchsorted(self.hashes, different, side) for side in ("left", "right"))
-        rows = np.concatenate([self.rows[i:j] for i, j in zip(begins, ends, strict=True)])
+        owners, rows = self.index.holders(different)
         numbers, counts = np.unique(rows, return_counts=True)
         enough = numbers[counts >= self.needed[numbers]]
         taken = np.isin(rows, enough)
-        owners = np.repeat(np.arange(different.size), ends - begins)
         return firsts[np.isin(which, owners[taken])], enough
-
-
-def _bit(places: np.ndarray) -> np.ndarray:
-    return np.left_shift(np.uint8(1), (places & np.uint64(7)).astype(np.uint8))
 
 
 def _remove(text: str, words: PlainWords, firsts: np.ndarray, size: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from abovo.corpus.folders import Unread
 from abovo.corpus.records import Row
+from abovo.corpus.row_text import text_of
 from abovo.corpus.sources import Rows, open_rows
 from abovo.errors import AbovoError, Unreachable
 from abovo.provenance.hashing import sha256_file
@@ -73,6 +74,11 @@ def open_task_rows(task: TaskRowsOf, split: str | None = None) -> TaskRows:
     revision = {name: {**rows.revision, **_labels(of_set(source, name))} for name, rows in opened.items()}
     unread = {what: counts for rows in opened.values() for what, counts in rows.unread.items()}
     return TaskRows(replace(task, source=source), revision, opened, unread)
+
+
+def id_of(task: TaskRowsOf, number: int, row: Row) -> str:
+    """The name of a row: that of its column, or its number in its set, from 0, which lm-eval goes by."""
+    return (text_of(task.id, row, "id") if task.id else "") or str(number)
 
 
 def of_set(source: TaskSource, name: str) -> TaskSource:

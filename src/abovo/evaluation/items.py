@@ -9,7 +9,7 @@ from typing import Any
 
 from abovo.corpus.records import Row
 from abovo.corpus.row_text import as_text, text_of, value_of
-from abovo.corpus.task_rows import TaskRows, open_task_rows
+from abovo.corpus.task_rows import TaskRows, id_of, open_task_rows
 from abovo.errors import AbovoError
 from abovo.settings.task import Task
 
@@ -98,7 +98,7 @@ def _item(task: Task, name: str, number: int, row: Row) -> Item:
     """A row rendered by the keys of its task, without examples before it."""
     common: dict[str, Any] = {
         "set": name,
-        "id": str(number) if task.id is None else text_of(task.id, row, "id") or str(number),
+        "id": id_of(task, number, row),
         "where": row.where,
         "document": _document(task, row),
     }

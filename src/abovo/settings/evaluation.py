@@ -44,3 +44,9 @@ class Measures:
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(EvaluationSets, Measures):
     """What is measured on a base model and, after fine-tuning, on the same sets again."""
+
+    contamination: bool = key(
+        "Whether the rows of tasks that share 13 words in a row with a corpus of the run are looked for, so that scores"
+        " without them stand beside; each corpus is read once for it (about 25 MB of text per second)",
+        default=True,
+    )

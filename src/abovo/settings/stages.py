@@ -10,6 +10,7 @@ from abovo.settings.hardware import Hardware
 from abovo.settings.instruction import ChatTemplate
 from abovo.settings.keys import key
 from abovo.settings.run import Run
+from abovo.settings.task import TaskRowsOf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,14 @@ class EvaluationSettings(Measures):
     template: ChatTemplate = key("Chat template in which questions are asked", default="chatml")
     seed: int = key("Seed of the bootstrap and of the generations", default=42, minimum=0, maximum=2**32 - 1)
     threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverlapSettings:
+    """Which rows are looked for in a corpus."""
+
+    tasks: Mapping[str, TaskRowsOf] = key("Rows of tasks by name")
+    ngram: int = key("Consecutive normalised words that a row shares (words)", default=13, minimum=5, maximum=50)
 
 
 @dataclass(frozen=True, kw_only=True)

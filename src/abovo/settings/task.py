@@ -37,9 +37,10 @@ class RowKeys:
         default=(), unique=True, pattern="^[A-Za-z0-9_-]+$",
     )  # fmt: skip
     set_column: str | None = key("Column that names the set of a row; the score is the mean of sets", default=None)
+    id: str | None = key("Column of a row's name (default: its number in its set, from 0)", default=None)
     decontaminate: tuple[str, ...] = key(
         "Columns whose texts, one after the other, corpora must not hold; PARENT.CHILD for a nested one; a list, or"
-        " A|B, gives one text for each (default: all columns of texts)",
+        " A|B, gives one text for each (default: each column of texts by itself)",
         default=(),
     )
 
@@ -93,7 +94,6 @@ class TaskKeys(RowKeys):
         "Split that examples are drawn from (type huggingface; default: the other rows of the set)", default=None
     )
     shots_seed: int = key("Seed of the drawing of examples", default=1234, minimum=0, maximum=2**32 - 1)
-    id: str | None = key("Column of a row's name (default: its number in its set, from 0)", default=None)
     document: tuple[str, ...] = key(
         "Columns or templates whose values together name the document that a row is of; rows of one document are"
         " resampled together. Where all are empty the row stands alone (default: every row)",
