@@ -7,7 +7,8 @@ from abovo.config.engines import gpus, launcher
 from abovo.config.load import names
 from abovo.config.overrides import known_keys, refuse_lost
 from abovo.config.jobs import deciding_settings, job_settings, settings_of_code
-from abovo.config.runs import Configuration, starting_point
+from abovo.config.runs import Configuration
+from abovo.config.starts import starting_point
 from abovo.config.stages import (
     STAGES,
     folder_of_phase,
@@ -153,7 +154,16 @@ def named(names, paths):
 
 
 def named_sets(wildcards, input):
-    return named(of(inputs.corpora)(wildcards), input.sets)
+    """Of a task that asks about corpora; nothing for another one."""
+    return named(of(inputs.corpora)(wildcards) if input.sets else [], input.sets)
+
+
+def named_packed_of_task(wildcards, input):
+    return named_packed(wildcards, input) if input.packed else []
+
+
+def option_of_items(wildcards, input):
+    return f"--items {input.prepared}" if input.prepared else ""
 
 
 def named_packed(wildcards, input):
@@ -206,7 +216,7 @@ def threads_of_run(wildcards):
 
 
 def threads_of_process(wildcards):
-    return of_run(wildcards).threads
+    return clear(CONFIGURATION.scored, wildcards.run).threads
 
 
 def launcher_of_run(wildcards):

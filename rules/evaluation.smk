@@ -28,24 +28,75 @@ rule prepare_evaluation:
         " --corpus {input.corpus} --output {output.manifest} --log {log}"
 
 
-# Measures the model of a stage, or that of one of its phases, on the sets of all corpora that it was trained on.
+# Reads the rows of a task and words them: the items that every model is asked.
+rule prepare_task:
+    input:
+        request=asked("results/tasks/{task}/manifest.json", "prepare_task", "task"),
+        files=files(inputs.files_of_task),
+    output:
+        manifest="results/tasks/{task}/manifest.json",
+    log:
+        "results/logs/tasks/{task}.log",
+    benchmark:
+        "results/benchmarks/tasks/{task}.jsonl"
+    conda:
+        environment("data")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    params:
+        settings=settings_for("task"),
+        script=path_of("prepare_task"),
+    shell:
+        "exec python {params.script:q} --settings {params.settings:q}"
+        " --output {output.manifest} --log {log}"
+
+
+# Describes a model that was trained elsewhere, whose files stay where they are.
+rule describe_model:
+    input:
+        request=asked("results/given/{run}/manifest.json", "describe_model", "given"),
+        files=files(inputs.given_files),
+    output:
+        manifest="results/given/{run}/manifest.json",
+    log:
+        "results/logs/given/{run}.log",
+    benchmark:
+        "results/benchmarks/given/{run}.jsonl"
+    conda:
+        environment("data")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    params:
+        settings=settings_for("given"),
+        script=path_of("describe_model"),
+    shell:
+        "exec python {params.script:q} --settings {params.settings:q}"
+        " --output {output.manifest} --log {log}"
+
+
+# Scores the model of a stage, or that of one of its phases, on one task: a line of evidence for each row.
 rule evaluate:
     input:
         request=asked(
-            "results/{stage}/{run}{phase_folder}/evaluation.json",
+            "results/{stage}/{run}{phase_folder}/evaluation/{task}.json",
+            "score",
             "evaluate",
-            "evaluation",
         ),
         model="results/{stage}/{run}{phase_folder}/manifest.json",
-        sets=of(inputs.evaluation_sets),
-        packed=of(inputs.packed),
+        prepared=of(inputs.items_of_task),
+        sets=of(inputs.sets_of_task),
+        packed=of(inputs.packed_of_task),
     output:
-        evaluation="results/{stage}/{run}{phase_folder}/evaluation.json",
-        scores="results/{stage}/{run}{phase_folder}/evaluation_scores.json",
+        scored="results/{stage}/{run}{phase_folder}/evaluation/{task}.json",
+        rows="results/{stage}/{run}{phase_folder}/evaluation/{task}.rows.jsonl.zst",
     log:
-        "results/logs/{stage}/{run}{phase_folder}.evaluation.log",
+        "results/logs/{stage}/{run}{phase_folder}.evaluation/{task}.log",
     benchmark:
-        "results/benchmarks/{stage}/{run}{phase_folder}.evaluation.jsonl"
+        "results/benchmarks/{stage}/{run}{phase_folder}.evaluation/{task}.jsonl"
     conda:
         environment("evaluation")
     threads: threads_of_process
@@ -53,13 +104,41 @@ rule evaluate:
         mem_mb=4000,
         runtime="4h",
     params:
+        prepared=option_of_items,
         sets=named_sets,
-        packed=named_packed,
-        settings=settings_for("evaluation"),
-        script=path_of("evaluate"),
+        packed=named_packed_of_task,
+        settings=settings_for("evaluate"),
+        script=path_of("score"),
     shell:
-        "exec python {params.script:q} --settings {params.settings:q} --model {input.model}"
-        " --sets {params.sets} --packed {params.packed} --output {output.evaluation} --log {log}"
+        "exec python {params.script:q} --settings {params.settings:q} --model {input.model} {params.prepared}"
+        " --sets {params.sets} --packed {params.packed} --output {output.scored} --log {log}"
+
+
+# Puts together what a model was scored on: each metric with its interval, baselines and protocol.
+rule assemble_evaluation:
+    input:
+        request=asked(
+            "results/{stage}/{run}{phase_folder}/evaluation.json",
+            "assemble_evaluation",
+        ),
+        tasks=of(inputs.scored_tasks),
+    output:
+        "results/{stage}/{run}{phase_folder}/evaluation.json",
+    log:
+        "results/logs/{stage}/{run}{phase_folder}.evaluation.log",
+    benchmark:
+        "results/benchmarks/{stage}/{run}{phase_folder}.evaluation.jsonl"
+    conda:
+        environment("evaluation")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    params:
+        script=path_of("assemble_evaluation"),
+    shell:
+        "exec python {params.script:q} --tasks {input.tasks}"
+        " --output {output} --log {log}"
 
 
 # Looks for the rows of an evaluation's tasks in the training documents of a corpus.

@@ -15,7 +15,14 @@ from abovo.errors import AbovoError
 from abovo.settings.keys import schema_of
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
-NAMES = {"run": "nano", "corpus": "nano", "dataset": "speech-facts", "tokenizer": "nano-4k", "stage": "sft"}
+NAMES = {
+    "run": "nano",
+    "corpus": "nano",
+    "dataset": "speech-facts",
+    "tokenizer": "nano-4k",
+    "stage": "sft",
+    "task": "held_out",
+}
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(12)
 )
@@ -209,7 +216,7 @@ def ask(root: Path, overrides: str = "") -> None:
     configuration = Configuration(root, overrides, CONFIG)
     configuration.check()
     configuration.run("nano")
-    for job in ("plan", "corpus", "tokenizer", "pretrain", "sft", "instruction", "evaluation", "results"):
+    for job in ("plan", "corpus", "tokenizer", "pretrain", "sft", "instruction", "evaluate", "results"):
         job_settings(configuration, job, NAMES)
     inputs.evaluation_sets(configuration, NAMES)
 

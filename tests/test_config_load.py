@@ -7,6 +7,7 @@ import pytest
 from abovo.config.jobs import deciding_settings, job_settings
 from abovo.config.load import load
 from abovo.config.runs import Configuration
+from abovo.config.starts import start_of
 from abovo.errors import AbovoError
 
 
@@ -125,6 +126,7 @@ STAGES_OF_NANO = {
     "dataset": "speech-facts",
     "evaluation": "facts",
     "stage": "pretrain",
+    "task": "held_out",
 }
 
 
@@ -135,7 +137,7 @@ def settings(config, stages):
 
 
 DATA_STAGES = ("corpus", "tokenizer", "instruction", "evaluation_sets")
-MODEL_STAGES = ("pretrain", "sft", "evaluation")
+MODEL_STAGES = ("pretrain", "sft", "evaluate")
 
 
 def test_description_does_not_enter_any_stage(config):
@@ -174,7 +176,7 @@ def test_training_seed_enters_training_but_no_data_stage(config):
 
 def test_template_of_a_run_s_conversations_is_that_of_its_model_and_of_its_questions(config):
     assert {name: one.get("template") for name, one in settings(config, MODEL_STAGES).items()} == {
-        "pretrain": None, "sft": "chatml", "evaluation": "chatml",
+        "pretrain": None, "sft": "chatml", "evaluate": "chatml",
     }  # fmt: skip
     for name in ("speech-facts", "function-facts"):
         path = config / "instruction" / f"{name}.yaml"
@@ -182,21 +184,21 @@ def test_template_of_a_run_s_conversations_is_that_of_its_model_and_of_its_quest
         if name == "speech-facts":
             with pytest.raises(AbovoError, match=r"run nano, key sft\.datasets: its sets have several chat templates"):
                 settings(config, ("sft",))
-    found = settings(config, ("instruction", "pretrain", "sft", "evaluation"))
+    found = settings(config, ("instruction", "pretrain", "sft", "evaluate"))
     assert {name: one.get("template") for name, one in found.items()} == {
-        "instruction": "alpaca", "pretrain": None, "sft": "alpaca", "evaluation": "alpaca",
+        "instruction": "alpaca", "pretrain": None, "sft": "alpaca", "evaluate": "alpaca",
     }  # fmt: skip
 
 
 def test_a_model_in_a_folder_is_its_files_and_nothing_that_file_managers_leave(config, tmp_path):
     edit(config / "runs/nano.yaml", "seed: 42", f"seed: 42\nstart: {tmp_path}/models/own")
     with pytest.raises(AbovoError, match=r"models/own has no config\.json"):
-        Configuration(config).start_of("nano")
+        start_of(Configuration(config), "nano")
     folder = tmp_path / "models/own"
     folder.mkdir(parents=True)
     for name in ("config.json", "model.safetensors", ".DS_Store", "._config.json", "config.json~"):
         (folder / name).write_text("{}")
-    assert Configuration(config).start_of("nano") == [f"{folder}/config.json", f"{folder}/model.safetensors"]
+    assert start_of(Configuration(config), "nano") == [f"{folder}/config.json", f"{folder}/model.safetensors"]
     (folder / "model{1}.safetensors").write_text("")
     with pytest.raises(AbovoError, match=r"key start: the path .*model\{1\}\.safetensors' holds a brace"):
-        Configuration(config).start_of("nano")
+        start_of(Configuration(config), "nano")

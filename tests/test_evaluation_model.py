@@ -14,8 +14,13 @@ from rounding import PROMISED
 
 from abovo.config.load import results_schema
 from abovo.errors import AbovoError
-from abovo.evaluation.evaluate import check_inputs, evaluate_model
+from abovo.evaluation.assemble import assemble_evaluation
+from abovo.evaluation.bench import Given
+from abovo.evaluation.evaluate import evaluate_task
 from abovo.evaluation.evaluation_sets import prepare_evaluation
+from abovo.evaluation.evidence import read_evidence
+from abovo.evaluation.given import verify_model
+from abovo.evaluation.held_out import check_inputs
 from abovo.packing.bins import open_bin
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest
@@ -24,21 +29,15 @@ from abovo.reporting.results import assemble_results, pair
 from abovo.settings.check import check
 from abovo.settings.evaluation import EvaluationSets
 from abovo.settings.keys import plain
-from abovo.settings.stages import EvaluationSettings, ResultsSettings
+from abovo.settings.stages import ResultsSettings, TaskJob
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import EOS, PAD
 
 SETS = EvaluationSets(validation_bytes=6_000, facts=("speech",), facts_per_document=5, yesno_rows=12, choice_rows=6)
-SETTINGS = EvaluationSettings(
-    family="qwen3",
-    batch_size=8,
-    prompts=("The nation", "Who said"),
-    new_tokens=6,
-    bootstrap_draws=100,
-    seed=1,
-    threads=2,
-)
-RESAMPLING = ResultsSettings(run="small", bootstrap_draws=100, seed=1)
+HELD_OUT = TaskJob(task="held_out", kind="held_out", family="qwen3", batch_size=8, seed=1)
+PROMPTS = ("The nation", "Who said")
+GENERATIONS = TaskJob(task="generations", kind="generations", family="qwen3", prompts=PROMPTS, new_tokens=6, seed=1)
+RESULTS = ResultsSettings(run="small")
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +53,20 @@ def small(tmp_path_factory):
             "pretrain": base, "sft": tuned}  # fmt: skip
 
 
+def evaluate(small, model: Manifest, folder: Path | None = None) -> Manifest:
+    """A model scored on what its corpus holds out and on prompts, put together."""
+    folder = folder or model.path.parent
+    given = Given(sets={"small": small["sets"]}, packed={"small": small["packed"]})
+    tasks = [
+        evaluate_task(model, one, settings, folder / f"evaluation/{settings.task}.json", world.SCRIPT)
+        for one, settings in ((given, HELD_OUT), (Given(), GENERATIONS))
+    ]
+    return assemble_evaluation(tasks, folder / "evaluation.json", world.SCRIPT)
+
+
 @pytest.fixture(scope="module")
 def evaluated(small):
-    def evaluate(stage):
-        output = small["folder"] / stage / "small/evaluation.json"
-        return evaluate_model(
-            small[stage], {"small": small["sets"]}, {"small": small["packed"]}, SETTINGS, output, world.SCRIPT
-        )
-
-    return {stage: evaluate(stage) for stage in ("pretrain", "sft")}
+    return {stage: evaluate(small, small[stage]) for stage in ("pretrain", "sft")}
 
 
 @pytest.fixture(scope="module")
@@ -118,17 +122,37 @@ def test_each_metric_has_n_interval_baseline_and_protocol(evaluated):
 
 def test_base_model_continues_and_fine_tuned_model_answers(evaluated):
     plain, chat = (evaluated[stage]["generations"] for stage in ("pretrain", "sft"))
-    assert [item["prompt"] for item in plain] == list(SETTINGS.prompts)
+    assert [item["prompt"] for item in plain] == list(PROMPTS)
     assert chat[0]["prompt"] == "<|im_start|>user\nThe nation<|im_end|>\n<|im_start|>assistant\n"
-    assert all(item["tokens"] <= SETTINGS.new_tokens for item in (*plain, *chat))
+    assert all(item["tokens"] <= GENERATIONS.new_tokens for item in (*plain, *chat))
 
 
-def test_equal_evaluation_gives_an_equal_digest(small, evaluated):
-    output = small["folder"] / "again/small/evaluation.json"
-    again = evaluate_model(
-        small["sft"], {"small": small["sets"]}, {"small": small["packed"]}, SETTINGS, output, world.SCRIPT
+def test_equal_evaluation_gives_an_equal_digest(small, evaluated, tmp_path):
+    again = evaluate(small, small["sft"], tmp_path / "sft/small")
+    first, second = (
+        {role: one["digest"] for role, one in made["inputs"].items()} for made in (evaluated["sft"], again)
     )
-    assert again["outputs"] == evaluated["sft"]["outputs"] and again["metrics"] == evaluated["sft"]["metrics"]
+    assert first == second and again["metrics"] == evaluated["sft"]["metrics"]
+
+
+def test_a_value_is_that_of_its_evidence_alone(small, evaluated):
+    task = read_manifest(small["sft"].path.parent / "evaluation/held_out.json")
+    rows = read_evidence(task)
+    metrics = evaluated["sft"]["metrics"]
+    for name in ("validation.bits_per_byte", "yesno.accuracy", "choice_chat.accuracy", "rows.validation_loss"):
+        where, metric = name.split(".")
+        parts, wholes = zip(*(row["scores"][metric] for row in rows[where]), strict=True)
+        assert metrics[name]["value"] == pytest.approx(sum(parts) / sum(wholes), rel=1e-8)
+    assert all(row["prediction"] in (0, 1) and row["options"][0]["bytes"] == 3 for row in rows["yesno"])
+
+
+def test_a_changed_prompt_scores_nothing_again(small, evaluated):
+    path = small["sft"].path.parent / "evaluation/held_out.json"
+    before = path.stat().st_ino
+    settings = replace(GENERATIONS, prompts=("Another",))
+    evaluate_task(small["sft"], Given(), settings, path.with_name("other.json"), world.SCRIPT)
+    evaluate(small, small["sft"])
+    assert path.stat().st_ino == before
 
 
 def test_results_hold_both_stages_side_by_side_and_follow_the_schema(small, evaluated, root):
@@ -136,7 +160,7 @@ def test_results_hold_both_stages_side_by_side_and_follow_the_schema(small, eval
     for stages in (["pretrain"], ["pretrain", "sft"]):
         output = small["folder"] / stages[-1] / "small/results.json"
         parts = pair({stage: small[stage] for stage in stages}, [evaluated[stage] for stage in stages])
-        made = assemble_results(parts, [figure], root / "config", RESAMPLING, output, world.SCRIPT)
+        made = assemble_results(parts, [figure], root / "config", RESULTS, output, world.SCRIPT)
         assert made["stage"] == stages[-1]
         check(read_manifest(output).data, results_schema(root / "config"), output)
     entry = made["metrics"]["validation.bits_per_byte"]
@@ -165,11 +189,11 @@ def test_results_certify_no_figure_that_was_altered_or_drawn_of_another_model(sm
         path.chmod(0o644)
         change()
         with pytest.raises(AbovoError, match=f"loss.svg: .*{said}"):
-            assemble_results(parts, [figure], root / "config", RESAMPLING, tmp_path / "results.json", world.SCRIPT)
+            assemble_results(parts, [figure], root / "config", RESULTS, tmp_path / "results.json", world.SCRIPT)
     model = {"model": {"path": small["sft"].path.as_posix(), "digest": "0" * 64}}
     with pytest.raises(AbovoError, match=r"loss.json: was made from another state of its input model"):
         other = altered(figure, inputs=model)
-        assemble_results(parts, [other], root / "config", RESAMPLING, tmp_path / "results.json", world.SCRIPT)
+        assemble_results(parts, [other], root / "config", RESULTS, tmp_path / "results.json", world.SCRIPT)
 
 
 def test_results_are_put_together_of_what_the_run_asks_for_alone(small, evaluated, root, tmp_path):
@@ -177,7 +201,7 @@ def test_results_are_put_together_of_what_the_run_asks_for_alone(small, evaluate
     parts = pair({"sft": small["sft"]}, [evaluated["sft"]])
 
     def assemble(path, **asked):
-        settings = replace(RESAMPLING, made_with={path: asked})
+        settings = replace(RESULTS, made_with={path: asked})
         assemble_results(parts, [], root / "config", settings, tmp_path / "results.json", world.SCRIPT)
 
     assemble("sft/small/manifest.json", seed=2, log_interval=5)
@@ -191,10 +215,7 @@ def test_results_are_put_together_of_what_the_run_asks_for_alone(small, evaluate
 def test_results_of_a_stage_between_compare_each_model_with_the_one_it_came_from(small, evaluated, root, tmp_path):
     """Three stages, by the script itself: a name that no code knows, and the difference that the last stage made."""
     middle = world.make_model(small["folder"], "cpt", small["tokenizer"], small["packed"], seed=3)
-    output = middle.path.with_name("evaluation.json")
-    scored = evaluate_model(
-        middle, {"small": small["sets"]}, {"small": small["packed"]}, SETTINGS, output, world.SCRIPT
-    )
+    scored = evaluate(small, middle)
     models = {"pretrain": small["pretrain"], "cpt": middle, "sft": small["sft"]}
     evaluations = [evaluated["pretrain"], scored, evaluated["sft"]]
     made = {}
@@ -203,7 +224,7 @@ def test_results_of_a_stage_between_compare_each_model_with_the_one_it_came_from
         path = tmp_path / f"{count}/results.json"
         script = [sys.executable, str(root / "workflow/scripts/assemble_results.py")]
         command = [
-            *script, "--settings", json.dumps(plain(RESAMPLING)),
+            *script, "--settings", json.dumps(plain(RESULTS)),
             "--models", *(f"{name}={m.path}" for name, m in chosen),
             "--evaluations", *(str(one.path) for one in evaluations[:count]),
             "--config", str(root / "config"), "--output", str(path),
@@ -217,7 +238,7 @@ def test_results_of_a_stage_between_compare_each_model_with_the_one_it_came_from
         for entry in made[count]["metrics"].values():
             assert entry.keys() >= {before, after, "difference"}
             changed = entry[after]["value"] - entry[before]["value"]
-            assert entry["difference"]["value"] == pytest.approx(changed, abs=1e-7)
+            assert entry["difference"]["value"] == pytest.approx(changed, rel=1e-5, abs=1e-7)
     assert set(made[3]["models"]) == set(models)
 
 
@@ -229,7 +250,7 @@ def test_results_of_another_model_or_with_a_broken_chain_are_refused(small, eval
     def assemble(models, evaluations):
         parts = pair(dict(zip(("pretrain", "sft"), models, strict=False)), evaluations)
         output = tmp_path / "results.json"
-        assemble_results(parts, [], root / "config", RESAMPLING, output, world.SCRIPT)
+        assemble_results(parts, [], root / "config", RESULTS, output, world.SCRIPT)
 
     models, evaluations = ([source[stage] for stage in ("pretrain", "sft")] for source in (small, evaluated))
     with pytest.raises(AbovoError, match="evaluates another model than"):
@@ -253,17 +274,19 @@ def test_results_of_another_model_or_with_a_broken_chain_are_refused(small, eval
     assert not (tmp_path / "results.json").exists()
 
 
-def test_model_rows_and_sets_that_do_not_belong_together_are_refused(small, tmp_path):
+def test_model_rows_and_sets_that_do_not_belong_together_are_refused(small):
     model, packed, sets = small["pretrain"], small["packed"], small["sets"]
-    check_inputs(model, [sets], [packed])
+
+    def check(model=model, sets=sets, packed=packed):
+        check_inputs(model, Given(sets={"small": sets}, packed={"small": packed}))
+
+    check()
     with pytest.raises(AbovoError, match="made with tokenizer"):
-        check_inputs(model, [sets], [altered(packed, tokenizer_sha256="0" * 64)])
+        check(packed=altered(packed, tokenizer_sha256="0" * 64))
     with pytest.raises(AbovoError, match="made with tokenizer None"):
-        check_inputs(model, [sets], [altered(packed, tokenizer_sha256=None)])
-    with pytest.raises(AbovoError, match="its model_sha256 is not that of"):
-        check_inputs(altered(model, model_sha256=None), [sets], [packed])
+        check(packed=altered(packed, tokenizer_sha256=None))
     with pytest.raises(AbovoError, match="made from another state of its corpus"):
-        check_inputs(model, [altered(sets, inputs={"corpus": {"digest": "0" * 64}})], [packed])
+        check(sets=altered(sets, inputs={"corpus": {"digest": "0" * 64}}))
 
 
 def test_altered_weights_are_named(small, tmp_path):
@@ -275,13 +298,4 @@ def test_altered_weights_are_named(small, tmp_path):
     weights.unlink()
     weights.write_bytes(data)
     with pytest.raises(AbovoError, match=r"model.safetensors: its bytes are not those"):
-        check_inputs(copy, [small["sets"]], [small["packed"]])
-
-
-@pytest.mark.slow  # lm-eval reads all of its task files before it knows: half a minute
-def test_unknown_public_task_is_named(small):
-    from abovo.console.progress import Progress
-    from abovo.evaluation.harness import score
-
-    with pytest.raises(AbovoError, match="task wikitest: lm-eval knows no such task"):
-        score(None, {}, ["wikitest"], Progress("x"))
+        verify_model(copy)

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -13,7 +12,8 @@ from abovo.corpus.shards import Document
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
 from abovo.evaluation.evaluation_sets import choose_documents, prepare_evaluation
-from abovo.evaluation.tasks import TASKS, configured, data_file, local_task
+from abovo.evaluation.held_out import items_of
+from abovo.evaluation.tasks import TASKS, configured, data_file
 from abovo.settings.evaluation import EvaluationSets
 from abovo.tokenizing.templates import TEMPLATES
 
@@ -89,19 +89,27 @@ def test_right_option_follows_from_the_document(corpus, made):
             assert row["options"][row["label"]] in texts[row["id"]]
 
 
-def test_task_files_name_the_data_beside_them(made, tmp_path):
+def test_task_files_name_the_data_beside_them(made):
     assert made["tasks"] == list(TASKS)
     for task in made["tasks"]:
         config = yaml.safe_load(made.file(f"{task}.yaml").read_text())
         assert made.file(config["dataset_kwargs"]["data_files"]["test"])
-        folder = tmp_path / f"[{task}] *"
-        folder.mkdir()
-        shutil.copy(made.file(data_file(task)), folder / "x.jsonl")
-        local = dict(local_task("name", task, folder / "x.jsonl", "chatml"))
-        # lines end at a newline alone: texts may hold other signs that end lines
-        lines = (folder / "x.jsonl").read_bytes().decode().split("\n")[:-1]
-        assert list(local.pop("custom_dataset")()["test"]) == [json.loads(line) for line in lines]
-        assert {**local, "dataset_kwargs": config["dataset_kwargs"], "task": task} == config
+
+
+def test_items_are_worded_as_the_tasks_beside_them_and_lines_end_at_newlines_alone(made):
+    for task in made["tasks"]:
+        items = list(items_of(made, task, task, "chatml"))
+        lines = made.file(data_file(task)).read_bytes().decode().split("\n")[:-1]
+        rows, config = [json.loads(line) for line in lines], configured(task, "chatml")
+        assert len(items) == len(rows)
+        for item, row in zip(items, rows, strict=True):
+            if task == "validation":
+                assert item.options == (row["text"],)
+                continue
+            choices = row["options"] if config["doc_to_choice"] == "options" else config["doc_to_choice"]
+            assert item.options == tuple(f"{config['target_delimiter']}{one}" for one in choices)
+            assert set(item.contexts) == {config["doc_to_text"].replace("{{question}}", row["question"])}
+            assert item.gold == row["label"]
 
 
 @pytest.mark.parametrize("template", list(TEMPLATES))

@@ -12,7 +12,7 @@ from abovo.settings.instruction import Instruction
 from abovo.settings.job import JobSettings
 from abovo.settings.keys import schema_of
 from abovo.settings.model import Model
-from abovo.settings.stages import EvaluationSettings
+from abovo.settings.stages import TaskJob
 from abovo.settings.tokenizer import TokenizerSettings
 from abovo.settings.training import Optimizer, Schedule
 
@@ -31,7 +31,7 @@ CHOSEN = [
     (Instruction, "format", "abovo.instruction.prepare:FORMATS"),
     (Instruction, "template", "abovo.tokenizing.templates:TEMPLATES"),
     (JobSettings, "template", "abovo.tokenizing.templates:TEMPLATES"),
-    (EvaluationSettings, "template", "abovo.tokenizing.templates:TEMPLATES"),
+    (TaskJob, "template", "abovo.tokenizing.templates:TEMPLATES"),
 ]
 # Words that stand for something without an entry: null, and questions that come from documents, not from records.
 BESIDE = {"facts": {None}, "format": {"facts"}, "template": {None}}

@@ -18,7 +18,6 @@ REDUCED = ",".join(
         "odd.training.schedule.warmup_steps=4",
         "odd.training.optimizer.learning_rate=0.03",
         "odd.sft.tokens=20_480",
-        "nano.evaluation.bootstrap_draws=100",
         "nano.evaluation.new_tokens=4",
     ]
 )

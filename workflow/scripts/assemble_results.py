@@ -1,7 +1,7 @@
 """Put together what a run reached: results.json with every metric's interval, baseline and protocol.
 
 python workflow/scripts/assemble_results.py \\
-    --settings '{"run": "nano", "bootstrap_draws": 2000, "seed": 42}' \\
+    --settings '{"run": "nano"}' \\
     --models pretrain=results/pretrain/nano/manifest.json sft=results/sft/nano/manifest.json \\
     --evaluations results/pretrain/nano/evaluation.json results/sft/nano/evaluation.json \\
     --figures results/report/nano/sft/loss.json --output results/sft/nano/results.json
@@ -21,7 +21,7 @@ def arguments() -> argparse.ArgumentParser:
         "--settings",
         required=True,
         type=settings_as(ResultsSettings),
-        help="JSON: run, draws and seed of the bootstrap",
+        help="JSON: the run",
     )
     parser.add_argument(
         "--models", required=True, nargs="+", type=named_path, metavar="STAGE=PATH",

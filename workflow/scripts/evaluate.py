@@ -1,40 +1,37 @@
-"""Evaluate a model on the validation sets of its corpora and on public tasks.
+"""Evaluate any model on any tasks by hand: a folder in the Hugging Face layout, and names in config/evaluation/tasks.
 
-python workflow/scripts/evaluate.py --settings '{"tasks": [], "batch_size": 16, ...}' \\
-    --model results/pretrain/nano/manifest.json --sets nano=results/evaluation/nano/facts/manifest.json \\
-    --packed nano=results/packed/nano/nano-4k/256/manifest.json --output results/pretrain/nano/evaluation.json
+python workflow/scripts/evaluate.py --model models/gpt2 --tasks piqa lambada_openai --output evaluated/gpt2
+python workflow/scripts/evaluate.py --model models/mine --tasks my_questions --output evaluated/mine
 """
 
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import named_path, run, script_parser, settings_as
-from abovo.settings.keys import decisive
-from abovo.settings.stages import EvaluationSettings
+from abovo.console.launch import run, script_parser
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument(
-        "--settings", required=True, type=settings_as(EvaluationSettings), help="what is measured: JSON or a file"
-    )
-    parser.add_argument("--model", required=True, type=Path, help="manifest of the model")
-    parser.add_argument("--sets", required=True, nargs="+", type=named_path, help="CORPUS=manifest of its sets")
-    parser.add_argument("--packed", required=True, nargs="+", type=named_path, help="CORPUS=manifest of its rows")
-    parser.add_argument("--output", required=True, type=Path, help="evaluation.json, to be made")
+    parser.add_argument("--model", required=True, type=Path, help="folder with config.json, safetensors, tokenizer")
+    parser.add_argument("--tasks", required=True, nargs="+", help="names in config/evaluation/tasks, or lm-eval's own")
+    parser.add_argument("--context", type=int, help="longest context (tokens; default: all positions of the model)")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="format of the weights")
+    parser.add_argument("--batch-size", type=int, default=16, help="rows that are scored at once (default: 16)")
+    parser.add_argument("--threads", type=int, default=2, help="processor threads of torch (default: 2)")
+    parser.add_argument("--config", type=Path, help="folder in which names are looked for first (default: config)")
+    parser.add_argument("--output", required=True, type=Path, help="folder of evaluation.json and the evidence")
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.evaluation.evaluate import evaluate_model
-    from abovo.provenance.code import Script
-    from abovo.provenance.manifest import read_manifest
+    from abovo.evaluation.by_hand import evaluate_folder
+    from abovo.settings.evaluation import Scoring
 
-    model = read_manifest(options.model, "abovo/model/")
-    sets = {name: read_manifest(path, "abovo/evaluation_set/") for name, path in options.sets}
-    packed = {name: read_manifest(path, "abovo/packed/") for name, path in options.packed}
-    evaluate_model(
-        model, sets, packed, options.settings, options.output, Script(Path(__file__), decisive(options.settings))
+    scoring = Scoring(batch_size=options.batch_size, precision=options.precision)
+    config = options.config or Path("config")
+    script = Path(__file__)
+    evaluate_folder(
+        options.model, options.tasks, options.context, scoring, options.threads, config, options.output, script
     )
 
 

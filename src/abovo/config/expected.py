@@ -13,12 +13,16 @@ Expected = tuple[str, str, Names]
 
 def expected_jobs(configuration: Configuration, names: Names) -> Iterator[Expected]:
     """(path of a manifest, job that makes it, its wildcards) for a run's models, their evaluations and their data."""
-    run = configuration.run(names["run"])
-    models, evaluations = inputs.models(configuration, names), inputs.evaluations(configuration, names)
-    for stage, model, evaluation in zip(inputs.stages(configuration, names), models, evaluations, strict=True):
+    for stage, model in zip(inputs.stages(configuration, names), inputs.models(configuration, names), strict=True):
         yield model, stage.name, names
-        yield evaluation, "evaluation", names
-    corpora = inputs.corpora(configuration, names)
+        below = {**names, "stage": stage.name}
+        for task, scored in zip(
+            inputs.tasks(configuration, below), inputs.scored_tasks(configuration, below), strict=True
+        ):
+            yield scored, "evaluate", {**below, "task": task}
+    if configuration.given(names["run"]):
+        return
+    run, corpora = configuration.run(names["run"]), inputs.corpora(configuration, names)
     for corpus, path in zip(corpora, inputs.evaluation_sets(configuration, names), strict=True):
         yield f"results/corpora/{corpus}/manifest.json", "corpus", {"corpus": corpus}
         yield path, "evaluation_sets", {"corpus": corpus, "evaluation": run.parts.evaluation}

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from abovo.config.overrides import TASKS
-from abovo.config.runs import Configuration, phases_up_to, sft_of
+from abovo.config.runs import GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to, sft_of
 from abovo.config.stages import Stage, phase_of, stages_up_to
+from abovo.config.starts import files_of_model, start_of, starts
 from abovo.config.tasks import local_paths
 from abovo.corpus.local import find_files
 from abovo.corpus.readers import kind_of
@@ -36,8 +37,8 @@ def phases(configuration: Configuration, names: Names) -> Sequence[Phase]:
 
 
 def corpora(configuration: Configuration, names: Names) -> list[str]:
-    """The names of the corpora that a model is trained on."""
-    return corpora_of(phases(configuration, names))
+    """The names of the corpora that a model is trained on; none are known of one that was trained elsewhere."""
+    return [] if configuration.given(names["run"]) else corpora_of(phases(configuration, names))
 
 
 def tokenizer(configuration: Configuration, names: Names) -> str:
@@ -59,7 +60,7 @@ def phase_before(configuration: Configuration, names: Names) -> list[str]:
 
 def start(configuration: Configuration, names: Names) -> list[str]:
     """The finished model of another run that a run goes on from, or a folder's files; nothing for fresh weights."""
-    return configuration.start_of(names["run"])
+    return start_of(configuration, names["run"])
 
 
 def instruction(configuration: Configuration, names: Names) -> list[str]:
@@ -69,26 +70,55 @@ def instruction(configuration: Configuration, names: Names) -> list[str]:
 
 
 def evaluation_sets(configuration: Configuration, names: Names) -> list[str]:
-    evaluation = configuration.run(names["run"]).parts.evaluation
+    evaluation = configuration.scored(names["run"]).evaluation_name
     configuration.check_evaluation(evaluation, corpora(configuration, names))
     return [f"results/evaluation/{corpus}/{evaluation}/manifest.json" for corpus in corpora(configuration, names)]
 
 
+def tasks(configuration: Configuration, names: Names) -> list[str]:
+    """The names of all that a run's models are scored on: what its corpora hold out, its prompts, and its tasks."""
+    held_out = [HELD_OUT] if corpora(configuration, names) else []
+    return [*held_out, GENERATIONS, *configuration.scored(names["run"]).evaluation.tasks]
+
+
+def sets_of_task(configuration: Configuration, names: Names) -> list[str]:
+    """The evaluation sets of the corpora, where these are the task."""
+    return evaluation_sets(configuration, names) if names["task"] == HELD_OUT else []
+
+
+def packed_of_task(configuration: Configuration, names: Names) -> list[str]:
+    return packed(configuration, names) if names["task"] == HELD_OUT else []
+
+
+def items_of_task(configuration: Configuration, names: Names) -> list[str]:
+    """The prepared items of a task that has a file; nothing for another one."""
+    prepared = configuration.kind_of_task(names["task"]) == "items"
+    return [f"results/tasks/{names['task']}/manifest.json"] if prepared else []
+
+
 def overlaps(configuration: Configuration, names: Names) -> list[str]:
     """What the corpora of a run, and of those that it starts from, hold of the tasks that it is scored on."""
-    parts = configuration.run(names["run"]).parts
-    own = [name for name in configuration.shared("evaluation", parts.evaluation).tasks if configuration.has_task(name)]
-    if not own or not configuration.shared("evaluation", parts.evaluation).contamination:
+    run = configuration.scored(names["run"])
+    own = [name for name in run.evaluation.tasks if configuration.has_task(name)]
+    if not own or not run.evaluation.contamination or configuration.given(run.name):
         return []
-    before = [corpus for run in configuration.starts(names["run"])[1:] for corpus in configuration.run(run).corpora]
+    before = [corpus for one in starts(configuration, run.name)[1:] for corpus in configuration.run(one).corpora]
     every = dict.fromkeys([*corpora(configuration, names), *before])
-    return [f"results/corpora/{corpus}/overlap/{parts.evaluation}.json" for corpus in every]
+    return [f"results/corpora/{corpus}/overlap/{run.evaluation_name}.json" for corpus in every]
 
 
 def data(configuration: Configuration, names: Names) -> list[str]:
-    """All data that stand behind a model: corpora, tokenizer, bins."""
+    """All data that stand behind a model: corpora, tokenizer, bins; nothing is known of one trained elsewhere."""
+    if configuration.given(names["run"]):
+        return []
     manifests = [f"results/corpora/{corpus}/manifest.json" for corpus in corpora(configuration, names)]
     return [*manifests, tokenizer(configuration, names), *packed(configuration, names)]
+
+
+def given_files(configuration: Configuration, names: Names) -> list[str]:
+    """The files of a model that was trained elsewhere."""
+    folder = given_of(configuration, names["run"]).model_directory
+    return files_of_model(configuration, names["run"], "model_directory", folder)
 
 
 # --- of a stage: its own model, and before it those that it came from; of a phase its own alone
@@ -106,6 +136,12 @@ def evaluations(configuration: Configuration, names: Names) -> list[str]:
     return [f"{folder}/evaluation.json" for folder in _folders(configuration, names)]
 
 
+def scored_tasks(configuration: Configuration, names: Names) -> list[str]:
+    """The tasks that a model is scored on, each with its evidence beside it."""
+    folder = f"results/{names['stage']}/{names['run']}{names['phase_folder']}/evaluation"
+    return [f"{folder}/{task}.json" for task in tasks(configuration, names)]
+
+
 def _folders(configuration: Configuration, names: Names) -> list[str]:
     return [f"results/{one.name}/{names['run']}{names['phase_folder']}" for one in stages(configuration, names)]
 
@@ -114,8 +150,10 @@ def figures(configuration: Configuration, names: Names) -> list[str]:
     """The figures and pages of a report on a model."""
     report, phase = f"results/report/{names['run']}", names["phase_folder"]
     made = [f"results/report/corpora/{corpus}/composition.svg" for corpus in corpora(configuration, names)]
-    made.append(f"results/report/tokenizers/{configuration.run(names['run']).parts.tokenizer}/card.html")
-    for stage in stages(configuration, names):
+    trained = [stage for stage in stages(configuration, names) if stage.trained]
+    if trained:
+        made.append(f"results/report/tokenizers/{configuration.run(names['run']).parts.tokenizer}/card.html")
+    for stage in trained:
         made += [f"{report}/{stage.name}{phase}/{name}" for name in FIGURES]
     return [*made, f"{report}/{names['stage']}{phase}/results.html"]
 

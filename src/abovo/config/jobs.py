@@ -11,7 +11,7 @@ from typing import Any
 
 from abovo.config.budget import budget
 from abovo.config.expected import expected_settings
-from abovo.config.runs import Configuration, phases_up_to, sft_of
+from abovo.config.runs import GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to, sft_of
 from abovo.config.stages import STAGES, phase_of
 from abovo.errors import AbovoError
 from abovo.settings.checkpoints import Amounts, Limits
@@ -19,8 +19,8 @@ from abovo.settings.evaluation import EvaluationSets
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
 from abovo.settings.run import Run
-from abovo.settings.stages import EvaluationSettings, LossFigure, OverlapSettings, PlanSettings, ResultsSettings
-from abovo.settings.task import TaskRowsOf
+from abovo.settings.stages import GivenModel, LossFigure, OverlapSettings, PlanSettings, ResultsSettings, TaskJob
+from abovo.settings.task import Task, TaskRowsOf
 
 Settings = dict[str, Any]
 Names = Mapping[str, str]
@@ -42,7 +42,7 @@ def deciding_settings(configuration: Configuration, job: str, names: Names) -> S
 def settings_of_code(configuration: Configuration, job: str, names: Names) -> Settings:
     """What says which code counts: the settings that decide and, of a run's jobs, the family that a start settles."""
     settings = deciding_settings(configuration, job, names)
-    if "run" not in names:
+    if "run" not in names or configuration.given(names["run"]):
         return settings
     return {**settings, "model": {"family": configuration.run(names["run"]).model.family}}
 
@@ -101,11 +101,25 @@ def _evaluation_sets(configuration: Configuration, names: Names) -> EvaluationSe
     return narrow(EvaluationSets, configuration.shared("evaluation", names["evaluation"]))
 
 
-def _evaluation(configuration: Configuration, names: Names) -> EvaluationSettings:
-    run = configuration.run(names["run"])
-    template = _template(configuration, run)
-    own = {"family": run.model.family} | ({} if template is None else {"template": template})
-    return narrow(EvaluationSettings, run.evaluation, seed=run.seed, threads=run.threads, **own)
+def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
+    """Of a task nothing that it does not use, so that a changed prompt, say, scores no other task again."""
+    run, task = configuration.scored(names["run"]), names["task"]
+    kind, given = configuration.kind_of_task(task), configuration.given(names["run"])
+    own: dict[str, Any] = {"task": task, "kind": kind, "seed": run.seed}
+    own["family"] = None if given else configuration.run(run.name).model.family
+    if kind == HELD_OUT:
+        own["template"] = _template(configuration, configuration.run(run.name))
+    if kind != GENERATIONS:
+        own |= {"prompts": (), "new_tokens": None}
+    return narrow(TaskJob, run.evaluation, threads=run.threads, **own)
+
+
+def _given(configuration: Configuration, names: Names) -> GivenModel:
+    return narrow(GivenModel, given_of(configuration, names["run"]))
+
+
+def _task(configuration: Configuration, names: Names) -> Task:
+    return configuration.task(names["task"])
 
 
 def _overlap(configuration: Configuration, names: Names) -> OverlapSettings:
@@ -115,9 +129,7 @@ def _overlap(configuration: Configuration, names: Names) -> OverlapSettings:
 
 
 def _results(configuration: Configuration, names: Names) -> ResultsSettings:
-    run = configuration.run(names["run"])
-    made_with = expected_settings(configuration, names, JOBS)
-    return narrow(ResultsSettings, run.evaluation, seed=run.seed, run=run.name, made_with=made_with)
+    return ResultsSettings(run=names["run"], made_with=expected_settings(configuration, names, JOBS))
 
 
 def _draw_loss(configuration: Configuration, names: Names) -> LossFigure:
@@ -140,7 +152,9 @@ JOBS: dict[str, Callable[[Configuration, Names], Any]] = {
     "instruction": _shared("instruction", "dataset"),
     "sft": _sft,
     "evaluation_sets": _evaluation_sets,
-    "evaluation": _evaluation,
+    "given": _given,
+    "task": _task,
+    "evaluate": _evaluate,
     "overlap": _overlap,
     "results": _results,
     "draw_loss": _draw_loss,

@@ -19,7 +19,7 @@ from abovo.settings.hardware import Hardware
 from abovo.settings.instruction import Instruction
 from abovo.settings.keys import build, references
 from abovo.settings.model import Model
-from abovo.settings.run import RunFile
+from abovo.settings.run import GivenFile, RunFile
 from abovo.settings.sft import SftFile
 from abovo.settings.strict_yaml import Read, read_yaml
 from abovo.settings.task import TaskFile
@@ -154,7 +154,9 @@ def _with_model(read: Read, kind: str, path: Path, folders: Sequence[Path], seen
 
 
 def class_of(kind: str, data: Mapping[str, Any], where: str) -> type:
-    """What a file may say; a model's family has keys of its own."""
+    """What a file may say; a model's family has keys of its own, and so has a model that was trained elsewhere."""
+    if kind == "runs" and "model_directory" in data:
+        return GivenFile
     return family_named(str(data.get("family", "")), where).settings if kind == "models" else KINDS[kind]
 
 

@@ -18,17 +18,16 @@ from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.engines import check_engine
 from abovo.config.foreseen import check_facts, check_instruction, check_public_tasks, public_out_of_reach
 from abovo.config.load import KINDS, Values, close, find, load, misnamed, names
-from abovo.config.overrides import SET, SHARED_PARTS, TASKS, Given, Overrides, parse, refuse_twice
+from abovo.config.overrides import SET, SHARED_KINDS, SHARED_PARTS, TASKS, Given, Overrides, parse, refuse_twice
+from abovo.config.starts import starts
 from abovo.config.tasks import decontamination, out_of_reach, task_of
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
 from abovo.modeling.cost import count_parameters
 from abovo.modeling.parameters import check_claim, padded_vocabulary
-from abovo.provenance.leavings import passed_over
-from abovo.provenance.standins import ODD
 from abovo.settings.corpus import Corpus
 from abovo.settings.keys import build, narrow
-from abovo.settings.run import Parts, Phase, PhaseFile, Recipe, Run, RunFile
+from abovo.settings.run import GivenFile, Parts, Phase, PhaseFile, Recipe, Run, RunFile, Scored
 from abovo.settings.sft import Sft, SftFile
 from abovo.settings.task import Task
 from abovo.settings.training import Schedule
@@ -39,6 +38,8 @@ OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "engine": 
 # Part of a run -> values that are laid over its file: those of the run's file, then those of the call.
 Changes = dict[str, tuple[Values, ...]]
 Made = TypeVar("Made")
+# What every run's models are scored on besides its tasks: what its corpora hold out, and the prompts of its evaluation.
+HELD_OUT, GENERATIONS = "held_out", "generations"
 
 
 class Configuration:
@@ -61,7 +62,7 @@ class Configuration:
                 find(str(item.kind), str(item.name), *self.folders, asked=item.where)
                 self.shared(str(item.kind), str(item.name))
                 continue
-            self.run(item.run)
+            self.scored(item.run)
             if item.kind is not None and item.name is not None:
                 used = self.used(item.run)[item.kind]
                 if item.name not in used:
@@ -71,7 +72,7 @@ class Configuration:
         wrong = [f"{path}: is passed over: not NAME.yaml with a name of a-z, 0-9, - and _" for path in self._misnamed()]
         for name in names("runs", self.root):
             try:
-                self.run(name)
+                self.scored(name)
             except AbovoError as error:
                 wrong.append(str(error))
         return wrong
@@ -85,6 +86,9 @@ class Configuration:
     def used(self, name: str) -> dict[str, list[str]]:
         """The names of the shared parts that a run uses, by kind: its own, and those behind its tokenizer, its
         conversations and the run that it starts from."""
+        given = self.given(name)
+        if given is not None:
+            return {"evaluation": [given.evaluation]} | {kind: [] for kind in SHARED_KINDS if kind != "evaluation"}
         run = self.run(name)
         sets = list(run.sft.datasets) if run.sft else []
         behind = [self.shared("instruction", one).corpus for one in sets]
@@ -100,7 +104,7 @@ class Configuration:
             TASKS: [*filter(self.has_task, run.evaluation.tasks), *indexed],
             "decontamination": list(filter(None, against)),
         }
-        for other in self.starts(name)[1:]:
+        for other in starts(self, name)[1:]:
             found = {kind: [*found[kind], *more] for kind, more in self.used(other).items()}
         return found
 
@@ -147,11 +151,25 @@ class Configuration:
     def _load(self, kind: str, name: str, *values: Values, asked: str = "") -> Any:
         return load(kind, name, *self.folders, values=values, asked=asked)
 
-    def _file(self, name: str, values: Mapping[str, Any]) -> RunFile:
+    def _file(self, name: str, values: Mapping[str, Any]) -> RunFile | GivenFile:
         """A run's file with the values of this call that are the run's own, not those of its parts."""
         own = {key: value for key, value in values.items() if key.partition(".")[0] not in OWN_PARTS or "." not in key}
-        file: RunFile = self._load("runs", name, Values(own, f"{SET}, key ", f"{name}."))
+        file: RunFile | GivenFile = self._load("runs", name, Values(own, f"{SET}, key ", f"{name}."))
         return file
+
+    @functools.cache  # noqa: B019
+    def given(self, name: str) -> GivenFile | None:
+        """A model that was trained elsewhere; None for a run that trains one."""
+        file = self._file(name, self.overrides.runs.get(name, {}))
+        return file if isinstance(file, GivenFile) else None
+
+    def scored(self, name: str) -> Scored:
+        """What scoring needs to know of a run, or of a model that was trained elsewhere."""
+        given = self.given(name)
+        if given is None:
+            return narrow(Scored, self.run(name), evaluation_name=self.run(name).parts.evaluation)
+        return narrow(Scored, given, name=name, evaluation=self.shared("evaluation", given.evaluation),
+                      evaluation_name=given.evaluation)  # fmt: skip
 
     @functools.cache  # noqa: B019  (one configuration lives as long as its process)
     def shared(self, kind: str, name: str, folder: str | None = None) -> Any:
@@ -199,8 +217,10 @@ class Configuration:
 
     def _run(self, name: str) -> Run:
         values = self.overrides.runs.get(name, {})
-        file = self._file(name, values)
-        where = find("runs", name, *self.folders)
+        file, where = self._file(name, values), find("runs", name, *self.folders)
+        if isinstance(file, GivenFile):
+            what, mend = "is a model that is scored, not trained", f"ask for results/given/{name}/results.json"
+            raise AbovoError(what, f"{where}, key model_directory", mend)
         changes = _changes(file.set, {key: value for key, value in values.items() if "." in key}, name, where)
         given = changes["sft"][-1]
         if file.sft is None and given:
@@ -252,11 +272,14 @@ class Configuration:
     def check_evaluation(self, evaluation: str, corpora: Sequence[str]) -> None:
         """Raise AbovoError where what an evaluation asks of lm-eval, or of the corpora of a run, cannot be had."""
         settings = self.shared("evaluation", evaluation)
-        others = [task for task in settings.tasks if not self.has_task(task)]
-        check_public_tasks(others, self.names(TASKS), self.place("evaluation", evaluation, "tasks"))
+        self.check_tasks(settings.tasks, self.place("evaluation", evaluation, "tasks"))
         self._tell_absent(evaluation)
         parts = {name: self.shared("corpora", name) for name in corpora}
         check_facts(settings.facts, parts, self.place("evaluation", evaluation, "facts"))
+
+    def check_tasks(self, tasks: Sequence[str], where: str) -> None:
+        """Raise AbovoError for a task that has no file and that lm-eval does not know either."""
+        check_public_tasks([task for task in tasks if not self.has_task(task)], self.names(TASKS), where)
 
     @functools.cache  # noqa: B019
     def _tell_absent(self, evaluation: str) -> None:
@@ -266,45 +289,18 @@ class Configuration:
             if reason:
                 log.warning("warning: evaluation %s: task %s will be absent: %s", evaluation, name, reason)
 
+    def kind_of_task(self, task: str) -> Any:
+        """Where the questions of a task come from, as its job is told."""
+        if task in (HELD_OUT, GENERATIONS):
+            return task
+        return "items" if self.has_task(task) else "lm_eval"
+
     def place(self, kind: str, name: str, key: str) -> str:
         """Who says the value of a key of a part: this call, or the file."""
         for inner, item in self.overrides.shared.get((kind, name), {}).items():
             if key == inner or key.startswith(f"{inner}."):
                 return item.where
         return f"{find(kind, name, *self.folders)}, key {key}"
-
-    def start_of(self, name: str) -> list[str]:
-        """What a run's first phase starts from: the manifest of another run's model, or the files of a folder.
-
-        Raises AbovoError where neither is there, and where runs start from each other in a circle.
-        """
-        start = self.run(name).start
-        if start is None:
-            return []
-        if "/" in start:
-            found = (path for path in Path(start).glob("*") if path.is_file() and not passed_over(path.name))
-            files = sorted(path.as_posix() for path in found)
-            where = f"{find('runs', name, *self.folders)}, key start"
-            odd = next(filter(ODD.search, files), None)
-            if odd is not None:
-                raise AbovoError(f"the path {odd!r} holds a brace or a control character", where, "rename it")
-            if f"{Path(start).as_posix()}/config.json" not in files:
-                raise AbovoError(f"{start} has no config.json", where, "name a folder in the Hugging Face layout")
-            return files
-        return [f"results/pretrain/{self.starts(name)[1]}/manifest.json"]
-
-    def starts(self, name: str) -> list[str]:
-        """A run, the one that it starts from, and so on to the one that starts anew or from a folder."""
-        seen, start = [name], self.run(name).start
-        while start is not None and "/" not in start:
-            where = f"{find('runs', seen[-1], *self.folders)}, key start"
-            if start in seen:
-                circle = ", ".join([*seen, start])
-                raise AbovoError(f"runs start from each other: {circle}", where, "let one start anew")
-            find("runs", start, *self.folders, asked=where)
-            seen.append(start)
-            start = self.run(start).start
-        return seen
 
     def _part(self, part: str, name: str, changes: Changes) -> Any:
         return self._load(OWN_PARTS[part], name, *changes[part])
@@ -369,16 +365,20 @@ def _phase(phase: PhaseFile, number: int, place: str) -> Phase:
     return narrow(Phase, phase, schedule=build(Schedule, given, f"{place}, phase {phase.name}, key schedule"))
 
 
-def starting_point(files: Sequence[str]) -> str:
-    """What a training script is told to start from: the one manifest, or the folder that the files lie in."""
-    return files[0] if len(files) == 1 else Path(files[0]).parent.as_posix()
-
-
 def sft_of(run: Run) -> Sft:
     """How a run is fine-tuned. Raises AbovoError for one that is not."""
     if run.sft is None:
         raise AbovoError("is null", f"config/runs/{run.name}.yaml, key sft", "name a recipe of config/sft")
     return run.sft
+
+
+def given_of(configuration: Configuration, name: str) -> GivenFile:
+    """A model that was trained elsewhere. Raises AbovoError for a run that trains one."""
+    given = configuration.given(name)
+    if given is None:
+        mend = f"ask for results/pretrain/{name}/results.json, or name a model_directory"
+        raise AbovoError("is trained, not given", f"config/runs/{name}.yaml", mend)
+    return given
 
 
 def phases_up_to(run: Run, name: str | None) -> tuple[Phase, ...]:

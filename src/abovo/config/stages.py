@@ -22,6 +22,8 @@ class Stage:
     after: str | None = None
     scored: str = "token"
     """What its training loss is the mean over."""
+    trained: bool = True
+    """Whether a run trains it; a model that was trained elsewhere has no losses to draw."""
     phases: bool = False
     """Whether it goes through the run's phases, the models of which lie in phase-{phase}/ below its own."""
 
@@ -31,6 +33,7 @@ STAGES = {
     for stage in (
         Stage("pretrain", "pretraining", "base model", phases=True),
         Stage("sft", "fine-tuning", "after fine-tuning", after="pretrain", scored="answer token"),
+        Stage("given", "nothing", "given model", trained=False),
     )
 }
 

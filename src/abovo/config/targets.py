@@ -67,6 +67,14 @@ def _fillable(pattern: str) -> bool:
     return set(WILDCARD.findall(pattern)) <= {"stage", *WILDCARDS}
 
 
+def _goes(configuration: Configuration, run: str, stage: str) -> bool:
+    """Whether a run goes through a stage: one that is trained, or that of models from elsewhere."""
+    try:
+        return STAGES[stage].trained == (configuration.given(run) is None)
+    except AbovoError:  # whoever asks for the run is told what is wrong with its file
+        return STAGES[stage].trained
+
+
 def _filled(configuration: Configuration, pattern: str) -> Iterator[str]:
     """The paths that a pattern stands for, with all names that there are; none for one of parts and phases."""
     wildcards = list(dict.fromkeys(WILDCARD.findall(pattern)))
@@ -74,6 +82,9 @@ def _filled(configuration: Configuration, pattern: str) -> Iterator[str]:
         return
     names = [list(STAGES) if one == "stage" else configuration.names(WILDCARDS[one]) for one in wildcards]
     for values in itertools.product(*names):
+        found = dict(zip(wildcards, values, strict=True))
+        if {"run", "stage"} <= found.keys() and not _goes(configuration, found["run"], found["stage"]):
+            continue
         path = pattern
         for wildcard, value in zip(wildcards, values, strict=True):
             path = path.replace(f"{{{wildcard}}}", value)

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ from abovo.corpus.records import Row
 from abovo.corpus.row_text import as_text, text_of, value_of
 from abovo.corpus.task_rows import TaskRows, id_of, open_task_rows
 from abovo.errors import AbovoError
+from abovo.evaluation.item import Item
 from abovo.settings.task import Task
 
 # What stands between an example and what follows it, as lm-eval has it.
@@ -20,27 +21,6 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 WORDS = {"true": True, "yes": True, "false": False, "no": False}
 # Longest name of a document that is kept as it is (characters).
 NAME = 64
-
-
-@dataclass(frozen=True)
-class Item:
-    """A row of a task as it is scored: `options[i]`, which begins with the separator, after `contexts[i]`.
-
-    `gold` is the number of the right option, None where there is none; `sizes` are the bytes and words that a rolling
-    task divides by; `answer` is the text that a generation is compared with. Rows of one `document` are not drawn
-    apart; None is a row for itself.
-    """
-
-    set: str
-    id: str
-    where: str
-    contexts: tuple[str, ...]
-    options: tuple[str, ...]
-    gold: int | None = None
-    document: str | None = None
-    source: str | None = None
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    answer: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from abovo.evaluation.item import Item, Likely
 from abovo.evaluation.measures import MEASURES, measure_of
 from abovo.evaluation.statistics import Scores, combined, metric, rounded
-
-if TYPE_CHECKING:
-    from abovo.evaluation.items import Item
-    from abovo.evaluation.scorer import Scored
 
 Metrics = dict[str, dict[str, Any]]
 Row = Mapping[str, Any]
@@ -30,7 +27,7 @@ NO, YES = 0, 1
 HIGHEST = 700.0
 
 
-def row_scores(kind: str, item: "Item", scored: "Sequence[Scored]") -> dict[str, tuple[float, float]]:
+def row_scores(kind: str, item: Item, scored: Sequence[Likely]) -> dict[str, tuple[float, float]]:
     """Metric -> (part, whole) of one row; the metric of a set is made of the sums of both over its rows."""
     if kind == "rolling":
         nats, sizes = -scored[0].log_likelihood, item.sizes

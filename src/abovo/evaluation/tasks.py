@@ -1,7 +1,5 @@
 """The local tasks: which file of an evaluation set lm-eval reads, what it scores, and how a prompt is worded."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +62,3 @@ def write_tasks(tasks: list[str], folder: Path, template: str = "chatml") -> Non
     for task in tasks:
         text = yaml.safe_dump({"task": task, **configured(task, template)}, sort_keys=False, allow_unicode=True)
         (folder / f"{task}.yaml").write_text(text, encoding="utf-8")
-
-
-def local_task(name: str, task: str, data: Path, template: str) -> Mapping[str, Any]:
-    """The configuration of a local task under `name`, which takes the rows of a verified file.
-
-    They are handed over as they are: `datasets` would take a path for a pattern, where brackets and stars mean more.
-    """
-
-    def rows(**_: object) -> dict[str, Any]:
-        import datasets
-
-        with data.open(encoding="utf-8") as file:  # a file's lines end at a newline alone, a text's elsewhere too
-            return {"test": datasets.Dataset.from_list([json.loads(line) for line in file])}
-
-    return {"task": name, **configured(task, template), "custom_dataset": rows, "dataset_kwargs": {}}

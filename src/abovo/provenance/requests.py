@@ -134,6 +134,8 @@ class Standing:
             return
         if not all(isinstance(entry, Mapping) for entry in self.manifest.get("inputs", {}).values()):
             yield "it was written by an earlier version"
+        if isinstance(absent := self.manifest.get("absent"), str):
+            yield f"it was absent ({absent})"
         yield from self._changes(wanted)
         for path, size in self._files():
             if not path.exists():

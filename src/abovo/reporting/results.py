@@ -6,13 +6,13 @@ from typing import Any
 
 from abovo.config.load import results_schema
 from abovo.errors import AbovoError
+from abovo.evaluation.assemble import scores_by_metric
 from abovo.evaluation.measures import measure_of
 from abovo.evaluation.paired import paired_difference
 from abovo.evaluation.statistics import Scores, rounded
 from abovo.provenance.chain import Chain
 from abovo.provenance.code import Script
 from abovo.provenance.differences import MISSING, differing
-from abovo.provenance.files import read_json
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.check import check
@@ -22,7 +22,6 @@ from abovo.settings.stages import ResultsSettings
 OF_MODEL = ("model_sha256", "sequence_length", "train_loss_first", "train_loss_last", "validation_loss")
 COUNTED = ("parameters", "steps", "tokens")
 Evaluated = Mapping[str, tuple[Manifest, Manifest]]
-SCORES = "evaluation_scores.json"
 # Schemas of the data whose files the results name one by one.
 DATA = ("abovo/corpus/", "abovo/tokenizer/", "abovo/packed/", "abovo/instruction/", "abovo/evaluation_set/")
 
@@ -57,6 +56,7 @@ def assemble_results(
             "stage": stage,
             "tokenizer_sha256": evaluated[stage][0]["tokenizer_sha256"],
             "models": {name: _model(model) for name, (model, _) in evaluated.items()},
+            "absent": _absent(evaluated),
             "data": {path: item.digest for path, item in behind.items()},
             "files": _files(behind.values()),
             "metrics": _metrics(evaluated),
@@ -111,8 +111,14 @@ def _files(behind: Iterable[Manifest]) -> dict[str, str]:
 
 
 def _model(model: Manifest) -> dict[str, Any]:
-    counts = {key: model["counts"][key] for key in COUNTED}
-    return {"manifest": model.digest, **counts, **{key: model[key] for key in OF_MODEL}}
+    """What is known of a model; of one that was trained elsewhere, nothing of its training."""
+    counts = {key: model["counts"][key] for key in COUNTED if key in model["counts"]}
+    return {"manifest": model.digest, **counts, **{key: model[key] for key in OF_MODEL if key in model.data}}
+
+
+def _absent(evaluated: Evaluated) -> dict[str, str]:
+    """Task that could not be had -> why, for any of the models."""
+    return {task: why for _, evaluation in evaluated.values() for task, why in evaluation["absent"].items()}
 
 
 def _figures(figures: Iterable[Manifest]) -> dict[str, str]:
@@ -141,15 +147,17 @@ def _metrics(evaluated: Evaluated) -> dict[str, dict[str, Any]]:
         for key, value in evaluation["metrics"].items():
             found.setdefault(key, {})[name] = value
     last = evaluated[list(evaluated)[-1]][1]
+    absent = _absent(evaluated)
     for key, values in found.items():
-        if values.keys() != evaluated.keys():
+        if values.keys() != evaluated.keys() and key.split(".")[0] not in absent:
             what = f"{key} was measured on {', '.join(values)} only"
             raise AbovoError(what, last.path, "evaluate all models with the same settings")
     if len(evaluated) > 1:
         before, after = list(evaluated)[-2:]
         scores = [_scores(evaluated[name][1]) for name in (before, after)]
         for key, values in found.items():
-            values["difference"] = _difference(key, values[before], values[after], scores)
+            if before in values and after in values:
+                values["difference"] = _difference(key, values[before], values[after], scores)
     return found
 
 
@@ -164,4 +172,8 @@ def _difference(
 
 
 def _scores(evaluation: Manifest) -> dict[str, Scores]:
-    return {key: Scores(**value) for key, value in read_json(evaluation.file(SCORES)).items()}
+    """NAME.METRIC -> the scores of the rows that stand behind an evaluation."""
+    found: dict[str, Scores] = {}
+    for task in Chain().behind(evaluation).values():
+        found |= scores_by_metric(task)
+    return found

@@ -26,19 +26,32 @@ class EvaluationSets:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measures:
+class Scoring:
+    """How log-likelihoods are computed."""
+
+    batch_size: int = key("Rows that are scored at once", default=16, minimum=1, maximum=2**16)
+    precision: Literal["float32", "bfloat16"] = key(
+        "Number format of the weights while a model is scored", default="float32"
+    )
+    stride: int | None = key(
+        "Targets by which windows over a document move on, each target counted once (tokens); null: by the whole"
+        " context, as lm-eval does",
+        default=None, minimum=1,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures(Scoring):
     """How a model is measured."""
 
     tasks: tuple[str, ...] = key(
         "Tasks by their names in config/evaluation/tasks, or in lm-eval where they have no file there",
         default=(), unique=True, pattern="^[A-Za-z0-9_]+$",
     )  # fmt: skip
-    batch_size: int = key("Rows that are scored at once", default=16, minimum=1, maximum=2**16)
     prompts: tuple[str, ...] = key(
         "Beginnings that the base model continues and the fine-tuned one answers, greedily", min_items=1, min_length=1
     )
     new_tokens: int = key("Longest generation (tokens)", default=48, minimum=1, maximum=2**16)
-    bootstrap_draws: int = key("Draws of the bootstrap behind the intervals", default=2000, minimum=100, maximum=10**6)
 
 
 @dataclass(frozen=True, kw_only=True)

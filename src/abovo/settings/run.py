@@ -89,6 +89,21 @@ class RunFile(Parts, Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenFile:
+    """A model that was trained elsewhere, to be scored as the models of runs are."""
+
+    description: str = key("Which model it is (one sentence)", default="", decides=False)
+    model_directory: str = key("Folder in the Hugging Face layout: config.json, safetensors, tokenizer", min_length=1)
+    evaluation: str = key("Name in config/evaluation", refers="evaluation")
+    sequence_length: int | None = key(
+        "Longest context of a prediction (tokens); null: all positions that the model has",
+        default=None, minimum=8, maximum=2**20,
+    )  # fmt: skip
+    seed: int = key("Root of every random stream", default=42, minimum=0, maximum=2**32 - 1)
+    threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run(Recipe):
     """One recipe with its parts in place of their names, and phases in place of the shorthand `corpus`."""
 
@@ -106,6 +121,17 @@ class Run(Recipe):
     def corpora(self) -> list[str]:
         """The names of the corpora that the phases draw from, each once, in order of first use."""
         return corpora_of(self.phases)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What scoring needs to know of a run, or of a model that was trained elsewhere."""
+
+    name: str = key("Name of its file")
+    evaluation: Evaluation = key("What is measured")
+    evaluation_name: str = key("Name of what is measured, in config/evaluation")
+    seed: int = key("Root of every random stream")
+    threads: int = key("Processor threads of torch")
 
 
 def corpora_of(phases: Iterable[Phase]) -> list[str]:

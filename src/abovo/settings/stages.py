@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from abovo.settings.corpus import Corpus
-from abovo.settings.evaluation import Measures
+from abovo.settings.evaluation import Scoring
 from abovo.settings.hardware import Hardware
 from abovo.settings.instruction import ChatTemplate
 from abovo.settings.keys import key
@@ -24,12 +24,28 @@ class PlanSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationSettings(Measures):
-    """How a model of a run is measured."""
+class GivenModel:
+    """A model that was trained elsewhere."""
 
-    family: str = key("Family of the models that are measured; its code counts")
-    template: ChatTemplate = key("Chat template in which questions are asked", default="chatml")
-    seed: int = key("Seed of the bootstrap and of the generations", default=42, minimum=0, maximum=2**32 - 1)
+    model_directory: str = key("Folder in the Hugging Face layout")
+    sequence_length: int | None = key("Longest context of a prediction (tokens); null: all positions", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskJob(Scoring):
+    """How a model is scored on one task."""
+
+    task: str = key("Name of the task")
+    kind: Literal["held_out", "items", "lm_eval", "generations"] = key(
+        "Where its questions come from: the run's corpora, prepared items, lm-eval itself, or the prompts of the job"
+    )
+    family: str | None = key(
+        "Family of the model that is scored, whose code counts; null: not one of ours", default=None
+    )
+    template: ChatTemplate | None = key("Chat template in which questions about corpora are asked", default=None)
+    prompts: tuple[str, ...] = key("Beginnings that are continued (kind generations)", default=())
+    new_tokens: int | None = key("Longest generation (tokens; kind generations)", default=None, minimum=1)
+    seed: int = key("Seed of whatever is drawn", default=42, minimum=0, maximum=2**32 - 1)
     threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
 
 
@@ -42,15 +58,7 @@ class OverlapSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resampling:
-    """How intervals are made."""
-
-    bootstrap_draws: int = key("Draws of the bootstrap behind the intervals", default=2000, minimum=100, maximum=10**6)
-    seed: int = key("Seed of the bootstrap", default=42, minimum=0, maximum=2**32 - 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResultsSettings(Resampling):
+class ResultsSettings:
     """How the results of a run are put together."""
 
     run: str = key("Name of the run")

@@ -1,0 +1,66 @@
+"""Turn any model folder and names of tasks into evidence and evaluation.json, without a run or a workflow."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from abovo.config.load import SHIPPED
+from abovo.config.runs import Configuration
+from abovo.errors import AbovoError
+from abovo.evaluation.assemble import assemble_evaluation
+from abovo.evaluation.bench import Given
+from abovo.evaluation.evaluate import evaluate_task
+from abovo.evaluation.given import describe_model
+from abovo.evaluation.prepare import prepare_task
+from abovo.provenance.manifest import Manifest
+from abovo.settings.evaluation import Scoring
+from abovo.settings.stages import TaskJob
+
+
+def evaluate_folder(
+    folder: Path,
+    tasks: Sequence[str],
+    context: int | None,
+    scoring: Scoring,
+    threads: int,
+    config: Path,
+    output: Path,
+    script: Path,
+) -> Manifest:
+    """Score the model in `folder` on tasks, and print what it reached; what is finished is not scored again.
+
+    Raises AbovoError for a task that nothing knows, before anything is scored.
+    """
+    if not folder.is_dir():
+        raise AbovoError("there is no such folder", folder, "name a folder in the Hugging Face layout")
+    configuration = Configuration(config, shipped=SHIPPED)
+    configuration.check_tasks(tasks, "--tasks")
+    model = describe_model(folder, context, output / "manifest.json", script)
+    scored = []
+    for task in tasks:
+        kind = configuration.kind_of_task(task)
+        job = TaskJob(**asdict(scoring), task=task, kind=kind, threads=threads)
+        given = Given()
+        if kind == "items":
+            given = Given(prepare_task(configuration.task(task), output / "tasks" / task / "manifest.json", script))
+        scored.append(evaluate_task(model, given, job, output / "evaluation" / f"{task}.json", script))
+    evaluation = assemble_evaluation(scored, output / "evaluation.json", script)
+    print_evaluation(evaluation)
+    return evaluation
+
+
+def print_evaluation(evaluation: Manifest) -> None:
+    """A line for each metric, and one for each task that is absent."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("metric", "value", "95 % interval", "n"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for name, entry in evaluation["metrics"].items():
+        ends = " to ".join(f"{end:.4g}" for end in entry["interval"] or ())
+        table.add_row(name, f"{entry['value']:.4g}", ends, f"{entry['n']:,}")
+    console = Console()
+    console.print(table)
+    for task, reason in evaluation["absent"].items():
+        console.print(f"absent: {task}: {reason}", highlight=False, soft_wrap=True)

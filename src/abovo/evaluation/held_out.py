@@ -1,0 +1,96 @@
+"""Turn the evaluation sets and packed validation rows of a run's corpora into scored sets."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from abovo.errors import AbovoError
+from abovo.evaluation.bench import Bench, Given
+from abovo.evaluation.evidence import ScoredSet
+from abovo.evaluation.item import Item
+from abovo.evaluation.tasks import CHAT, TASKS, data_file
+from abovo.provenance.manifest import Manifest
+from abovo.tokenizing.templates import TEMPLATES
+
+# Rows of val.bin that are scored at once: what is resampled, and small enough for a processor's caches.
+BLOCK = 4
+ROWS = "labels = ids, in-row shift, mean over the L-1 targets of each row that are not padding"
+CHOICE = "zero-shot; the option with the highest summed log-likelihood after the prompt; prompt as {form}"
+DEFAULT_TEMPLATE = "chatml"
+
+
+def score_held_out(bench: Bench, given: Given) -> Iterator[ScoredSet]:
+    """What a run holds out of its corpora: whole documents, questions about them, and packed rows.
+
+    Raises AbovoError where model, rows and sets do not belong together.
+    """
+    check_inputs(bench.model, given)
+    several = max(len(given.sets), len(given.packed)) > 1
+    for corpus, manifest in given.sets.items():
+        for task in manifest["tasks"]:
+            name = f"{corpus}.{task}" if several else task
+            template = bench.settings.template or DEFAULT_TEMPLATE
+            items = list(items_of(manifest, task, name, template))
+            if task == "validation":
+                about = {"corpus": corpus, "not_evaluated": manifest["not_evaluated"]}
+                how = {"how": bench.windows(), "stride": bench.settings.stride}
+                yield bench.score(name, "rolling", items, how, about=about)
+            else:
+                kind = "yes_no" if data_file(task) == "yesno.jsonl" else "choice"
+                form = TEMPLATES[template].title if TASKS[task]["doc_to_text"] == CHAT else "plain text"
+                yield bench.score(name, kind, items, {"how": CHOICE.format(form=form), "shots": 0})
+    for corpus, manifest in given.packed.items():
+        yield _rows(bench, manifest, f"{corpus}.rows" if several else "rows")
+
+
+def check_inputs(model: Manifest, given: Given) -> None:
+    """Fail unless rows and model share the tokenizer and every set comes from a corpus that the rows were made of."""
+    corpora: set[str] = set()
+    for item in given.packed.values():
+        item.require_tokenizer(model["tokenizer_sha256"])
+        corpora.add(item["inputs"]["corpus"]["digest"])
+    for item in given.sets.values():
+        if item["inputs"]["corpus"]["digest"] not in corpora:
+            what = "made from another state of its corpus than the packed rows, so its documents may have been trained"
+            raise AbovoError(what, item.path, "make both again from the same corpus")
+
+
+def items_of(manifest: Manifest, task: str, name: str, template: str) -> Iterator[Item]:
+    """The items of a set of a corpus, as `evaluation.tasks` words them."""
+    path, config = manifest.file(data_file(task)), TASKS[task]
+    with path.open(encoding="utf-8") as file:  # its lines end at a newline alone, a text's elsewhere too
+        for number, line in enumerate(file, 1):
+            row: Mapping[str, Any] = json.loads(line)
+            about = {"set": name, "where": f"{path}, line {number}", "document": row["id"], "source": row["source"]}
+            if task == "validation":
+                sizes = {"bytes": row["bytes"], "words": len(row["text"].split())}
+                yield Item(id=str(number - 1), contexts=("",), options=(row["text"],), gold=None, sizes=sizes, **about)
+                continue
+            chat = config["doc_to_text"] == CHAT
+            question = row["question"]
+            context = TEMPLATES[template].ask(question) if chat else f"Question: {question}\nAnswer:"
+            words = config["doc_to_choice"] if isinstance(config["doc_to_choice"], list) else row["options"]
+            options = tuple(f"{config['target_delimiter']}{word}" for word in words)
+            contexts = (context,) * len(options)
+            yield Item(id=str(number - 1), contexts=contexts, options=options, gold=row["label"], **about)
+
+
+def _rows(bench: Bench, packed: Manifest, name: str) -> ScoredSet:
+    """The loss on the rows of val.bin, by the very function that the trainer validates with."""
+    import torch
+
+    from abovo.training.loss import summed_loss
+    from abovo.training.sets import open_rows
+
+    rows, found = open_rows(packed, "val"), []
+    for first in range(0, len(rows), BLOCK):
+        bench.progress.update(f"validation rows {first}/{len(rows)}")
+        batch = rows[first : first + BLOCK].batch()
+        if batch.targets:
+            with torch.inference_mode():
+                nats = summed_loss(bench.opened.model, batch).item()
+            found.append({"set": name, "id": str(first), "scores": {"validation_loss": [nats, batch.targets]}})
+    if not found:
+        raise AbovoError("holds no validation row", packed.path, "raise validation_share of the corpus")
+    about = {"packed_rows": len(rows), "block": BLOCK, "vocabulary": bench.vocabulary}
+    return ScoredSet(name, "packed_rows", found, bench.protocol(how=ROWS), about)
