@@ -1,11 +1,15 @@
 """The rows of a task become the texts that lm-eval's task makes of them, or one line that names the row."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hub_server import Hub
 
 from abovo.config.runs import Configuration
 from abovo.corpus.task_rows import of_set
@@ -280,6 +284,13 @@ def test_row_that_cannot_be_scored_is_named_with_its_file_and_line(tmp_path, row
     assert str(error.value).startswith(f"{tmp_path}/rows.jsonl, line 2: {told}")
 
 
+@pytest.mark.parametrize(("value", "told"), [(None, "a value is null"), (["q"], "a value is of type list, not text")])
+def test_no_word_of_python_gets_into_a_prompt(tmp_path, value, told):
+    rows = [{"goal": value, "sol1": "a", "sol2": "b", "label": 0}]
+    with pytest.raises(AbovoError, match=rf"rows\.jsonl, line 1: cannot be rendered \({told}\)"):
+        list(open_task(task_on(tmp_path / "rows.jsonl", rows, "piqa")).items())
+
+
 def test_no_rows_and_odd_numbers_of_labels_are_told(tmp_path):
     task = Configuration(CONFIG).task("piqa")
     for name, content in (("rows.csv", "goal,sol1,sol2\n"), ("rows.jsonl", ""), ("rows.json", "[]")):
@@ -309,6 +320,60 @@ def test_what_is_not_there_is_told_apart_from_what_is_wrong(tmp_path):
         with pytest.raises(AbovoError) as error:
             open_task(replace(task, source=source))
         assert isinstance(error.value, Unreachable) == str(error.value).startswith(f"{tmp_path}/gone")
+
+
+FROM_HUB = """
+import json, sys
+from dataclasses import replace
+from abovo.config.runs import Configuration
+from abovo.errors import AbovoError
+from abovo.evaluation.items import open_task
+
+blimp = Configuration().task("blimp")
+for line in sys.stdin:
+    said = json.loads(line)
+    task = replace(blimp, sets=tuple(said.pop("sets")), source=replace(blimp.source, give_up=0.2, **said))
+    try:
+        opened = open_task(task)
+        found = [[item.set, *item.options] for item in opened.items()], [one["sha"] for one in opened.revision.values()]
+    except AbovoError as error:
+        found = [type(error).__name__, str(error)]
+    print(json.dumps(found), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_rows_of_the_hub_are_read_at_one_commit_and_a_hub_out_of_reach_is_told_apart(tmp_path):
+    """In a process of its own, since the library reads the hub's address when it is imported."""
+    rows = {name: {"sentence_good": f"{name} is.", "sentence_bad": f"{name} are."} for name in ("one", "two")}
+    files = {f"{name}.jsonl": json.dumps(row).encode() + b"\n" for name, row in rows.items()}
+    configs = "".join(f"- config_name: {name}\n  data_files: {name}.jsonl\n" for name in rows)
+    with Hub() as hub:
+        sha = hub.publish("nyu-mll/blimp", {**files, "README.md": f"---\nconfigs:\n{configs}---\n".encode()})
+        env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)} | {"HF_HUB_OFFLINE": "0"}
+        process = subprocess.Popen(
+            [sys.executable, "-c", FROM_HUB], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True
+        )
+
+        def ask(*sets, **source):
+            process.stdin.write(json.dumps({"sets": sets, "revision": "main", **source}) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        read = [["one", " one is.", " one are."], ["two", " two is.", " two are."]]
+        assert ask("one", "two") == [read, [sha, sha]]
+        for kind, told, sets, source in (
+            ("AbovoError", "no split 'test'", ("one",), {"split": "test"}),
+            ("AbovoError", "three", ("three",), {}),
+            ("AbovoError", "no revision 'v9'", ("one",), {"revision": "v9"}),
+            ("Unreachable", "does not know it", ("one",), {"dataset": "nyu-mll/other"}),
+        ):
+            found = ask(*sets, **source)
+            assert found[0] == kind and told in found[1], found
+    found = ask("one")
+    assert found[0] == "Unreachable" and "data set nyu-mll/blimp" in found[1]
+    process.stdin.close()
+    process.wait()
 
 
 def test_sets_are_files_of_their_names_or_values_of_a_column(tmp_path):

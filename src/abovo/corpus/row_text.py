@@ -90,9 +90,18 @@ def _expression(text: str) -> Callable[[Mapping[str, Any]], Any]:
 
 @functools.cache
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, keep_trailing_newline=True, finalize=_printable
+    )
     environment.filters |= FILTERS
     return environment
+
+
+def _printable(value: Any) -> Any:
+    """What a template may write: texts, numbers, true and false. No prompt has Python's words for anything else."""
+    if value is None or not isinstance(value, str | int | float | Undefined):
+        raise TypeError("a value is null" if value is None else f"a value is of type {type(value).__name__}, not text")
+    return value
 
 
 def without_brackets(text: str) -> str:
