@@ -71,6 +71,11 @@ class Forms:
         return model(input_ids=ids).logits
 
     def _trees(self, model: Any, ids: Tensor, depths: Tensor, visible: Tensor) -> Tensor:
+        if self.family is not None:
+            found = self.family.tree(model, ids, depths, visible)
+            if found is None:
+                raise NotImplementedError
+            return found
         kind = next(model.parameters()).dtype
         mask = torch.zeros(visible.shape, dtype=kind, device=visible.device)
         mask = mask.masked_fill_(~visible, torch.finfo(kind).min)[:, None]

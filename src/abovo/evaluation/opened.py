@@ -68,6 +68,8 @@ def open_scored(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.config.use_cache = False
     model = model.to(device, getattr(torch, precision)).eval()
+    if family is not None:
+        family.prepare(model)
     length = _context(model, tokenizer, folder, context, at_most)
     hashes = {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.suffix in HASHED}
     return Opened(model, tokenizer, family, length, prefix_of(tokenizer), device, precision, hashes)

@@ -18,6 +18,8 @@ __all__ = ["Option", "Scored", "Scorer", "encode_pair", "encode_pairs", "encode_
 # Most entries of a batch's masks, and of the logits that are there at once (on a processor: of its caches' size).
 MASKED = 2**25
 LOGITS = {"cpu": 2**20, "cuda": 2**26}
+# Most ids of a batch, so that what a block makes of them stays in a processor's caches, or fills a GPU.
+IDS = {"cpu": 2**11, "cuda": 2**17}
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Scored:
 
 
 class Scorer:
-    """Scores up to `batch_size` lines at once; what it gives depends neither on that (but for rounding) nor on order.
+    """Scores at most `batch_size` lines at once; what it gives depends neither on that (but for rounding) nor on order.
 
     Softmax is taken in float32, and the log-likelihoods of an option's ids are added in float64.
     """
@@ -109,10 +111,12 @@ class Scorer:
             first = 0
             while first < len(chosen):
                 longest = len(chosen[first])
-                room = MASKED // longest**2 if kind else self.batch_size
+                room = min(self.batch_size, IDS[self.forms.device.type] // longest)
+                if kind:
+                    room = min(room, MASKED // longest**2)
                 if not self.forms.splits:
-                    room = LOGITS["cuda"] // (longest * self.forms.vocabulary)
-                batch = chosen[first : first + max(1, min(self.batch_size, room))]
+                    room = min(room, LOGITS["cuda"] // (longest * self.forms.vocabulary))
+                batch = chosen[first : first + max(1, room)]
                 first += len(batch)
                 yield batch
 
@@ -154,9 +158,14 @@ class Scorer:
             rows = torch.from_numpy(inverse[begin:end] - first).to(device)
             wanted = torch.from_numpy(targets[begin:end]).to(device)
             with torch.inference_mode():
-                scores = torch.log_softmax(logits, -1)
-                found.append(scores[rows, wanted].cpu().numpy())
-                greedy.append((scores.argmax(-1)[rows] == wanted).cpu().numpy())
+                highest = logits.amax(-1, keepdim=True)
+                scores = logits.sub_(highest)  # in the memory of the logits, pass by pass
+                chosen_scores = scores[rows, wanted]
+                likeliest = chosen_scores == 0
+                tied = likeliest.nonzero().squeeze(1)
+                likeliest[tied] = scores[rows[tied]].argmax(-1) == wanted[tied]
+                found.append((chosen_scores - scores.exp_().sum(-1).log_()[rows]).cpu().numpy())
+                greedy.append(likeliest.cpu().numpy())
         return np.concatenate(found).astype(np.float64), np.concatenate(greedy)
 
     def _check(self, sums: np.ndarray) -> None:

@@ -95,6 +95,11 @@ class Family(ABC):
         With `keep` the step holds the cache for the ids after them; without, none is made.
         """
 
+    def tree(self, model: "nn.Module", ids: "Tensor", depths: "Tensor", visible: "Tensor") -> "Tensor | None":
+        """Hidden states [rows, length, width] of ids [rows, length] that stand at `depths` [rows, length] and see what
+        is `visible`, bool [rows, length, length]; None of a family whose ids cannot choose what they see."""
+        return None
+
     def prepare(self, model: "nn.Module") -> None:  # noqa: B027  (nothing, unless a family has something)
         """Make a model faster where it is to be trained; values may change by rounding."""
 

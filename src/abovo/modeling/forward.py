@@ -31,15 +31,24 @@ class TrainingBlock(nn.Module):
     input_layernorm: nn.Module
     post_attention_layernorm: nn.Module
 
-    def forward(self, hidden_states: Tensor, *others: Any, tables: Tables | None = None, **named: Any) -> Tensor:
-        """`hidden_states` [rows, length, width]; `tables` are cosines and sines, [1, length, width of a head].
+    def forward(
+        self,
+        hidden_states: Tensor,
+        *others: Any,
+        tables: Tables | None = None,
+        visible: Tensor | None = None,
+        **named: Any,
+    ) -> Tensor:
+        """`hidden_states` [rows, length, width]; `tables` are cosines and sines, [1 or rows, length, width of a head];
+        `visible` says what an id sees where that is not all before it, bool [rows, 1, length, length].
 
         Without tables it is transformers that calls, who may have a cache or a mask, and whose form it then takes.
         """
         if tables is None:
             return super().forward(hidden_states, *others, **named)
         hidden = hidden_states
-        hidden = hidden + _attention(self.self_attn, self.input_layernorm(hidden), tables, has_flash=self.has_flash)
+        normed = self.input_layernorm(hidden)
+        hidden = hidden + _attention(self.self_attn, normed, tables, visible, has_flash=self.has_flash)
         return hidden + _feed_forward(self.mlp, self.post_attention_layernorm(hidden))
 
 
@@ -76,20 +85,25 @@ def _training_class(kind: type) -> type:
     return type(kind.__name__, (TrainingBlock, kind), {})
 
 
-def hidden_states(model: Any, ids: Tensor) -> Tensor:
+def hidden_states(model: Any, ids: Tensor, positions: Tensor | None = None, visible: Tensor | None = None) -> Tensor:
     """What the blocks of a model in training form make of `ids` [rows, length]: [rows, length, width], normalised.
 
+    Ids stand one after the other and see those before them, or at `positions` [rows, length] and see what is `visible`.
     transformers' own pass would look for several documents in a row, which makes a GPU wait.
     """
     decoder = model.model
     hidden = decoder.embed_tokens(ids)
-    tables = decoder.rotary_emb(hidden, torch.arange(ids.shape[1], device=ids.device)[None])
+    places = torch.arange(ids.shape[1], device=ids.device)[None] if positions is None else positions
+    tables = decoder.rotary_emb(hidden, places)
+    more = {} if visible is None else {"visible": visible}
     for block in decoder.layers:
-        hidden = block(hidden, tables=tables)
+        hidden = block(hidden, tables=tables, **more)
     return decoder.norm(hidden)
 
 
-def _attention(attention: Any, hidden: Tensor, tables: Tables, *, has_flash: bool) -> Tensor:
+def _attention(
+    attention: Any, hidden: Tensor, tables: Tables, visible: Tensor | None = None, *, has_flash: bool
+) -> Tensor:
     parts = _products(hidden, attention.q_proj, attention.k_proj, attention.v_proj)
     queries, keys, values = (part.unflatten(-1, (-1, attention.head_dim)) for part in parts)
     if hasattr(attention, "q_norm"):
@@ -98,11 +112,13 @@ def _attention(attention: Any, hidden: Tensor, tables: Tables, *, has_flash: boo
     queries, keys = (_turned(part, tables).to(values.dtype).transpose(1, 2) for part in (queries, keys))
     values = values.transpose(1, 2)
     groups = attention.num_key_value_groups
-    grouped = groups > 1 and has_flash and (queries.dtype in HALVES or queries.device.type == "cpu")
+    # on a GPU flash attention, which alone takes fewer keys than queries there, takes no mask
+    on_cpu = queries.device.type == "cpu"
+    grouped = groups > 1 and has_flash and (on_cpu or (visible is None and queries.dtype in HALVES))
     if groups > 1 and not grouped:
         keys, values = (part.repeat_interleave(groups, 1) for part in (keys, values))
     mixed = F.scaled_dot_product_attention(
-        queries, keys, values, is_causal=True, scale=attention.scaling, enable_gqa=grouped
+        queries, keys, values, visible, is_causal=visible is None, scale=attention.scaling, enable_gqa=grouped
     )
     return attention.o_proj(mixed.transpose(1, 2).flatten(2))
 
