@@ -399,6 +399,18 @@ def test_sets_are_files_of_their_names_or_values_of_a_column(tmp_path):
     assert items[0].document == items[1].document != items[2].document
 
 
+def test_two_rows_of_one_name_and_files_of_another_kind_are_told(tmp_path):
+    rows = [{"key": key, "goal": "g", "sol1": "a", "sol2": "b", "label": 0} for key in ("x", "y", "x")]
+    with pytest.raises(AbovoError, match=r"rows\.jsonl, line 3: is named 'x' as the row at \S*rows\.jsonl, line 1 is"):
+        list(open_task(task_on(tmp_path / "rows.jsonl", rows, "piqa", id="key")).items())
+    pages = TaskSource(type="local", paths=str(tmp_path / "rows.jsonl"), rows="pages")
+    labels = TaskSource(type="local", paths=str(tmp_path / "rows.jsonl"), labels=str(tmp_path / "labels"))
+    (tmp_path / "labels").write_bytes(b"\xff\n")
+    for name, source, told in (("wikitext", pages, "line 1: is no line of WikiText"), ("piqa", labels, "not UTF-8")):
+        with pytest.raises(AbovoError, match=told):
+            list(open_task(replace(Configuration(CONFIG).task(name), source=source)).items())
+
+
 def test_rows_of_one_document_have_its_name_and_others_none(tmp_path):
     rows = STOCK["sciq"][1]
     items = list(open_task(task_on(tmp_path / "rows.jsonl", rows, "sciq")).items())

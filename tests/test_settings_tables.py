@@ -13,6 +13,7 @@ from abovo.settings.job import JobSettings
 from abovo.settings.keys import schema_of
 from abovo.settings.model import Model
 from abovo.settings.stages import TaskJob
+from abovo.settings.task import TaskSource
 from abovo.settings.tokenizer import TokenizerSettings
 from abovo.settings.training import Optimizer, Schedule
 
@@ -26,6 +27,7 @@ CHOSEN = [
     (TokenizerSettings, "model_type", "abovo.tokenizing.train:FINISH"),
     (Source, "kind", "abovo.corpus.clean:KINDS"),
     (Decontaminate, "action", "abovo.corpus.decontaminate:ACTIONS"),
+    (TaskSource, "rows", "abovo.corpus.task_rows:RESHAPED"),
     (EvaluationSets, "facts", "abovo.facts.question:FACTS"),
     (Instruction, "facts", "abovo.facts.question:FACTS"),
     (Instruction, "format", "abovo.instruction.prepare:FORMATS"),

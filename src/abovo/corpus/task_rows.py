@@ -101,7 +101,10 @@ def _labels(source: TaskSource) -> dict[str, Any]:
 
 def _labelled(rows: Iterable[Row], path: Path) -> Iterator[Row]:
     """The rows with a column `label` of the lines of a file; they are few, so all are held."""
-    lines = path.read_text("utf-8").split("\n")
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise AbovoError("not UTF-8", path, "convert it: iconv -t utf-8") from None
     lines = lines[:-1] if not lines[-1] else lines
     number = 0
     for number, row in enumerate(rows, 1):
@@ -124,7 +127,9 @@ def _pages(rows: Iterable[Row]) -> Iterator[Row]:
     for row in rows:
         page: list[str] = []
         pages = [page]
-        for line in row.values["text"].split("\n"):
+        if not isinstance(text := row.values.get("text"), str):
+            raise AbovoError("is no line of WikiText", row.where, "leave out `rows` of the task's source")
+        for line in text.split("\n"):
             heading = line.replace("= = =", "===").replace("= =", "==").strip()
             if heading.startswith("= ") and heading.endswith(" ="):
                 page = []

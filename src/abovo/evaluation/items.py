@@ -38,9 +38,13 @@ class OpenedTask:
     def items(self) -> Iterator[Item]:
         """All rows in their order. Raises AbovoError with file and row for one that cannot be scored as it is."""
         numbers: dict[str, int] = {}
+        seen: dict[tuple[str, str], str] = {}
         for name, row in self.rows.read():
             number = numbers[name] = numbers.get(name, -1) + 1
             item = _item(self.task, name, number, row)
+            if seen.setdefault((name, item.id), row.where) != row.where:
+                what = f"is named {item.id!r} as the row at {seen[name, item.id]} is"
+                raise AbovoError(what, row.where, "mend the row, or `id` of the task")
             shots = self._examples.get(name, []) if self.task.shots else []
             yield _after(item, [text for other, text in shots if other != item.where][: self.task.shots])
 
