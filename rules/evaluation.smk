@@ -186,7 +186,8 @@ rule assemble_results:
         figures=of(inputs.figures),
         drawings=of(inputs.drawings),
     output:
-        "results/{stage}/{run}{phase_folder}/results.json",
+        results="results/{stage}/{run}{phase_folder}/results.json",
+        page="results/{stage}/{run}{phase_folder}/results.md",
     log:
         "results/logs/{stage}/{run}{phase_folder}.results.log",
     benchmark:
@@ -205,4 +206,4 @@ rule assemble_results:
     shell:
         "exec python {params.script:q}"
         " --settings {params.settings:q} --models {params.models} --evaluations {input.evaluations}"
-        " --figures {input.drawings} --output {output} --log {log}"
+        " --figures {input.drawings} --output {output.results} --log {log}"

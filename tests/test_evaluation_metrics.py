@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from abovo.evaluation.generate import FORM, form_of, smoke_score
+from abovo.evaluation.form import FORM, form_of, smoke_score
 from abovo.evaluation.measures import MEASURES
 from abovo.evaluation.metrics import (
     byte_baselines,

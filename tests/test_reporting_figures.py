@@ -5,8 +5,11 @@ import math
 from pathlib import Path
 
 import pytest
+from made_evaluations import PROTOCOL, answers, documents, evaluated
 
 from abovo.errors import AbovoError
+from abovo.evaluation.evidence import ScoredSet
+from abovo.evaluation.form import smoke_score
 from abovo.provenance.products import Job, Made, produce
 from abovo.reporting import figures, pages
 from abovo.reporting.draw import composition_of_corpus, loss_of_model, page_of_results, page_of_tokenizer
@@ -101,31 +104,37 @@ def entry(value):
     }
 
 
-def evaluation(value, tokenizer="aa"):
-    text = "<|im_start|>user\nWho spoke?"
-    return {
-        "tokenizer_sha256": tokenizer,
-        "metrics": {"validation.bits_per_byte": entry(value)},
-        "generations": [{"prompt": text, "text": "<i>Lincoln</i>"}],
-    }
+PROMPT = {"prompt": "<|im_start|>user\nWho spoke?", "text": "<i>Lincoln</i>", "tokens": 1, "ended": True}
 
 
-def test_results_page_puts_before_and_after_side_by_side(make_manifest, tmp_path):
-    base = make_manifest("base", "abovo/evaluation/1", {}, **evaluation(2.5))
-    tuned = make_manifest("tuned", "abovo/evaluation/1", {}, **evaluation(2.25))
+def evaluation(folder, bits, tokenizer="t"):
+    """Twenty documents of so many bits per byte, eight questions with every other one right, and what was written."""
+    spread = [bits + number / 100 for number in range(20)]
+    written = ScoredSet("generations", "prompts", [{"set": "generations", "id": "0", **PROMPT}], PROTOCOL,
+                        {"smoke": smoke_score([PROMPT])})  # fmt: skip
+    tasks = {"held_out": [documents(spread), answers([0.0, 1.0] * 4, "yesno")], "generations": [written]}
+    return evaluated(folder, {**tasks, "piqa": "no network"}, tokenizer, tokenizer)
+
+
+def test_results_page_puts_before_and_after_side_by_side_with_a_verdict(tmp_path):
+    base, tuned = evaluation(tmp_path / "base", 2.5), evaluation(tmp_path / "tuned", 2.25)
     made = page_of_results(["base", "tuned"], [base.path, tuned.path], tmp_path / "page.json", HERE)
     text = made.file("results.html").read_text()
     row = next(line for line in text.splitlines() if "bits_per_byte" in line)
-    assert row.index("2.5<br>") < row.index("2.25<br>") < row.index("zstd 2.2")
-    assert "&lt;i&gt;Lincoln" in text
-    assert "lower is better" in text and "Worse on plain text" not in text
+    first, last = (f"{one['metrics']['validation.bits_per_byte']['value']:.4g}<br>" for one in (base, tuned))
+    assert row.index(first) < row.index(last) < row.index("-0.25, lower, better") < row.index("bytes 8")
+    row = next(line for line in text.splitlines() if "yesno.accuracy" in line)
+    assert "+0, within noise<br><small>-0.32" in row
+    for said in ("&lt;i&gt;Lincoln", "lower is better", "Absent: piqa (no network).", "form_loops", "not its quality"):
+        assert said in text
+    assert "Worse on plain text" not in text
     opening = made.file("headline.html").read_text()
-    assert "<td>bits per byte</td><td>2.5<br>" in opening and "Lincoln" not in opening
+    assert f"<td>bits per byte</td><td>{first}" in opening and "lower, better" in opening
+    assert "Lincoln" not in opening and "form_" not in opening
 
 
-def test_results_page_refuses_another_tokenizer(make_manifest, tmp_path):
-    base = make_manifest("base", "abovo/evaluation/1", {}, **evaluation(2.5))
-    tuned = make_manifest("tuned", "abovo/evaluation/1", {}, **evaluation(2.25, "bb"))
+def test_results_page_refuses_another_tokenizer(tmp_path):
+    base, tuned = evaluation(tmp_path / "base", 2.5), evaluation(tmp_path / "tuned", 2.25, "u")
     with pytest.raises(AbovoError, match="another tokenizer"):
         page_of_results(["a", "b"], [base.path, tuned.path], tmp_path / "page.json", HERE)
     assert not (tmp_path / "results.html").exists()
@@ -133,17 +142,22 @@ def test_results_page_refuses_another_tokenizer(make_manifest, tmp_path):
 
 def test_metric_missing_on_one_side_is_said():
     after = {"metrics": {"yesno.accuracy": entry(0.5)}, "generations": []}
-    assert "not measured" in pages.results({"base": {"metrics": {}}, "after": after})
+    assert "not measured" in pages.results({"base": {"metrics": {}}, "after": after}, {})
 
 
 def test_page_says_what_each_figure_means_and_why_plain_text_gets_worse():
     names = ["a.rows.validation_loss", "a.validation.bits_per_byte", "a.yesno.yes_rate", "boolq.accuracy"]
     before, after = ({"metrics": {name: entry(value) for name in names}, "generations": []} for value in (2.5, 3.0))
-    page = pages.results({"base": before, "after": after})
+    verdict = {"value": 0.5, "interval": [0.4, 0.6], "verdict": "higher"}
+    changes = {"a.validation.bits_per_byte": {**verdict, "better": False}, "a.yesno.yes_rate": verdict}
+    page = pages.results({"base": before, "after": after}, changes)
     for said in ("Worse on plain text than before", "rows.*", "cut documents where a row ends", "says the same to all"):
         assert said in page
-    assert "Worse" not in pages.results({"base": after, "after": before})
-    assert "Worse" not in pages.results({"base": after})
+    for unsaid in (
+        {"a.yesno.yes_rate": verdict},
+        {"a.validation.bits_per_byte": {**verdict, "verdict": "within noise"}},
+    ):
+        assert "Worse" not in pages.results({"base": before, "after": after}, unsaid)
 
 
 def validated(step, **losses):
@@ -211,4 +225,4 @@ def test_pages_name_what_was_never_measured_or_evaluated():
     left_out = {"nano": {"few": "none of its documents is held out"}}
     column = {"metrics": {"yesno.accuracy": entry(0.5)}, "generations": [], "not_evaluated": left_out}
     said = "<p>Not evaluated of corpus nano: few (none of its documents is held out).</p>"
-    assert pages.results({"base": column, "after": column}).count(said) == 1
+    assert pages.results({"base": column, "after": column}, {}).count(said) == 1

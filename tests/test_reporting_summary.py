@@ -59,9 +59,19 @@ FILES = {
 }  # fmt: skip
 
 
+def change(value, verdict, **more):
+    return {"value": value, "interval": [value - 0.1, value + 0.1], "interval_method": "t", "verdict": verdict, **more}
+
+
 def finished_run(folder, run="nano", tuned=2.25):
     """Write the manifests of a finished run under `folder`/results; `tuned` are its bits per byte after fine-tuning."""
     made = {}
+    worse = tuned > ENTRY["value"]
+    judged = change(tuned - ENTRY["value"], "higher" if worse else "lower", better=not worse)
+    results = {
+        "validation.bits_per_byte": {"difference": judged},
+        "yesno.accuracy": {"difference": change(0.1, "within noise")},
+    }
     for name, (schema, fields, inputs) in FILES.items():
         name = name.replace("/nano/", f"/{run}/") if name.startswith(("pretrain", "sft")) else name
         if name == f"sft/{run}/evaluation.json":
@@ -72,6 +82,10 @@ def finished_run(folder, run="nano", tuned=2.25):
         data = {"schema": schema, "created_by": {"path": f"results/{name}"}, "inputs": behind, **fields}
         made[name] = digest_of(data)
         path.write_text(json.dumps({**data, "digest": made[name]}))
+        if name == f"sft/{run}/evaluation.json":
+            told = {"metrics": results, "schema": "abovo/results/1", "inputs": {},
+                    "created_by": {"path": f"results/sft/{run}/results.json"}}  # fmt: skip
+            path.with_name("results.json").write_text(json.dumps({**told, "digest": digest_of(told)}))
     return folder / "results"
 
 
@@ -93,7 +107,7 @@ def test_summary_shows_what_was_made_losses_metrics_and_the_next_commands(result
         "of speeches: 1 file (0.1 MB): 1 .html (0.1 MB)",
         "1.31 M parameters", "nano 4.25 times, books 0.25 times; beyond 4 times repeated text teaches less",
         "8.34 -> 4.50 nats per token", "8.33 -> 4.60 nats", "4.00 -> 1.50", "4.25 -> 1.75 nats per answer token",
-        "bits per byte", "2.5 (95 % 2.4 to 2.6) -> 2.25", "zstd: 2.2", "lower is better",
+        "bits per byte", "2.5 (95 % 2.4 to 2.6) -> 2.25 (95 % 2.4 to 2.6): lower, better; zstd: 2.2", "lower is better",
         "accuracy on yesno", "results/report/nano.html", "snakemake --profile gpu results/sft/tiny/results.json",
     ):  # fmt: skip
         assert part in text, f"{part!r} is not in\n{text}"
@@ -135,6 +149,7 @@ def test_summary_refuses_results_that_are_of_another_evaluation(results):
 def test_summary_of_a_base_model_alone(results):
     (results / "sft/nano/manifest.json").unlink()
     (results / "sft/nano/evaluation.json").unlink()
+    (results / "sft/nano/results.json").unlink()
     rows = dict(measured("nano", results))
     assert "fine-tuning, loss" not in rows
     assert rows["bits per byte"].startswith("2.5 ")

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from abovo.evaluation.bench import Bench, Given
 from abovo.evaluation.evidence import PROMPTS, ScoredSet
-from abovo.evaluation.generate import generate, smoke_score
+from abovo.evaluation.form import smoke_score
+from abovo.evaluation.generate import generate
 
 NAME = "generations"
 

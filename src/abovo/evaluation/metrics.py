@@ -75,7 +75,9 @@ def set_scores(rows: Sequence[Row]) -> dict[str, Scores]:
         parts, wholes = zip(*(row["scores"][name] for row in chosen), strict=True)
         # a row of no document is one of its own
         clusters = [("document", row["document"]) if row.get("document") else ("row", row["id"]) for row in chosen]
-        found[name] = Scores(parts, wholes, clusters, [row["id"] for row in chosen])
+        # a row is the same where its texts are
+        ids = [f"{row['id']} of prompt {row['prompt']}" if "prompt" in row else row["id"] for row in chosen]
+        found[name] = Scores(parts, wholes, clusters, ids)
     return found
 
 

@@ -1,12 +1,13 @@
 """Turn the scores of two models on the same items into their difference, with a verdict."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from abovo.errors import AbovoError
 from abovo.evaluation.measures import Measure
-from abovo.evaluation.statistics import Interval, Scores, effective, ends, rounded, spread
+from abovo.evaluation.statistics import Interval, Scores, combined, effective, ends, rounded, spread
 
 NOISE, HIGHER, LOWER = "within noise", "higher", "lower"
 LEVEL = 0.05
@@ -48,23 +49,52 @@ def paired_difference(task: str, measure: Measure, before: Scores, after: Scores
     """
     check_same(task, before, after)
     value = measure.value(after) - measure.value(before)
+    interval, method = change(measure, before, after)
+    if measure.form == "ratio":
+        return judged(measure, value, interval, method, measure.value(before))
+    p, test = exact_test(before, after)
+    if interval is not None and p >= LEVEL and not interval[0] <= 0 <= interval[1]:
+        interval = (min(0.0, interval[0]), max(0.0, interval[1]))
+        method += ", widened to 0 as the test does not reject"
+    return judged(measure, value, interval, method, measure.value(before), p, test)
+
+
+def mean_difference(
+    name: str, measure: Measure, pairs: Sequence[tuple[Scores, Scores]], weights: Sequence[float]
+) -> Difference:
+    """The same of a weighted sum over sets of items, such as the mean of the sets of a task: sets are fixed, items are
+    not, and how much each set changed is known as well as its own interval says."""
+    before = math.fsum(weight * measure.value(one) for weight, (one, _) in zip(weights, pairs, strict=True))
+    values, intervals = [], []
+    for one, other in pairs:
+        check_same(name, one, other)
+        interval, _ = change(measure, one, other)
+        values.append(measure.value(other) - measure.value(one))
+        if interval is not None:
+            intervals.append(interval)
+    if len(intervals) < len(values):
+        value = math.fsum(weight * one for weight, one in zip(weights, values, strict=True))
+        return judged(measure, value, None, "none: a set of one item alone tells no spread", before)
+    value, interval = combined(values, intervals, weights)
+    method = f"from the limits of the changes of {len(pairs)} sets (Zou and Donner 2008)"
+    return judged(measure, value, interval, method, before)
+
+
+def change(measure: Measure, before: Scores, after: Scores) -> tuple[Interval | None, str]:
+    """The 95 % interval of the change of a value on the same items, and how it was made."""
     if measure.form == "proportion":
-        interval, method = proportion_change(before, after)
-        p, test = exact_test(before, after)
-        if p >= LEVEL and not interval[0] <= 0 <= interval[1]:
-            interval = (min(0.0, interval[0]), max(0.0, interval[1]))
-            method += ", widened to 0 as the test does not reject"
-        return judged(measure, value, interval, method, measure.value(before), p, test)
+        return proportion_change(before, after)
     changes = _changes(before, after)
     found = spread(changes)
     if found is None:
-        return judged(measure, value, None, "none: one item alone tells no spread", measure.value(before))
+        return None, "none: one item alone tells no spread"
     low, high = changes.value - found.half, changes.value + found.half
     method = f"paired t of the linearised ratio, HC2, {found.freedom:.3g} degrees of freedom"
-    if measure.exponent:
-        method = f"{method}, on the log scale, at the value before"
-        low, high = (measure.value(before) * math.expm1(min(end, 700.0)) for end in (low, high))
-    return judged(measure, value, (low, high), method, measure.value(before))
+    if not measure.exponent:
+        return (low, high), method
+    value = measure.value(before)
+    ends = (value * math.expm1(low), value * math.expm1(min(high, 700.0)))
+    return ends, f"{method}, on the log scale, at the value before"
 
 
 def judged(

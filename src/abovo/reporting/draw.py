@@ -9,6 +9,8 @@ from pathlib import Path
 import orjson
 
 from abovo.errors import AbovoError
+from abovo.evaluation.comparison import Compared, differences
+from abovo.provenance.chain import Chain
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
@@ -82,8 +84,11 @@ def page_of_results(
 
     def make(folder: Path) -> Made:
         columns = {title: item.data for title, item in zip(titles, found, strict=True)}
-        pages.write_page("Results", pages.results(columns), folder / "results.html")
-        (folder / "headline.html").write_text(pages.headline(columns), encoding="utf-8")
+        chain = Chain()
+        models = [Compared(one, chain) for one in found[-2:]]
+        changes = differences(*models, strict=True).found if len(models) > 1 else {}
+        pages.write_page("Results", pages.results(columns, changes), folder / "results.html")
+        (folder / "headline.html").write_text(pages.headline(columns, changes), encoding="utf-8")
         return Made({"columns": len(columns)})
 
     inputs = {f"evaluation/{title}": item for title, item in zip(titles, found, strict=True)}

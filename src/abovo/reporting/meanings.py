@@ -1,9 +1,10 @@
 """What the figures of an evaluation mean, in the words that pages and the summary share."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from abovo.evaluation.measures import MEASURES, measure_of
+from abovo.evaluation.paired import HIGHER
 
 # Name of a task -> what it asks, beside the public ones, which lm-eval defines.
 TASKS = {
@@ -35,23 +36,24 @@ def meanings(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     yield from ((name, one.meaning) for name, one in MEASURES.items() if any(name == metric for _, metric in parts))
 
 
+def is_of_set(name: str, names: Collection[str]) -> bool:
+    """Whether TASK.SET.METRIC is one of several of which `names` has the mean, TASK.METRIC."""
+    where, _, metric = name.rpartition(".")
+    return f"{where.rpartition('.')[0]}.{metric}" in names
+
+
 def headlines(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(name, label) of the metrics worth a line, in the order of `MEASURES`; those of validation need no task."""
-    names = list(names)
+    """(name, label) of the metrics worth a line, in the order of `MEASURES`; those of validation need no task, and of
+    sets their mean is enough."""
+    names = dict.fromkeys(names)
     for ending, measure in MEASURES.items():
         for name in names:
             where, _, kind = name.rpartition(".")
-            if kind == ending and measure.headline:
+            if kind == ending and measure.headline and not is_of_set(name, names):
                 yield name, measure.label if where == "validation" else f"{measure.label} on {where}"
 
 
-def is_worse_on_plain_text(evaluations: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the last model needs clearly more bits for plain text than the one that it came from, more than the
-    interval of that one's figure allows; both are `metrics`."""
-    if len(evaluations) < 2:
-        return False
-    before, after = evaluations[-2:]
-    plain = [
-        name for name in before if name in after and measure_of(name).better == "lower" and before[name]["interval"]
-    ]
-    return any(after[name]["value"] > before[name]["interval"][1] for name in plain)
+def is_worse_on_plain_text(changes: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the last model needs clearly more bits for plain text than the one that it came from; `changes` are the
+    differences by metric."""
+    return any(measure_of(name).better == "lower" and change["verdict"] == HIGHER for name, change in changes.items())

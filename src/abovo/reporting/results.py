@@ -1,4 +1,4 @@
-"""Turn evaluations and model manifests of a run into results.json, checked by its schema."""
+"""Turn evaluations and model manifests of a run into results.json, checked by its schema, and results.md."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -6,15 +6,13 @@ from typing import Any
 
 from abovo.config.load import results_schema
 from abovo.errors import AbovoError
-from abovo.evaluation.assemble import scores_by_metric
-from abovo.evaluation.measures import measure_of
-from abovo.evaluation.paired import paired_difference
-from abovo.evaluation.statistics import Scores, rounded
+from abovo.evaluation.comparison import Compared, differences
 from abovo.provenance.chain import Chain
 from abovo.provenance.code import Script
 from abovo.provenance.differences import MISSING, differing
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.reporting.words import results_page
 from abovo.settings.check import check
 from abovo.settings.keys import decisive
 from abovo.settings.stages import ResultsSettings
@@ -22,6 +20,8 @@ from abovo.settings.stages import ResultsSettings
 OF_MODEL = ("model_sha256", "sequence_length", "train_loss_first", "train_loss_last", "validation_loss")
 COUNTED = ("parameters", "steps", "tokens")
 Evaluated = Mapping[str, tuple[Manifest, Manifest]]
+# The same for people, beside results.json.
+PAGE = "results.md"
 # Schemas of the data whose files the results name one by one.
 DATA = ("abovo/corpus/", "abovo/tokenizer/", "abovo/packed/", "abovo/instruction/", "abovo/evaluation_set/")
 
@@ -34,7 +34,8 @@ def assemble_results(
     output: Path,
     script: Script | Path,
 ) -> Manifest:
-    """Write results.json of the last one of a run's models, which `evaluated` (by `pair`) has with their evaluations.
+    """Write results.json, and results.md beside it, of the last one of a run's models, which `evaluated` (by `pair`)
+    has with their evaluations.
 
     All manifests behind them and behind the `figures` are found by the chain, and are one state of each; `config` is
     the folder of schemas/. Raises AbovoError where the manifests do not belong together or were made with other
@@ -50,13 +51,14 @@ def assemble_results(
     inputs |= {f"figures/{one.path.parent.name}/{one.path.stem}": one for one in figures}
     parameters = {**decisive(settings), "stage": stage}
 
-    def make(_: Path) -> Made:
+    def make(folder: Path) -> Made:
         fields = {
             "run": settings.run,
             "stage": stage,
             "tokenizer_sha256": evaluated[stage][0]["tokenizer_sha256"],
             "models": {name: _model(model) for name, (model, _) in evaluated.items()},
             "absent": _absent(evaluated),
+            "cut": {name: evaluation["cut"] for name, (_, evaluation) in evaluated.items()},
             "data": {path: item.digest for path, item in behind.items()},
             "files": _files(behind.values()),
             "metrics": _metrics(evaluated),
@@ -66,6 +68,7 @@ def assemble_results(
         }
         counts = {"metrics": len(fields["metrics"]), "generations": sum(map(len, fields["generations"].values()))}
         check_results(fields, config, output)
+        (folder / PAGE).write_text(results_page(fields), encoding="utf-8")
         return Made(counts, fields)
 
     return produce(Job(output, "abovo/results/1", inputs, parameters, script), make)
@@ -153,27 +156,8 @@ def _metrics(evaluated: Evaluated) -> dict[str, dict[str, Any]]:
             what = f"{key} was measured on {', '.join(values)} only"
             raise AbovoError(what, last.path, "evaluate all models with the same settings")
     if len(evaluated) > 1:
-        before, after = list(evaluated)[-2:]
-        scores = [_scores(evaluated[name][1]) for name in (before, after)]
-        for key, values in found.items():
-            if before in values and after in values:
-                values["difference"] = _difference(key, values[before], values[after], scores)
-    return found
-
-
-def _difference(
-    key: str, before: Mapping[str, Any], after: Mapping[str, Any], scores: Sequence[Mapping[str, Scores]]
-) -> dict[str, Any]:
-    """A metric's value after less before, with interval and verdict where there are scores of both."""
-    pair = [found[key] for found in scores if key in found]
-    if len(pair) < 2:
-        return {"value": rounded(after["value"] - before["value"])}
-    return paired_difference(key, measure_of(key), *pair).entry()
-
-
-def _scores(evaluation: Manifest) -> dict[str, Scores]:
-    """NAME.METRIC -> the scores of the rows that stand behind an evaluation."""
-    found: dict[str, Scores] = {}
-    for task in Chain().behind(evaluation).values():
-        found |= scores_by_metric(task)
+        chain = Chain()
+        before, after = (Compared(evaluated[name][1], chain) for name in list(evaluated)[-2:])
+        for key, change in differences(before, after, strict=True).found.items():
+            found[key]["difference"] = change
     return found

@@ -24,6 +24,7 @@ from abovo.reporting.meanings import (
     parts_of,
 )
 from abovo.reporting.repeated import drawn_in_words
+from abovo.reporting.tables import verdict
 
 # The run of the demonstration, after which a larger one is offered.
 DEMONSTRATION = "nano"
@@ -116,12 +117,20 @@ def measured(run: str, results: Path) -> Iterator[tuple[str, str]]:
             first, last = model[f"{kind}_first"], model["train_loss_last" if kind == "train_loss" else kind]
             yield f"{stage.training}, {what}", f"{first:.2f} -> {last:.2f} nats per {stage.scored}"
     found = [evaluation["metrics"] for evaluation in evaluations(run, results)]
-    worse = is_worse_on_plain_text(found)
+    told = changes(run, results)
     for name, label in headlines(found[0]) if found else ():
         values = " -> ".join(_with_interval(metrics[name]) for metrics in found if name in metrics)
-        yield label, f"{values}{_trivial(parts_of(name)[1], found[0][name])}"
-        if worse and parts_of(name)[1] == "bits_per_byte":
+        judged = f": {verdict(told[name])}" if name in told else ""
+        yield label, f"{values}{judged}{_trivial(parts_of(name)[1], found[0][name])}"
+        if parts_of(name)[1] == "bits_per_byte" and is_worse_on_plain_text({name: told[name]} if name in told else {}):
             yield "", WORSE_ON_PLAIN_TEXT
+
+
+def changes(run: str, results: Path) -> dict[str, Mapping[str, Any]]:
+    """Metric -> the difference that the last stage made, as results.json tells it; nothing where there is none yet."""
+    path = results / finished(run, results)[-1].name / run / "results.json"
+    metrics = read_manifest(path, "abovo/results/")["metrics"] if path.is_file() else {}
+    return {name: values["difference"] for name, values in metrics.items() if "difference" in values}
 
 
 def evaluations(run: str, results: Path) -> list[Manifest]:

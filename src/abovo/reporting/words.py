@@ -1,0 +1,80 @@
+"""Turn results into a page of Markdown: a table for each task, what is absent or cut, and how all was measured."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from abovo.evaluation.form import FORM
+from abovo.evaluation.measures import measure_of
+from abovo.reporting.tables import Line, by_task, lines_of, markdown, markdown_table
+
+VERDICTS = (
+    "`within noise` means that the rows do not tell the models apart: the 95 % interval of the difference on the same"
+    " rows holds 0, or the exact test does not reject at 5 %. Of metrics that did not change one in twenty will seem to"
+    " have."
+)
+PAPERS = (
+    "To compare with a paper, take perplexity per word or bits per byte, which do not depend on the tokenizer, and only"
+    " where it scored the same text with the same detokenising, context and stride: more context or a smaller stride"
+    " alone makes perplexity lower, and perplexity per token cannot be compared across tokenizers."
+)
+# What of a protocol is told by itself, beside `how`.
+TOLD = {"context_tokens": "context of {} tokens", "stride": "stride of {} tokens", "shots": "{} examples"}
+
+
+def results_page(fields: Mapping[str, Any]) -> str:
+    """What results.json says, for people; `fields` are its own, but for those that every manifest has."""
+    models = list(fields["models"])
+    against = {models[-1]: models[-2]} if len(models) > 1 else {}
+    lines = lines_of(fields["metrics"], {name: name for name in models})
+    parts = [f"# Results of {fields['run']}, {fields['stage']}\n"]
+    if against:
+        parts.append(f"{VERDICTS}\n")
+    parts += sections(lines, models, against)
+    parts += gaps(fields["absent"], fields["cut"])
+    parts += list(_form(fields["smoke"]))
+    return "\n".join(parts)
+
+
+def sections(lines: Sequence[Line], models: Sequence[str], against: Mapping[str, str]) -> Iterator[str]:
+    """A heading and a table for each task, with its protocol below."""
+    told = False
+    for task, some in by_task(lines).items():
+        yield f"## {task}\n"
+        yield markdown(some, models, against, task)
+        yield f"{protocol(some[0])}\n"
+        if not told and any(measure_of(line.name).exponent for line in some):
+            told = True
+            yield f"{PAPERS}\n"
+
+
+def protocol(line: Line) -> str:
+    """How a task was scored, in a sentence."""
+    found = line.any_entry.get("protocol", {})
+    parts = [form.format(found[key]) for key, form in TOLD.items() if found.get(key) is not None]
+    more = [found[key] for key in ("prefix", "precision", "software") if key in found]
+    return f"Protocol: {'; '.join([found.get('how', 'not told'), *parts, *map(str, more)])}."
+
+
+def gaps(absent: Mapping[str, str], cut: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What was not measured, and rows that a context had no room for."""
+    if absent:
+        yield "## Absent\n"
+        yield "".join(f"* {task}: {reason}\n" for task, reason in absent.items())
+    found = [(model, name, one) for model, sets in cut.items() for name, one in sets.items()]
+    if found:
+        yield "## Cut to the context\n"
+        yield "Rows longer than the context were scored without their beginning.\n"
+        rows = [[name, model, f"{one['rows']:,}", f"{one['tokens']:,}"] for model, name, one in found]
+        yield markdown_table(["set", "model", "rows", "tokens cut"], rows)
+
+
+def _form(smoke: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
+    """The form of what the models wrote, which says nothing of its quality."""
+    there = {model: one for model, one in smoke.items() if one}
+    if there:
+        yield "## Form of what was written\n"
+        rows = [["smoke", *(f"{one['value']:.4g}" for one in there.values()), next(iter(there.values()))["measures"]]]
+        for name, meaning in FORM.items():
+            values = (one["form"][name] for one in there.values())
+            rows.append([name, *("" if value is None else f"{value:.4g}" for value in values), meaning])
+        yield markdown_table(["figure", *there, "what it measures; form, not quality"], rows)
