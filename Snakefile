@@ -34,6 +34,7 @@ wildcard_constraints:
     stage="|".join(STAGES),
     # the model of a phase lies in a folder of its own below the run's, the run's own model in none
     phase_folder="(/phase-[a-z0-9-]+)?",
+    models=r"[A-Za-z0-9_.-]+",
 
 
 include: "rules/plan.smk"
@@ -46,6 +47,7 @@ include: "rules/instruction.smk"
 include: "rules/sft.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
+include: "rules/compare.smk"
 
 
 # The demo: everything, from raw text to an evaluated chat model, in minutes.

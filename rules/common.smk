@@ -3,6 +3,7 @@ import atexit
 import shlex
 
 from abovo.config import inputs
+from abovo.config.compared import compared_models
 from abovo.config.engines import gpus, launcher
 from abovo.config.load import names
 from abovo.config.overrides import known_keys, refuse_lost
@@ -180,6 +181,11 @@ def named_models(wildcards, input):
     return named(
         [f"{stage.name}{wildcards.phase_folder}" for stage in stages], input.models
     )
+
+
+def named_evaluations(wildcards, input):
+    models = clear(compared_models, CONFIGURATION, wildcards.models)
+    return named([one.name for one in models], input.evaluations)
 
 
 def option_of_start(wildcards, input):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from abovo.config.compared import compared_models
 from abovo.config.overrides import TASKS
 from abovo.config.runs import GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to, sft_of
 from abovo.config.stages import Stage, phase_of, stages_up_to
@@ -162,6 +163,14 @@ def drawings(configuration: Configuration, names: Names) -> list[str]:
     """The manifests of these figures and pages."""
     places = (path.rpartition("/") for path in figures(configuration, names))
     return list(dict.fromkeys(f"{folder}/{DRAWINGS[name]}" for folder, _, name in places))
+
+
+# --- of a comparison
+
+
+def compared(configuration: Configuration, names: Names) -> list[str]:
+    """The evaluations of the models that a comparison names."""
+    return [one.evaluation for one in compared_models(configuration, names["models"])]
 
 
 # --- of corpora, tokenizers and sets

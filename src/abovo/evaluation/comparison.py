@@ -127,7 +127,7 @@ class CentredMean:
     @property
     def name(self) -> str:
         """What exactly it holds."""
-        return f"centred mean of {', '.join(self.chances)}"
+        return f"centred_mean({', '.join(self.chances)})"
 
     def weights(self) -> list[float]:
         return [1 / (len(self.chances) * (1 - chance)) for chance in self.chances.values()]

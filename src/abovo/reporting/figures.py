@@ -55,7 +55,7 @@ def draw_loss(
     validation = _validation(metrics)
     if not training:
         raise AbovoError("no row carries a loss", "metrics", "train for at least one step")
-    with _style():
+    with style():
         figure = Figure(figsize=(7.0, 3.8))
         axes = figure.subplots()
         axes.plot(*zip(*training, strict=True), color=TRAINING, linewidth=1.0, label="training")
@@ -76,7 +76,7 @@ def draw_loss(
         axes.set_title(title, loc="left")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.legend(frameon=False)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _validation(metrics: Sequence[Mapping[str, Any]]) -> list[list[tuple[int, float]]]:
@@ -95,7 +95,7 @@ def draw_sources(
     metrics: Sequence[Mapping[str, Any]], phases: Mapping[str, int], title: str, path: Path, scored: str = "token"
 ) -> None:
     """Draw the validation loss of each source over tokens; `phases` and `scored` as for `draw_loss`."""
-    with _style():
+    with style():
         figure = Figure(figsize=(7.0, 3.8))
         axes = figure.subplots()
         marks = itertools.product(MARKERS, SOURCES)
@@ -108,7 +108,7 @@ def draw_sources(
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.margins(y=0.15)
         axes.legend(frameon=False)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _mark_phases(axes: Axes, metrics: Sequence[Mapping[str, Any]], phases: Mapping[str, int]) -> None:
@@ -142,7 +142,7 @@ def draw_composition(
     if not sources:
         raise AbovoError("no source is listed", title, "make the corpus again")
     names = list(sources)[::-1]
-    with _style():
+    with style():
         figure = Figure(figsize=(8.0, 1.2 + 0.5 * len(names)))
         left, right = figure.subplots(1, 2, sharey=True)
         tokens = [sources[name]["tokens"] for name in names]
@@ -163,7 +163,7 @@ def draw_composition(
             axes.grid(visible=False, axis="y")
         left.xaxis.set_major_formatter(EngFormatter(sep=""))
         figure.suptitle(title)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _outcomes(source: Mapping[str, Any]) -> dict[str, float]:
@@ -180,7 +180,7 @@ def _outcomes(source: Mapping[str, Any]) -> dict[str, float]:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """Our style over matplotlib's own defaults; a user's matplotlibrc must not change a byte."""
     with rc_context():
         rcdefaults()
@@ -188,6 +188,6 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": "abovo"})

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,7 +81,7 @@ def markdown(lines: Sequence[Line], models: Sequence[str], against: Mapping[str,
                 cells += [value(change, signed=True), verdict(change)] if change else ["", line.reason]
         one = line.any_entry
         baselines = ", ".join(f"{what} {number:.4g}" for what, number in one["baseline"].items())
-        rows.append([*cells, f"{one['n']:,} {one['unit']}", baselines])
+        rows.append([*cells, f"{counted(line)} {one['unit']}", baselines])
     return markdown_table(head, rows)
 
 
@@ -98,6 +99,11 @@ def _columns(models: Sequence[str], against: Mapping[str, str], *forms: str) -> 
         if model in against:
             found += [change_form.format(against[model]), verdict_form]
     return found
+
+
+def counted(line: Line) -> str:
+    """How many items a metric was measured on; each number, where models differ in it."""
+    return " / ".join(dict.fromkeys(f"{entry['n']:,}" for entry in line.entries.values()))
 
 
 def value(entry: Entry, *, signed: bool = False) -> str:
@@ -119,7 +125,7 @@ def latex(lines: Sequence[Line], models: Sequence[str], against: Mapping[str, st
     head = ["metric", "$n$", *_columns(models, against, "{}", "difference from {}", "verdict")]
     rows = []
     for line in lines:
-        cells = [line.name, f"{line.any_entry['n']:,}"]
+        cells = [line.name, counted(line)]
         for model in models:
             entry = line.entries.get(model)
             cells.append(value(entry) if entry else "--")
@@ -166,6 +172,7 @@ def _row(line: Line, model: str, other: str) -> dict[str, Any]:
 
 
 def label(name: str) -> str:
-    """What a metric is called beside others."""
+    """What a metric is called beside others in a figure."""
     task, _, kind = name.rpartition(".")
-    return f"{task}, {MEASURES[kind].label}" if kind in MEASURES else name
+    told = f"{task}, {MEASURES[kind].label}" if kind in MEASURES else name.replace("_", " ", 1)
+    return textwrap.fill(told, 36, break_on_hyphens=False)
