@@ -44,18 +44,24 @@ def ours(small):
 
 @pytest.fixture(scope="module")
 def gpt2(small, tmp_path_factory):
-    """A GPT-2 of two layers with the tokenizer of the small model: a class that no family of ours answers for."""
+    """A GPT-2 of two layers: a class that no family of ours answers for."""
+    from transformers import GPT2Config
+
+    config = GPT2Config(vocab_size=640, n_positions=64, n_embd=32, n_layer=2, n_head=2, eos_token_id=2, bos_token_id=2)
+    return foreign(small, tmp_path_factory.mktemp("gpt2"), config)
+
+
+def foreign(small, folder, config):
+    """An untrained model of a class of transformers with the tokenizer of the small one, opened as any other folder."""
     import shutil
 
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers import AutoModelForCausalLM
 
-    folder = tmp_path_factory.mktemp("gpt2")
     torch.manual_seed(1)
-    config = GPT2Config(vocab_size=600, n_positions=64, n_embd=32, n_layer=2, n_head=2, eos_token_id=2, bos_token_id=2)
-    GPT2LMHeadModel(config).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(small / name, folder)
-    return sharpened(open_scored(folder))
+    return sharpened(open_scored(folder, 64))
 
 
 def texts(rows=24, options=4, longest=20):
@@ -185,6 +191,32 @@ def test_a_recurrent_family_and_a_foreign_model_without_positions_are_scored_in_
     assert "is scored in the plain form where options share what they begin with otherwise" in caplog.text
 
 
+def test_a_model_whose_attention_counts_places_its_own_way_is_scored_option_by_option(small, tmp_path):
+    """Distances by ALiBi, and a window that ids see no farther than."""
+    from transformers import BertConfig, BloomConfig, MistralConfig
+
+    sides = {"vocab_size": 640, "hidden_size": 32, "eos_token_id": 2}
+    bert = BertConfig(**sides, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    bloom = BloomConfig(**sides, n_layer=1, n_head=2)
+    mistral = MistralConfig(
+        **sides,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=32,
+        sliding_window=8,
+    )
+    for name, config in (("bloom", bloom), ("mistral", mistral)):
+        opened = foreign(small, tmp_path / name, config)
+        options, scorer = encoded(opened, texts(6)), Scorer(opened, 4)
+        alone = [[Scorer(opened, 1).options([[option]])[0][0] for option in row] for row in options]
+        assert scorer.forms.longest_tree(32) == 0
+        for row, others in zip(scorer.options(options), alone, strict=True):
+            assert [one.log_likelihood for one in row] == pytest.approx([o.log_likelihood for o in others], abs=NEAR)
+    with pytest.raises(AbovoError, match="BertLMHeadModel is not causal"):
+        Scorer(foreign(small, tmp_path / "bert", bert), 4)
+
+
 def test_half_precision_is_taken_only_where_it_is_asked_for(small):
     assert next(open_scored(small).model.parameters()).dtype == torch.float32
     half = open_scored(small, precision="bfloat16")
@@ -277,7 +309,7 @@ def lm_eval_tasks(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("kind", ["ours", "gpt2"])
+@pytest.mark.parametrize("kind", ["ours", pytest.param("gpt2", marks=pytest.mark.slow)])
 def test_a_group_of_lm_evals_own_tasks_has_the_scores_and_texts_that_lm_eval_finds(kind, request, lm_eval_tasks):
     import lm_eval
     from lm_eval.tasks import TaskManager

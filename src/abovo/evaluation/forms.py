@@ -3,6 +3,7 @@
 What is not known of a model is tried once on a probe against the plain form; where values differ, the plain form stays.
 """
 
+import copy
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from abovo.errors import AbovoError
 from abovo.evaluation.opened import Opened, rows_of
 
 log = logging.getLogger("abovo")
-# Largest distance of two values over their size that float32 may make by adding in another order.
-ROUNDING = 1e-4
+# Largest distance of two values over their size that float32 may make by adding in another order, and one that no
+# rounding makes.
+ROUNDING, OTHER = 1e-4, 1e-2
+# Takes a model and gives two sets of values [rows, length, *] that should be one.
+Probe = Callable[[Any], tuple[Tensor, Tensor]]
 # Ids of a probe that looks at the output matrix; one for trees is as long as the longest tree that is asked for.
 PROBED = 32
 
@@ -27,8 +32,12 @@ class Forms:
         self.model, self.family, self.context = opened.model, opened.family, opened.context
         self.device = torch.device(opened.device)
         self.vocabulary = rows_of(self.model, self.family)
-        self.splits = self.family is not None or self._holds(self._output_apart, "its output matrix is used apart")
-        self._covered, self._refused = 0, False
+        self.splits, self._covered, self._refused = self.family is not None, 0, False
+        if self.family is None:
+            if self._distance(self._without_what_follows) > OTHER:
+                what = f"{type(self.model).__name__} is not causal: what it says after a token depends on later ones"
+                raise AbovoError(what, opened.tokenizer.name_or_path, "name a model that writes from left to right")
+            self.splits = self._holds(self._output_apart, "its output matrix is used apart")
 
     @torch.inference_mode()
     def plain(self, ids: Tensor) -> Tensor:
@@ -81,26 +90,33 @@ class Forms:
         mask = mask.masked_fill_(~visible, torch.finfo(kind).min)[:, None]
         return model.base_model(input_ids=ids, attention_mask=mask, position_ids=depths).last_hidden_state
 
-    def _holds(self, probe: Callable[[Any], tuple[Tensor, Tensor]], what: str) -> bool:
-        """Whether both values that a probe gives are equal but for rounding, in float32 whatever the model is in."""
-        import copy
-
-        single = next(self.model.parameters()).dtype == torch.float32
+    def _holds(self, probe: Probe, what: str) -> bool:
+        """Whether both values that a probe gives are equal but for rounding."""
         try:
-            with torch.inference_mode():
-                one, other = probe(self.model if single else copy.deepcopy(self.model).float())
-            apart = float(((one - other).norm(dim=-1) / other.norm(dim=-1).clamp(min=1e-30)).max())
+            apart = self._distance(probe)
             held, why = apart <= ROUNDING, f"values differ by {apart:.1e} of their size"
         except Exception as error:  # what a class of another's does with arguments that it does not know, nobody knows
-            held, why = False, f"{type(error).__name__}"
+            held, why = False, type(error).__name__
         if not held:
             kind = type(self.model).__name__
             log.info("%s is scored in the plain form where %s otherwise: %s", kind, what, why)
         return held
 
+    @torch.inference_mode()
+    def _distance(self, probe: Probe) -> float:
+        """How far the values of a probe are apart at most, over their size; in float32 whatever the model is in."""
+        single = next(self.model.parameters()).dtype == torch.float32
+        one, other = probe(self.model if single else copy.deepcopy(self.model).float())
+        return float(((one - other).norm(dim=-1) / other.norm(dim=-1).clamp(min=1e-30)).max())
+
     def _random_ids(self, *shape: int) -> Tensor:
         drawn = torch.randint(self.vocabulary, shape, generator=torch.Generator().manual_seed(1))
         return drawn.to(self.device)
+
+    def _without_what_follows(self, model: Any) -> tuple[Tensor, Tensor]:
+        ids = self._random_ids(2, min(PROBED, self.context))
+        half = (ids.shape[1] + 1) // 2
+        return self._plain(model, ids)[:, :half], self._plain(model, ids[:, :half])
 
     def _output_apart(self, model: Any) -> tuple[Tensor, Tensor]:
         ids = self._random_ids(2, min(PROBED, self.context))

@@ -44,60 +44,77 @@ class HarnessModel(LM):
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         """Greedy continuations, whatever else a task wishes, up to the first of its stops."""
         beginnings = encode_texts(self.opened.tokenizer, [request.args[0] for request in requests])
-        written: dict[int, str] = {}
+        asked: dict[tuple[int, tuple[str, ...]], list[tuple[int, Ids]]] = {}
         for number, (request, ids) in enumerate(zip(requests, beginnings, strict=True)):
-            kept, new_tokens = self._room(ids, request.args[1])
+            new_tokens, stops = _wishes(request.args[1])
+            kept = self._kept(ids, new_tokens)
             self.cut[_place_of(request)] = len(ids) - len(kept)
-            written[number] = self._written(kept, new_tokens, _stops(request.args[1]))
-            if self.scorer.progress is not None:
-                self.scorer.progress.update(f"{number + 1:,}/{len(requests):,} texts written")
-        return [written[number] for number in range(len(requests))]
+            asked.setdefault((new_tokens, stops), []).append((number, kept))
+        written, size = [""] * len(requests), self.scorer.batch_size
+        write = self._write_alone if self.opened.family is None else self._write_together
+        for (new_tokens, stops), rows in asked.items():
+            rows.sort(key=lambda row: len(row[1]))
+            for first in range(0, len(rows), size):
+                numbers, batch = zip(*rows[first : first + size], strict=True)
+                for number, new in zip(numbers, write(batch, new_tokens, stops), strict=True):
+                    text = self.opened.tokenizer.decode(new, skip_special_tokens=True)
+                    written[number] = text[: _first_stop(text, stops)]
+                if self.scorer.progress is not None:
+                    self.scorer.progress.update(f"{min(first + size, len(rows)):,}/{len(rows):,} texts written")
+        return written
 
     def _keep(self, request: Any, one: Scored) -> Scored:
         self.scored[_place_of(request)] = one
         return one
 
-    def _room(self, ids: Ids, wishes: Mapping[str, Any]) -> tuple[Ids, int]:
-        """What of a beginning is read and how much may be written: as lm-eval, or half of a context that is too short
-        for what the task wants to be written."""
+    def _kept(self, ids: Ids, new_tokens: int) -> Ids:
+        """What of a beginning is read: as lm-eval, or half of a context that is too short for what is to be written."""
         context = self.opened.context
-        wanted = int(wishes.get("max_gen_toks", wishes.get("max_new_tokens", NEW_TOKENS)))
-        room = context - wanted if wanted < context else context // 2
-        kept = (ids or (self.opened.prefix,))[-room:]
-        return kept, min(wanted, context - len(kept))
+        room = context - new_tokens if new_tokens < context else context // 2
+        return (ids or (self.opened.prefix,))[-max(1, room) :]
 
-    def _written(self, ids: Ids, new_tokens: int, stops: Sequence[str]) -> str:
-        tokenizer, model = self.opened.tokenizer, self.opened.model
-        found: Sequence[int] = []
-        if self.opened.family is not None:
-            from abovo.modeling.generate import Limits, ModelReader, steps
+    def _write_together(
+        self, beginnings: Sequence[Ids], new_tokens: int, stops: Sequence[str]
+    ) -> Sequence[Sequence[int]]:
+        from abovo.modeling.generate import Limits, ModelReader, steps
 
-            found = []
-            limits = Limits(new_tokens, self.opened.context, stops_of(model, tokenizer))
-            for step in steps(ModelReader(model), [ids], limits):
-                found = [*found, step[0]]
-                if _first_stop(tokenizer.decode(found, skip_special_tokens=True), stops) is not None:
-                    break
-        else:
-            import torch
+        model, tokenizer, context = self.opened.model, self.opened.tokenizer, self.opened.context
+        limits = Limits(new_tokens, context, stops_of(model, tokenizer))
+        ends = [min(new_tokens, context - len(ids)) for ids in beginnings]
+        found: list[list[int]] = [[] for _ in beginnings]
+        unfinished = set(range(len(found)))
+        for step in steps(ModelReader(model), beginnings, limits):
+            for row in unfinished & step.keys():
+                found[row].append(step[row])
+                ended = step[row] in limits.stops or len(found[row]) == ends[row]
+                if ended or _first_stop(tokenizer.decode(found[row], skip_special_tokens=True), stops) is not None:
+                    unfinished.remove(row)
+            if not unfinished:
+                break
+        return found
 
+    def _write_alone(self, beginnings: Sequence[Ids], new_tokens: int, stops: Sequence[str]) -> Sequence[Sequence[int]]:
+        """By transformers' own generation, a text at a time, since not every class of models takes padding well."""
+        import torch
+
+        tokenizer, found = self.opened.tokenizer, []
+        more: dict[str, Any] = {"stop_strings": list(stops), "tokenizer": tokenizer} if stops else {}
+        pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        for ids in beginnings:
             given = torch.tensor([ids], device=self.opened.device)
-            more: dict[str, Any] = {"stop_strings": list(stops), "tokenizer": tokenizer} if stops else {}
-            pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
             with torch.inference_mode():
-                whole = model.generate(
+                whole = self.opened.model.generate(
                     given,
                     attention_mask=torch.ones_like(given),
-                    max_new_tokens=new_tokens,
+                    max_new_tokens=min(new_tokens, self.opened.context - len(ids)),
                     do_sample=False,
                     num_beams=1,
                     use_cache=True,
                     pad_token_id=pad,
                     **more,
                 )
-            found = whole[0, len(ids) :].tolist()
-        text = tokenizer.decode(found, skip_special_tokens=True)
-        return text[: _first_stop(text, stops)]
+            found.append(whole[0, len(ids) :].tolist())
+        return found
 
 
 def _row_of(request: Any) -> tuple[str, int]:
@@ -108,9 +125,11 @@ def _place_of(request: Any) -> tuple[str, int, int]:
     return request.task_name, request.doc_id, request.idx
 
 
-def _stops(wishes: Mapping[str, Any]) -> list[str]:
+def _wishes(wishes: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
+    """The most tokens that are to be written, and the texts that end what is written."""
     until = wishes.get("until") or []
-    return [stop for stop in ([until] if isinstance(until, str) else until) if stop]
+    stops = tuple(stop for stop in ([until] if isinstance(until, str) else until) if stop)
+    return int(wishes.get("max_gen_toks", wishes.get("max_new_tokens", NEW_TOKENS))), stops
 
 
 def _first_stop(text: str, stops: Sequence[str]) -> int | None:
