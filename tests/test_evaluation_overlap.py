@@ -4,10 +4,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import small_world as world
 
 from abovo.config import inputs
-from abovo.config.jobs import job_settings
+from abovo.config.jobs import deciding_settings, job_settings
 from abovo.config.runs import Configuration
 from abovo.corpus.shards import Document
 from abovo.corpus.split import document_hash, is_validation
@@ -77,3 +78,19 @@ def test_a_run_asks_for_the_overlap_of_its_corpora_with_its_own_tasks_unless_its
     configured = Configuration(CONFIG, "nano.evaluation.tasks=[arc_easy,copa]")
     settings = job_settings(configured, "overlap", {"corpus": "nano", "evaluation": "facts"})
     assert list(settings["tasks"]) == ["arc_easy"] and "prompt" not in settings["tasks"]["arc_easy"]
+
+
+@pytest.mark.parametrize(
+    ("key", "scored", "looked_for"),
+    [
+        ("decontaminate=[question]", False, True),
+        ("prompt='{{question}}'", True, False),
+        ("description=x", False, False),
+    ],
+)
+def test_a_key_of_a_task_reaches_the_jobs_that_it_decides_and_no_other(key, scored, looked_for):
+    names = {"task": "arc_easy", "corpus": "small-a", "evaluation": "standard", "decontamination": "standard"}
+    before, after = Configuration(CONFIG), Configuration(CONFIG, f"tasks.arc_easy.{key}")
+    for job, wanted in (("task", scored), ("overlap", looked_for), ("decontamination", looked_for)):
+        changed = deciding_settings(before, job, names) != deciding_settings(after, job, names)
+        assert changed == wanted, job

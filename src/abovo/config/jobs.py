@@ -119,7 +119,8 @@ def _given(configuration: Configuration, names: Names) -> GivenModel:
 
 
 def _task(configuration: Configuration, names: Names) -> Task:
-    return configuration.task(names["task"])
+    """Without what corpora are cleaned of, which no item depends on."""
+    return replace(configuration.task(names["task"]), decontaminate=())
 
 
 def _overlap(configuration: Configuration, names: Names) -> OverlapSettings:
