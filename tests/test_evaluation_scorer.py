@@ -152,7 +152,7 @@ def test_an_option_longer_than_the_context_is_scored_as_far_as_it_is_left(ours):
 
 def test_what_options_begin_with_stands_once_and_options_apart_cost_nothing_more():
     def lines(*pairs, longest=100) -> list[Line]:
-        return lay([ask(n, Option(*pair), 64, 2) for n, pair in enumerate(pairs)], longest)
+        return lay([ask(n, Option(*pair), 64, 2) for n, pair in enumerate(pairs)]).lines(longest)
 
     stem = tuple(range(10, 30))
     shared = lines((stem, (1, 2, 3)), (stem, (1, 4, 5)), (stem, (6, 7)))

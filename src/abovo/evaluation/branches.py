@@ -65,18 +65,30 @@ def ask(number: int, option: Option, context: int, prefix: int) -> Asked:
     return Asked(number, kept[:-1], kept[len(kept) - scored :], len(whole) - len(kept))
 
 
-def lay(row: Sequence[Asked], longest_tree: int) -> list[Line]:
-    """The lines of a row: trees where they save something and are no longer than `longest_tree`, else an option each.
+@dataclass(frozen=True)
+class Layout:
+    """The lines of a row: an option each, and trees where they save enough. Options with the same inputs share a line
+    in both."""
 
-    Options with the same inputs share a line in any case.
-    """
+    apart: list[Line]
+    together: list[Line] | None
+
+    @property
+    def longest_tree(self) -> int:
+        return max((len(line) for line in self.together or () if line.is_tree), default=0)
+
+    def lines(self, longest_tree: int) -> list[Line]:
+        """Trees where none is longer than `longest_tree`."""
+        fits = self.together is not None and self.longest_tree <= longest_tree
+        return self.together if fits and self.together is not None else self.apart
+
+
+def lay(row: Sequence[Asked]) -> Layout:
+    """The lines of the options of a row."""
     apart = _laid(row, share=False)
-    if len(apart) > 1 and longest_tree:
-        together = _laid(row, share=True)
-        saves = sum(map(len, together)) <= (1 - WORTH) * sum(map(len, apart))
-        if saves and all(len(line) <= longest_tree for line in together if line.is_tree):
-            return together
-    return apart
+    together = _laid(row, share=True) if len(apart) > 1 else apart
+    saves = sum(map(len, together)) <= (1 - WORTH) * sum(map(len, apart))
+    return Layout(apart, together if saves else None)
 
 
 def _laid(row: Sequence[Asked], *, share: bool) -> list[Line]:

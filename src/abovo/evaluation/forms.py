@@ -5,6 +5,7 @@ What is not known of a model is tried once on a probe against the plain form; wh
 
 import copy
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ log = logging.getLogger("abovo")
 # Largest distance of two values over their size that float32 may make by adding in another order, and one that no
 # rounding makes.
 ROUNDING, OTHER = 1e-4, 1e-2
+# Most entries of the masks of a batch of trees.
+MASKED = 2**25
 # Takes a model and gives two sets of values [rows, length, *] that should be one.
 Probe = Callable[[Any], tuple[Tensor, Tensor]]
 # Ids of a probe that looks at the output matrix; one for trees is as long as the longest tree that is asked for.
@@ -58,19 +61,21 @@ class Forms:
         return self.model.get_output_embeddings()(values).float()
 
     def longest_tree(self, wanted: int) -> int:
-        """The longest tree, of at most `wanted` ids, that gives the values of plain rows: 0 where trees do not.
+        """The longest tree that gives the values of plain rows, as far as `wanted` ids: 0 where trees do not.
 
-        Attention may look no farther than a window, so each length is tried before it is used.
+        Attention may look no farther than a window, and tables of places may end at the context, so what is longer than
+        what was tried is tried before it is used, up to trees in which an option fills the context.
         """
         if self._refused or not self.splits:
             return 0
-        length = min(1 << max(4, (wanted - 1).bit_length()), 3 * self.context // 2)
+        most = 3 * self.context // 2
+        length = min(1 << max(4, (wanted - 1).bit_length()), most)
         if length > self._covered:
             if not self._holds(lambda model: self._tree_and_rows(model, length), "options share what they begin with"):
                 self._refused = True
                 return 0
             self._covered = length
-        return self._covered
+        return math.isqrt(MASKED) if self._covered == most else self._covered
 
     def _plain(self, model: Any, ids: Tensor) -> Tensor:
         if self.family is not None:

@@ -10,13 +10,12 @@ import torch
 from abovo.console.progress import Progress
 from abovo.errors import AbovoError
 from abovo.evaluation.branches import Asked, Line, ask, lay
-from abovo.evaluation.forms import Forms
+from abovo.evaluation.forms import MASKED, Forms
 from abovo.evaluation.opened import Opened
 from abovo.evaluation.options import Option, encode_pair, encode_pairs, encode_texts
 
 __all__ = ["Option", "Scored", "Scorer", "encode_pair", "encode_pairs", "encode_texts"]
-# Most entries of a batch's masks, and of the logits that are there at once (on a processor: of its caches' size).
-MASKED = 2**25
+# Most logits that are there at once (on a processor: of its caches' size).
 LOGITS = {"cpu": 2**20, "cuda": 2**26}
 # Most ids of a batch, so that what a block makes of them stays in a processor's caches, or fills a GPU.
 IDS = {"cpu": 2**11, "cuda": 2**17}
@@ -90,9 +89,10 @@ class Scorer:
 
     def _scores(self, asked: Sequence[Sequence[Asked]], options: int) -> tuple[np.ndarray, np.ndarray]:
         """Summed log-likelihoods, and whether an id was not the likeliest, of all options by their numbers."""
-        longest = max((sum(len(one.inputs) for one in row) for row in asked if len(row) > 1), default=0)
+        layouts = [lay(row) for row in asked]
+        longest = max((layout.longest_tree for layout in layouts), default=0)
         limit = self.forms.longest_tree(longest) if longest else 0
-        lines = [line for row in asked for line in lay(row, limit) if line.nodes]
+        lines = [line for layout in layouts for line in layout.lines(limit) if line.nodes]
         sums, misses = np.zeros(options), np.zeros(options, bool)
         done = 0
         for batch in self._batches(lines):
