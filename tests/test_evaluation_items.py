@@ -332,10 +332,12 @@ from abovo.evaluation.items import open_task
 blimp = Configuration().task("blimp")
 for line in sys.stdin:
     said = json.loads(line)
-    task = replace(blimp, sets=tuple(said.pop("sets")), source=replace(blimp.source, give_up=0.2, **said))
+    shots = {"shots": 1, "shots_from": said.pop("shots_from")} if "shots_from" in said else {}
+    task = replace(blimp, **shots, sets=tuple(said.pop("sets")), source=replace(blimp.source, give_up=0.2, **said))
     try:
         opened = open_task(task)
-        found = [[item.set, *item.options] for item in opened.items()], [one["sha"] for one in opened.revision.values()]
+        items = [[item.set, *item.contexts[:1], *item.options] for item in opened.items()]
+        found = items, [one.get("sha") for one in opened.revision.values()]
     except AbovoError as error:
         found = [type(error).__name__, str(error)]
     print(json.dumps(found), flush=True)
@@ -347,7 +349,10 @@ def test_rows_of_the_hub_are_read_at_one_commit_and_a_hub_out_of_reach_is_told_a
     """In a process of its own, since the library reads the hub's address when it is imported."""
     rows = {name: {"sentence_good": f"{name} is.", "sentence_bad": f"{name} are."} for name in ("one", "two")}
     files = {f"{name}.jsonl": json.dumps(row).encode() + b"\n" for name, row in rows.items()}
-    configs = "".join(f"- config_name: {name}\n  data_files: {name}.jsonl\n" for name in rows)
+    files["dev.jsonl"] = b'{"sentence_good": "It is.", "sentence_bad": "It are."}\n'
+    splits = "  - split: {}\n    path: {}.jsonl\n"
+    parts = {name: splits.format("train", name) + splits.format("dev", "dev") for name in rows}
+    configs = "".join(f"- config_name: {name}\n  data_files:\n{part}" for name, part in parts.items())
     with Hub() as hub:
         sha = hub.publish("nyu-mll/blimp", {**files, "README.md": f"---\nconfigs:\n{configs}---\n".encode()})
         env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)} | {"HF_HUB_OFFLINE": "0"}
@@ -360,8 +365,10 @@ def test_rows_of_the_hub_are_read_at_one_commit_and_a_hub_out_of_reach_is_told_a
             process.stdin.flush()
             return json.loads(process.stdout.readline())
 
-        read = [["one", " one is.", " one are."], ["two", " two is.", " two are."]]
+        read = [["one", "", " one is.", " one are."], ["two", "", " two is.", " two are."]]
         assert ask("one", "two") == [read, [sha, sha]]
+        with_example = [["one", " It is.\n\n", " one is.", " one are."]]
+        assert ask("one", shots_from="dev")[0] == with_example
         for kind, told, sets, source in (
             ("AbovoError", "no split 'test'", ("one",), {"split": "test"}),
             ("AbovoError", "three", ("three",), {}),

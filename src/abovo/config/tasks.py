@@ -89,6 +89,9 @@ def _check(task: Task, where: str) -> None:
         raise AbovoError(f"a pair has two sentences, not {len(task.options)}", f"{where}, key options", "name two")
     if task.kind == "rolling" and task.shots:
         raise AbovoError("a rolling task has no examples", f"{where}, key shots", "remove it")
+    if task.shots_from and task.source.type != "huggingface":
+        what = "names a split of the hub, and the source is local"
+        raise AbovoError(what, f"{where}, key shots_from", "remove it: examples are other rows of the file")
     for key in dict.fromkeys((*TEMPLATES, *EXPRESSIONS)):
         value = getattr(task, key)
         for text in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():

@@ -1,6 +1,7 @@
 """Turn a task into items: the rows of its sets with their texts rendered as they are scored, and checked."""
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,12 +46,25 @@ class OpenedTask:
             if seen.setdefault((name, item.id), row.where) != row.where:
                 what = f"is named {item.id!r} as the row at {seen[name, item.id]} is"
                 raise AbovoError(what, row.where, "mend the row, or `id` of the task")
-            shots = self._examples.get(name, []) if self.task.shots else []
-            yield _after(item, [text for other, text in shots if other != item.where][: self.task.shots])
+            others = (text for where, text in self._examples_of(name) if where != item.where)
+            yield _after(item, list(itertools.islice(others, self.task.shots)))
+
+    def _examples_of(self, name: str) -> list[tuple[str, str]]:
+        """The examples of a set: (where, prompt with its answer), one more than `shots` where they are its own rows."""
+        if not self.task.shots:
+            return []
+        pool, wanted = self.pool or self.rows, self.task.shots + (self.pool is None)
+        found = self._examples.get(name, [])
+        if len(found) < wanted:
+            what = f"has {len(found)} rows, too few for {self.task.shots} examples"
+            raise AbovoError(
+                what + " beside the row that is asked" * (self.pool is None), pool.where(name), "lower `shots`"
+            )
+        return found
 
     @cached_property
     def _examples(self) -> dict[str, list[tuple[str, str]]]:
-        """By set, one row more than `shots` with the smallest hashes: (where, prompt with its answer)."""
+        """By set, one row more than `shots`, those with the smallest hashes: (where, prompt with its answer)."""
         found: dict[str, list[tuple[str, str, str]]] = {}
         pool = self.pool or self.rows
         for number, (name, row) in enumerate(pool.read()):
@@ -61,10 +75,6 @@ class OpenedTask:
                 kept.append((key, row.where, _example(item)))
                 kept.sort()
                 del kept[self.task.shots + 1 :]
-        for name, kept in found.items():
-            if len(kept) <= self.task.shots:
-                what = f"has {len(kept)} rows, too few for {self.task.shots} examples beside the row that is asked"
-                raise AbovoError(what, pool.where(name), "lower `shots`")
         return {name: [(where, text) for _, where, text in kept] for name, kept in found.items()}
 
 
