@@ -99,6 +99,24 @@ def test_chance_is_the_mean_over_rows_with_different_numbers_of_options():
     assert found["accuracy"]["baseline"] == {"majority answer": 0.5, "chance": 0.375}
 
 
+def test_row_with_several_right_options_is_guessed_as_often():
+    rows = [row("choice", Asked((" a", " b", " c", " d"), 1), *[-1] * 4, id=str(n)) for n in range(2)]
+    rows[0]["gold"] = [1, 3]
+    assert set_metrics("choice", rows, ABOUT)["accuracy"]["baseline"] == {"majority answer": 1.0, "chance": 0.375}
+
+
+def test_every_metric_of_every_kind_has_a_baseline_from_its_rows_alone():
+    """Rows of lm-eval's tasks come without their texts; a result without a baseline would be refused."""
+    for kind in ("rolling", "choice", "yes_no", "minimal_pair", "last_word", "packed_rows", "generation"):
+        item = Asked((" a", " b")[: 1 if kind in ("rolling", "last_word") else 2], 0, {"bytes": 5, "words": 1})
+        likely = [Likely(-2.0)] * len(item.options)
+        scores = {"validation_loss": [2.0, 1]} if kind == "packed_rows" else {"exact_match": [1.0, 1.0]}
+        if kind not in ("packed_rows", "generation"):
+            scores = row_scores(kind, item, likely)
+        one = {"id": "0", "gold": 0, "options": [{"tokens": 1}] * len(item.options), "scores": scores}
+        assert all(entry["baseline"] for entry in set_metrics(kind, [one, {**one, "id": "1"}], ABOUT).values()), kind
+
+
 def test_questions_of_one_document_share_their_interval():
     rows = [row("choice", Asked((" a", " b"), n % 2), -1, -2, id=str(n), document=str(n // 4)) for n in range(40)]
     alone = [{**one, "document": None} for one in rows]
@@ -121,7 +139,9 @@ def test_last_words_have_a_perplexity_and_the_most_frequent_word_to_beat():
     items = [Asked((f" {word}",), 0) for word in ("door", "door", "Helen", "sea")]
     rows = [row("last_word", item, Likely(-math.log(8), n == 0, tokens=2), id=str(n)) for n, item in enumerate(items)]
     found = set_metrics("last_word", rows, ABOUT | {"baselines": text_baselines("last_word", items)})
-    assert found["accuracy"]["value"] == 0.25 and found["accuracy"]["baseline"] == {"most frequent last word": 0.5}
+    assert found["accuracy"]["value"] == 0.25 and found["accuracy"]["baseline"] == {
+        "uniform over the vocabulary": pytest.approx(600.0**-2), "most frequent last word": 0.5,
+    }  # fmt: skip
     assert found["word_perplexity"]["value"] == pytest.approx(8)
     assert found["word_perplexity"]["baseline"] == {"uniform over the vocabulary": 600.0**2}
 

@@ -64,7 +64,7 @@ def best(values: Sequence[float]) -> int:
 
 
 def _size(text: str) -> int:
-    return len(text.encode())
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def set_scores(rows: Sequence[Row]) -> dict[str, Scores]:
@@ -138,17 +138,19 @@ def _by_source(rows: Sequence[Row], name: str) -> dict[str, float]:
 def _baseline(kind: str, name: str, rows: Sequence[Row], about: Mapping[str, Any]) -> Baseline:
     """What needs no model, as far as the rows tell it: for answers the most frequent one and one drawn from the options
     of each row, for texts a uniform guess."""
-    if kind in ("rolling", "packed_rows", "last_word") and name != "accuracy":
+    if kind in ("rolling", "packed_rows", "last_word"):
         return _uniform(kind, name, rows, about.get("vocabulary"))
     if kind == "minimal_pair":
         return {"chance": 0.5}
-    if kind not in ("choice", "yes_no"):
-        return {}
-    golds = [row["gold"] for row in rows]
+    if kind == "generation":
+        return {"nothing written": 0.0}
+    # lm-eval takes several options of a row for right where its task does
+    golds = [row["gold"] if isinstance(row["gold"], list) else [row["gold"]] for row in rows]
     if name == "yes_rate":
-        return {"share of questions whose answer is yes": golds.count(YES) / len(golds)}
-    chance = sum(1 / len(row["options"]) for row in rows) / len(rows)
-    return {"majority answer": max(Counter(golds).values()) / len(golds), "chance": chance}
+        return {"share of questions whose answer is yes": golds.count([YES]) / len(golds)}
+    chance = sum(len(gold) / len(row["options"]) for gold, row in zip(golds, rows, strict=True)) / len(rows)
+    most = max(Counter(number for gold in golds for number in gold).values())
+    return {"majority answer": most / len(golds), "chance": chance}
 
 
 def _uniform(kind: str, name: str, rows: Sequence[Row], vocabulary: int | None) -> Baseline:
@@ -164,6 +166,9 @@ def _uniform(kind: str, name: str, rows: Sequence[Row], vocabulary: int | None) 
     if vocabulary is None:
         return {}
     guess = math.log(vocabulary)
+    if name == "accuracy":
+        right = sum(math.exp(-guess * row["options"][0]["tokens"]) for row in rows) / len(rows)
+        return {"uniform over the vocabulary": right}
     if name == "word_perplexity":
         tokens = sum(row["options"][0]["tokens"] for row in rows) / len(rows)
         return {"uniform over the vocabulary": math.exp(min(HIGHEST, tokens * guess))}
@@ -175,7 +180,7 @@ def text_baselines(kind: str, items: "Iterable[Item]") -> dict[str, Baseline]:
     and the share of the most frequent last word or answer."""
     items = list(items)
     if kind == "rolling":
-        return {"bits_per_byte": byte_baselines([item.options[0].encode() for item in items])}
+        return {"bits_per_byte": byte_baselines([item.options[0].encode("utf-8", "surrogatepass") for item in items])}
     if kind == "last_word":
         return {"accuracy": {"most frequent last word": _most([item.options[0].strip() for item in items])}}
     if kind == "generation":
