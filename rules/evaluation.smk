@@ -122,6 +122,7 @@ rule assemble_evaluation:
             "assemble_evaluation",
         ),
         tasks=of(inputs.scored_tasks),
+        overlaps=of(inputs.overlaps),
     output:
         "results/{stage}/{run}{phase_folder}/evaluation.json",
     log:
@@ -137,7 +138,7 @@ rule assemble_evaluation:
     params:
         script=path_of("assemble_evaluation"),
     shell:
-        "exec python {params.script:q} --tasks {input.tasks}"
+        "exec python {params.script:q} --tasks {input.tasks} --overlaps {input.overlaps}"
         " --output {output} --log {log}"
 
 

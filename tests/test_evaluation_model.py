@@ -61,7 +61,7 @@ def evaluate(small, model: Manifest, folder: Path | None = None) -> Manifest:
         evaluate_task(model, one, settings, folder / f"evaluation/{settings.task}.json", world.SCRIPT)
         for one, settings in ((given, HELD_OUT), (Given(), GENERATIONS))
     ]
-    return assemble_evaluation(tasks, folder / "evaluation.json", world.SCRIPT)
+    return assemble_evaluation(tasks, [], folder / "evaluation.json", world.SCRIPT)
 
 
 @pytest.fixture(scope="module")

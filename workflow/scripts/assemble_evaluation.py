@@ -14,6 +14,9 @@ from abovo.console.launch import run, script_parser
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="manifests of the scored tasks")
+    parser.add_argument(
+        "--overlaps", nargs="*", default=[], type=Path, help="what the model's corpora share with the rows of the tasks"
+    )
     parser.add_argument("--output", required=True, type=Path, help="evaluation.json, to be made")
     return parser
 
@@ -23,7 +26,8 @@ def main(options: argparse.Namespace) -> None:
     from abovo.provenance.manifest import read_manifest
 
     tasks = [read_manifest(path, "abovo/evaluation_task/") for path in options.tasks]
-    assemble_evaluation(tasks, options.output, Path(__file__))
+    overlaps = [read_manifest(path, "abovo/overlap/") for path in options.overlaps]
+    assemble_evaluation(tasks, overlaps, options.output, Path(__file__))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.errors import AbovoError
+from abovo.evaluation.contamination import add_clean, contamination, corpus_of, shared_rows
 from abovo.evaluation.evidence import PROMPTS, read_evidence
 from abovo.evaluation.metrics import Metrics, mean_metrics, set_metrics, set_scores
 from abovo.evaluation.statistics import Scores
@@ -18,8 +19,12 @@ SCHEMA = "abovo/evaluation/2"
 OF_MODEL = ("model_sha256", "tokenizer_sha256")
 
 
-def assemble_evaluation(tasks: Sequence[Manifest], output: Path, script: Script | Path) -> Manifest:
+def assemble_evaluation(
+    tasks: Sequence[Manifest], overlaps: Sequence[Manifest], output: Path, script: Script | Path
+) -> Manifest:
     """Put together what a model was scored on; absent tasks stand beside the metrics with their reasons.
+
+    `overlaps` say which rows of the tasks the model's corpora share; scores on the others stand beside those on all.
 
     Raises AbovoError where the tasks are not those of one model.
     """
@@ -28,13 +33,14 @@ def assemble_evaluation(tasks: Sequence[Manifest], output: Path, script: Script 
     def make(_: Path) -> Made:
         metrics: Metrics = {}
         for task in tasks:
-            metrics |= task_metrics(task)
+            metrics |= task_metrics(task, shared_rows(overlaps, task["task"]))
         generations = [row for task in tasks for row in _written(task)]
         fields = {
             **{key: tasks[0][key] for key in OF_MODEL},
             "metrics": metrics,
             "absent": {task["task"]: task["absent"] for task in tasks if "absent" in task.data},
             "cut": {name: one["cut"] for task in tasks for name, one in task["sets"].items() if one["cut"]["rows"]},
+            "contamination": contamination(overlaps, [task["task"] for task in tasks]),
             "not_evaluated": _not_evaluated(tasks),
             "generations": [
                 {key: value for key, value in row.items() if key not in ("set", "id")} for row in generations
@@ -46,17 +52,23 @@ def assemble_evaluation(tasks: Sequence[Manifest], output: Path, script: Script 
         return Made({"metrics": len(metrics), "generations": len(generations)}, fields)
 
     inputs = {f"task/{task['task']}": task for task in tasks}
+    inputs |= {f"overlap/{corpus_of(one)}": one for one in overlaps}
     return produce(Job(output, SCHEMA, inputs, {}, script), make)
 
 
-def task_metrics(task: Manifest) -> Metrics:
-    """NAME.METRIC -> its entry, for each set of a task and, where there are several of one kind, for their mean."""
+def task_metrics(task: Manifest, shared: set[str]) -> Metrics:
+    """NAME.METRIC -> its entry, for each set of a task and, where there are several of one kind, for their mean.
+
+    Beside a value on all rows stands that on the rows that no corpus shares, where some are `shared`.
+    """
     found: dict[str, Metrics] = {}
     evidence = read_evidence(task)
     for name, one in task["sets"].items():
         if one["kind"] != PROMPTS:
             found[name] = set_metrics(one["kind"], evidence[name], one)
     metrics = {f"{name}.{key}": value for name, part in found.items() for key, value in part.items()}
+    if shared:
+        add_clean(metrics, task["task"], task["sets"], evidence, shared)
     if len(found) > 1 and all(name.startswith(f"{task['task']}.") for name in found):
         metrics |= {f"{task['task']}.{key}": value for key, value in mean_metrics(found).items()}
     return metrics

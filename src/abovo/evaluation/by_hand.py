@@ -47,7 +47,7 @@ def evaluate_folder(
         if kind == "items":
             given = Given(prepare_task(configuration.task(task), output / "tasks" / task / "manifest.json", script))
         scored.append(evaluate_task(model, given, job, output / "evaluation" / f"{task}.json", script))
-    evaluation = assemble_evaluation(scored, output / "evaluation.json", script)
+    evaluation = assemble_evaluation(scored, [], output / "evaluation.json", script)
     print_evaluation(evaluation)
     return evaluation
 

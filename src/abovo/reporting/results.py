@@ -59,6 +59,7 @@ def assemble_results(
             "models": {name: _model(model) for name, (model, _) in evaluated.items()},
             "absent": _absent(evaluated),
             "cut": {name: evaluation["cut"] for name, (_, evaluation) in evaluated.items()},
+            "contamination": {name: evaluation["contamination"] for name, (_, evaluation) in evaluated.items()},
             "data": {path: item.digest for path, item in behind.items()},
             "files": _files(behind.values()),
             "metrics": _metrics(evaluated),

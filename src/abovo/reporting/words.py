@@ -31,6 +31,7 @@ def results_page(fields: Mapping[str, Any]) -> str:
         parts.append(f"{VERDICTS}\n")
     parts += sections(lines, models, against)
     parts += gaps(fields["absent"], fields["cut"])
+    parts += list(_contamination(fields["contamination"], fields["metrics"]))
     parts += list(_form(fields["smoke"]))
     return "\n".join(parts)
 
@@ -66,6 +67,30 @@ def gaps(absent: Mapping[str, str], cut: Mapping[str, Mapping[str, Any]]) -> Ite
         yield "Rows longer than the context were scored without their beginning.\n"
         rows = [[name, model, f"{one['rows']:,}", f"{one['tokens']:,}"] for model, name, one in found]
         yield markdown_table(["set", "model", "rows", "tokens cut"], rows)
+
+
+def _contamination(
+    found: Mapping[str, Mapping[str, Mapping[str, Any]]], metrics: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """How many rows a training document shares words with, and what a model reaches on the others."""
+    rows = [
+        [task, model, f"{one['shared']:,} of {one['rows']:,} ({one['share']:.1%})", f"{one['too_short']:,}"]
+        for model, tasks in found.items()
+        for task, one in tasks.items()
+    ]
+    if not rows:
+        return
+    yield "## Contamination\n"
+    yield "Rows that share 13 words in a row with a training document of the model's corpora.\n"
+    yield markdown_table(["task", "model", "rows shared", "too short to tell"], rows)
+    clean = [
+        [name, model, f"{entry['value']:.4g}", f"{entry['clean']['value']:.4g}", f"{entry['clean']['n']:,}"]
+        for name, values in metrics.items()
+        for model, entry in values.items()
+        if "clean" in entry
+    ]
+    if clean:
+        yield markdown_table(["metric", "model", "all rows", "rows that are not shared", "n"], clean)
 
 
 def _form(smoke: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
