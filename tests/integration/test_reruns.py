@@ -12,7 +12,7 @@ from workflow import ROOT, Workflow, copy_of_the_tree
 pytestmark = pytest.mark.slow
 
 RESULTS = {"assemble_results"}
-MEASURED = RESULTS | {"evaluate", "show_results"}
+MEASURED = RESULTS | {"evaluate", "assemble_evaluation", "show_results"}
 TUNED = MEASURED | {"fine_tune", "draw_loss"}
 TRAINED = TUNED | {"pretrain"}
 PACKED = TRAINED | {"pack"}
@@ -116,7 +116,7 @@ ROWS: dict[str, tuple[Change, set[str]]] = {
     "manifest of packed rows is gone": (without("results/packed/nano/nano-4k/256/manifest.json"), PACKED),
     "folder of the base model is gone": (without(f"{PRETRAIN}/model"), TRAINED),
     "adapter is gone": (without(f"{SFT}/adapter"), TUNED),
-    "scores of an evaluation are gone": (without(f"{SFT}/evaluation_scores.json"), MEASURED),
+    "rows of a scored task are gone": (without(f"{SFT}/evaluation/held_out.rows.jsonl.zst"), MEASURED),
     "a figure is gone": (without("results/report/nano/sft/loss.svg"), RESULTS | {"draw_loss"}),
     "`.snakemake` is gone": (without(".snakemake"), set()),
     "`.snakemake` is gone, and seed": (both(without(".snakemake"), with_setting("nano.seed=43")), TRAINED),
