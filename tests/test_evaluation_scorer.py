@@ -12,7 +12,7 @@ import yaml
 from abovo.errors import AbovoError
 from abovo.evaluation.branches import Line, ask, lay
 from abovo.evaluation.opened import open_scored
-from abovo.evaluation.scorer import Option, Scorer, encode_pair, encode_pairs, encode_texts
+from abovo.evaluation.scorer import LOGITS, Option, Scorer, encode_pair, encode_pairs, encode_texts
 from abovo.modeling.family import FAMILIES
 
 # How far a summed log-likelihood (nats) may be from lm-eval's.
@@ -122,6 +122,20 @@ def test_documents_are_scored_in_the_windows_of_lm_eval(kind, request):
     found = Scorer(opened, 4).documents(ids)
     assert [one.log_likelihood for one in found] == pytest.approx(expected, rel=1e-6)
     assert [one.tokens for one in found] == [len(one) for one in ids]
+
+
+def test_no_more_logits_are_there_at_once_than_fit(ours, monkeypatch):
+    """A large vocabulary times all places of a batch would fill the memory; values are the same piece by piece."""
+    options = encoded(ours, texts(8))
+    whole = Scorer(ours, 8).options(options)
+    scorer, seen = Scorer(ours, 8), []
+    logits = scorer.forms.logits
+    monkeypatch.setitem(LOGITS, "cpu", 5 * scorer.forms.vocabulary)
+    monkeypatch.setattr(scorer.forms, "logits", lambda values: seen.append(len(values)) or logits(values))
+    for row, other in zip(scorer.options(options), whole, strict=True):
+        assert [one.log_likelihood for one in row] == pytest.approx([one.log_likelihood for one in other], abs=NEAR)
+        assert [one.greedy for one in row] == [one.greedy for one in other]
+    assert max(seen) == 5 and len(seen) > 10
 
 
 def test_with_a_stride_each_id_is_scored_once_and_looks_back_far_enough(ours):

@@ -96,7 +96,11 @@ class Scorer:
         sums, misses = np.zeros(options), np.zeros(options, bool)
         done = 0
         for batch in self._batches(lines):
-            owners, found, greedy = self._batch(batch)
+            try:
+                owners, found, greedy = self._batch(batch)
+            except torch.OutOfMemoryError:
+                what = f"has no memory for {len(batch)} rows of {len(batch[0])} ids at once"
+                raise AbovoError(what, self.opened.device, "lower batch_size") from None
             np.add.at(sums, owners, found)
             misses[owners[~greedy]] = True
             done += len(batch)
