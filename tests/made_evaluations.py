@@ -44,7 +44,7 @@ def evaluated(
 ) -> Manifest:
     """The evaluation of a model below `folder`, by task; a task that is a text is absent for that reason."""
     made = [_scored(folder / f"evaluation/{name}.json", name, sets, model, tokenizer) for name, sets in tasks.items()]
-    return assemble_evaluation(made, folder / "evaluation.json", SCRIPT)
+    return assemble_evaluation(made, [], folder / "evaluation.json", SCRIPT)
 
 
 def _scored(output: Path, name: str, sets: Sequence[ScoredSet] | str, model: str, tokenizer: str) -> Manifest:

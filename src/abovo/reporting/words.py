@@ -51,7 +51,7 @@ def sections(lines: Sequence[Line], models: Sequence[str], against: Mapping[str,
 def protocol(line: Line) -> str:
     """How a task was scored, in a sentence."""
     found = line.any_entry.get("protocol", {})
-    parts = [form.format(found[key]) for key, form in TOLD.items() if found.get(key) is not None]
+    parts = [form.format(found[key]) for key, form in TOLD.items() if found.get(key)]
     more = [found[key] for key in ("prefix", "precision", "software") if key in found]
     return f"Protocol: {'; '.join([found.get('how', 'not told'), *parts, *map(str, more)])}."
 
