@@ -32,8 +32,9 @@ wildcard_constraints:
     job=r"\d+",
     sequence_length=r"\d+",
     stage="|".join(STAGES),
-    # the model of a phase lies in a folder of its own below the run's, the run's own model in none
-    phase_folder="(/phase-[a-z0-9-]+)?",
+    checkpoint="chck_[0-9]+[MK]?",
+    # the model of a phase, or one kept on the way, lies in a folder of its own below the run's, the run's own in none
+    phase_folder="(/phase-[a-z0-9-]+|/chck_[0-9]+[MK]?)?",
     models=r"[A-Za-z0-9_.-]+",
 
 

@@ -12,7 +12,7 @@ from abovo.config.runs import Configuration
 from abovo.config.starts import starting_point
 from abovo.config.stages import (
     STAGES,
-    folder_of_phase,
+    folder_below,
     phase_of,
     titles,
     training_title,
@@ -135,7 +135,7 @@ def asked(manifest, script, job=None):
 
     def request(wildcards):
         names = dict(wildcards)
-        names["phase_folder"] = folder_of_phase(names)
+        names["phase_folder"] = folder_below(names)
         output = Path(manifest.format(**names))
         if output not in ASKED:
             values = clear(deciding_settings, CONFIGURATION, job, names) if job else {}
@@ -201,7 +201,7 @@ def option_of_corpus(wildcards, input):
 
 def titles_of_models(wildcards):
     """What the models of a stage are called in a page."""
-    return titles(wildcards.stage, phase_of(wildcards))
+    return titles(wildcards.stage, wildcards)
 
 
 def title_of_training(wildcards):

@@ -47,3 +47,59 @@ use rule pretrain as pretrain_phase with:
         "results/logs/pretrain/{run}/phase-{phase}.log",
     benchmark:
         "results/benchmarks/pretrain/{run}/phase-{phase}.jsonl"
+
+
+# Sets a model that a run keeps on the way beside its finished one, as a model like any other.
+rule show_kept:
+    input:
+        request=asked(
+            "results/pretrain/{run}/{checkpoint}/manifest.json",
+            "show_kept",
+            "checkpoint",
+        ),
+        trained="results/pretrain/{run}/manifest.json",
+    output:
+        manifest="results/pretrain/{run}/{checkpoint}/manifest.json",
+        model="results/pretrain/{run}/{checkpoint}/model/model.safetensors",
+    log:
+        "results/logs/pretrain/{run}/{checkpoint}.log",
+    benchmark:
+        "results/benchmarks/pretrain/{run}/{checkpoint}.jsonl"
+    conda:
+        environment("reporting")
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime="10m",
+    params:
+        settings=settings_for("checkpoint"),
+        script=path_of("show_kept"),
+    shell:
+        "exec python {params.script:q} --settings {params.settings:q}"
+        " --trained {input.trained} --output {output.manifest} --log {log}"
+
+
+# Lists the models that a run keeps on the way, with their scores.
+rule list_kept:
+    input:
+        trained="results/pretrain/{run}/manifest.json",
+        evaluations=of(inputs.checkpoints),
+    output:
+        manifest="results/pretrain/{run}/checkpoints.json",
+        table="results/pretrain/{run}/checkpoints.md",
+    log:
+        "results/logs/pretrain/{run}.checkpoints.log",
+    benchmark:
+        "results/benchmarks/pretrain/{run}.checkpoints.jsonl"
+    conda:
+        environment("reporting")
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime="10m",
+    params:
+        script=path_of("list_kept"),
+        code=code("list_kept"),
+    shell:
+        "exec python {params.script:q} --trained {input.trained} --evaluations {input.evaluations}"
+        " --output {output.manifest} --log {log}"

@@ -115,6 +115,42 @@ rule draw_loss:
         " --log {log}"
 
 
+# Draws the scores of the models that a run keeps on the way over what they have seen, as a figure and as a table.
+rule draw_learning:
+    input:
+        kept="results/pretrain/{run}/checkpoints.json",
+    output:
+        manifest="results/report/{run}/pretrain/learning_curve.json",
+        figure=report(
+            "results/report/{run}/pretrain/learning_curve.svg",
+            caption="../workflow/captions/learning_curve.rst",
+            category="4 Results",
+            labels={"run": "{run}", "figure": "learning curve"},
+        ),
+        table=report(
+            "results/report/{run}/pretrain/learning_curve.html",
+            caption="../workflow/captions/learning_curve.rst",
+            category="4 Results",
+            labels={"run": "{run}", "page": "learning curve"},
+        ),
+    log:
+        "results/logs/draw_learning/{run}.log",
+    benchmark:
+        "results/benchmarks/draw_learning/{run}.jsonl"
+    conda:
+        environment("reporting")
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime="5m",
+    params:
+        script=path_of("draw_learning"),
+        code=code("draw_learning"),
+    shell:
+        "exec python {params.script:q} --title '{wildcards.run}, learning curve'"
+        " --kept {input.kept} --output {output.manifest} --log {log}"
+
+
 # Makes a page of a model's metrics, beside those of the models that it came from.
 rule show_results:
     input:

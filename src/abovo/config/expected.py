@@ -5,6 +5,7 @@ from typing import Any
 
 from abovo.config import inputs
 from abovo.config.runs import Configuration
+from abovo.config.stages import checkpoint_of
 from abovo.settings.keys import decisive
 
 Names = Mapping[str, str]
@@ -14,7 +15,11 @@ Expected = tuple[str, str, Names]
 def expected_jobs(configuration: Configuration, names: Names) -> Iterator[Expected]:
     """(path of a manifest, job that makes it, its wildcards) for a run's models, their evaluations and their data."""
     for stage, model in zip(inputs.stages(configuration, names), inputs.models(configuration, names), strict=True):
-        yield model, stage.name, names
+        checkpoint = checkpoint_of(names)
+        if checkpoint:
+            yield model, "checkpoint", {**names, "checkpoint": checkpoint}
+            model = f"results/{stage.name}/{names['run']}/manifest.json"
+        yield model, stage.name, {**names, "phase_folder": ""} if checkpoint else names
         below = {**names, "stage": stage.name}
         for task, scored in zip(
             inputs.tasks(configuration, below), inputs.scored_tasks(configuration, below), strict=True
@@ -23,9 +28,10 @@ def expected_jobs(configuration: Configuration, names: Names) -> Iterator[Expect
     if configuration.given(names["run"]):
         return
     run, corpora = configuration.run(names["run"]), inputs.corpora(configuration, names)
+    evaluation = configuration.scored(names["run"], checkpoint_of(names)).evaluation_name
     for corpus, path in zip(corpora, inputs.evaluation_sets(configuration, names), strict=True):
         yield f"results/corpora/{corpus}/manifest.json", "corpus", {"corpus": corpus}
-        yield path, "evaluation_sets", {"corpus": corpus, "evaluation": run.parts.evaluation}
+        yield path, "evaluation_sets", {"corpus": corpus, "evaluation": evaluation}
     yield inputs.tokenizer(configuration, names), "tokenizer", {"tokenizer": run.parts.tokenizer}
     if run.sft is not None:
         for dataset, path in zip(run.sft.datasets, inputs.instruction(configuration, names), strict=True):

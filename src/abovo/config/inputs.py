@@ -12,7 +12,7 @@ from typing import Any
 from abovo.config.compared import compared_models
 from abovo.config.overrides import TASKS
 from abovo.config.runs import GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to, sft_of
-from abovo.config.stages import Stage, phase_of, stages_up_to
+from abovo.config.stages import Stage, checkpoint_of, phase_of, stages_up_to
 from abovo.config.starts import files_of_model, start_of, starts
 from abovo.config.tasks import local_paths
 from abovo.corpus.local import find_files
@@ -25,8 +25,9 @@ Names = Mapping[str, str]
 # Kinds of files that hold no records with keys.
 TEXTS = ("txt", "raw", "md")
 FIGURES = ("loss.svg", "loss_by_source.svg", "loss_by_source.html")
+LEARNING = ("learning_curve.svg", "learning_curve.html")
 # Manifest of each figure or page of a report, by its name.
-DRAWINGS = dict.fromkeys(FIGURES, "loss.json")
+DRAWINGS = dict.fromkeys(FIGURES, "loss.json") | dict.fromkeys(LEARNING, "learning_curve.json")
 DRAWINGS |= {"composition.svg": "composition.json", "card.html": "card.json", "results.html": "page.json"}
 
 
@@ -71,7 +72,7 @@ def instruction(configuration: Configuration, names: Names) -> list[str]:
 
 
 def evaluation_sets(configuration: Configuration, names: Names) -> list[str]:
-    evaluation = configuration.scored(names["run"]).evaluation_name
+    evaluation = configuration.scored(names["run"], checkpoint_of(names)).evaluation_name
     configuration.check_evaluation(evaluation, corpora(configuration, names))
     return [f"results/evaluation/{corpus}/{evaluation}/manifest.json" for corpus in corpora(configuration, names)]
 
@@ -79,7 +80,7 @@ def evaluation_sets(configuration: Configuration, names: Names) -> list[str]:
 def tasks(configuration: Configuration, names: Names) -> list[str]:
     """The names of all that a run's models are scored on: what its corpora hold out, its prompts, and its tasks."""
     held_out = [HELD_OUT] if corpora(configuration, names) else []
-    return [*held_out, GENERATIONS, *configuration.scored(names["run"]).evaluation.tasks]
+    return [*held_out, GENERATIONS, *configuration.scored(names["run"], checkpoint_of(names)).evaluation.tasks]
 
 
 def sets_of_task(configuration: Configuration, names: Names) -> list[str]:
@@ -126,7 +127,7 @@ def given_files(configuration: Configuration, names: Names) -> list[str]:
 
 
 def stages(_: Configuration, names: Names) -> list[Stage]:
-    return stages_up_to(names["stage"], phase_of(names))
+    return stages_up_to(names["stage"], names["phase_folder"])
 
 
 def models(configuration: Configuration, names: Names) -> list[str]:
@@ -135,6 +136,12 @@ def models(configuration: Configuration, names: Names) -> list[str]:
 
 def evaluations(configuration: Configuration, names: Names) -> list[str]:
     return [f"{folder}/evaluation.json" for folder in _folders(configuration, names)]
+
+
+def checkpoints(configuration: Configuration, names: Names) -> list[str]:
+    """The scores of the models that a run keeps on the way, in their order; none where they are not measured."""
+    asked = configuration.run(names["run"]).checkpoints
+    return [f"results/pretrain/{names['run']}/{one}/evaluation.json" for one in asked.names if asked.evaluation]
 
 
 def scored_tasks(configuration: Configuration, names: Names) -> list[str]:
@@ -154,8 +161,11 @@ def figures(configuration: Configuration, names: Names) -> list[str]:
     trained = [stage for stage in stages(configuration, names) if stage.trained]
     if trained:
         made.append(f"results/report/tokenizers/{configuration.run(names['run']).parts.tokenizer}/card.html")
-    for stage in trained:
+    # the losses before a model on the way are those of its run
+    for stage in trained if not checkpoint_of(names) else ():
         made += [f"{report}/{stage.name}{phase}/{name}" for name in FIGURES]
+        if stage.phases and not phase and configuration.run(names["run"]).checkpoints.evaluation:
+            made += [f"{report}/{stage.name}/{name}" for name in LEARNING]
     return [*made, f"{report}/{names['stage']}{phase}/results.html"]
 
 

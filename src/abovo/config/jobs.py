@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from abovo.config.budget import budget
+from abovo.config.checkpoints import check_kept
 from abovo.config.expected import expected_settings
 from abovo.config.runs import GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to, sft_of
-from abovo.config.stages import STAGES, phase_of
+from abovo.config.stages import STAGES, checkpoint_of, phase_of
 from abovo.errors import AbovoError
-from abovo.settings.checkpoints import Amounts, Limits
+from abovo.settings.checkpoints import Amounts, Kept, Limits
 from abovo.settings.evaluation import EvaluationSets
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
@@ -103,7 +104,7 @@ def _evaluation_sets(configuration: Configuration, names: Names) -> EvaluationSe
 
 def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
     """Of a task nothing that it does not use, so that a changed prompt, say, scores no other task again."""
-    run, task = configuration.scored(names["run"]), names["task"]
+    run, task = configuration.scored(names["run"], checkpoint_of(names)), names["task"]
     kind, given = configuration.kind_of_task(task), configuration.given(names["run"])
     own: dict[str, Any] = {"task": task, "kind": kind, "seed": run.seed}
     own["family"] = None if given else configuration.run(run.name).model.family
@@ -144,6 +145,12 @@ def _draw_loss(configuration: Configuration, names: Names) -> LossFigure:
     return figure
 
 
+def _checkpoint(configuration: Configuration, names: Names) -> Kept:
+    """Of a model on the way its name. Raises AbovoError where the run keeps no such one."""
+    check_kept(configuration.run(names["run"]), names["checkpoint"], f"config/runs/{names['run']}.yaml")
+    return Kept(name=names["checkpoint"])
+
+
 JOBS: dict[str, Callable[[Configuration, Names], Any]] = {
     "plan": _plan,
     "corpus": _shared("corpora", "corpus"),
@@ -157,6 +164,7 @@ JOBS: dict[str, Callable[[Configuration, Names], Any]] = {
     "task": _task,
     "evaluate": _evaluate,
     "overlap": _overlap,
+    "checkpoint": _checkpoint,
     "results": _results,
     "draw_loss": _draw_loss,
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from abovo.config.budget import SLACK, budget
-from abovo.config.checkpoints import check_checkpoints
+from abovo.config.checkpoints import check_checkpoints, evaluation_of_kept, tasks_of
 from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
 from abovo.config.engines import check_engine
@@ -100,8 +100,8 @@ class Configuration:
             "corpora": corpora,
             "tokenizers": [run.parts.tokenizer, *filter(None, counting)],
             "instruction": sets,
-            "evaluation": [run.parts.evaluation],
-            TASKS: [*filter(self.has_task, run.evaluation.tasks), *indexed],
+            "evaluation": list(dict.fromkeys(filter(None, [run.parts.evaluation, run.checkpoints.evaluation]))),
+            TASKS: [*filter(self.has_task, tasks_of(run, self.shared)), *indexed],
             "decontamination": list(filter(None, against)),
         }
         for other in starts(self, name)[1:]:
@@ -163,11 +163,14 @@ class Configuration:
         file = self._file(name, self.overrides.runs.get(name, {}))
         return file if isinstance(file, GivenFile) else None
 
-    def scored(self, name: str) -> Scored:
-        """What scoring needs to know of a run, or of a model that was trained elsewhere."""
+    def scored(self, name: str, checkpoint: str | None = None) -> Scored:
+        """What scoring needs to know of a run, of a model that it keeps on the way, or of one trained elsewhere."""
         given = self.given(name)
         if given is None:
-            return narrow(Scored, self.run(name), evaluation_name=self.run(name).parts.evaluation)
+            run = self.run(name)
+            where = str(find("runs", name, *self.folders))
+            measured = evaluation_of_kept(run, checkpoint, where) if checkpoint else run.parts.evaluation
+            return narrow(Scored, run, evaluation=self.shared("evaluation", measured), evaluation_name=measured)
         return narrow(Scored, given, name=name, evaluation=self.shared("evaluation", given.evaluation),
                       evaluation_name=given.evaluation)  # fmt: skip
 
@@ -267,7 +270,7 @@ class Configuration:
             corpus: Corpus = self.shared("corpora", name)
             against = corpus.decontaminate.against
             covered = self.shared("decontamination", against).covered if against else frozenset[str]()
-            check_tasks(corpus, covered, run.evaluation.tasks, str(find("corpora", name, *self.folders)))
+            check_tasks(corpus, covered, tasks_of(run, self.shared), str(find("corpora", name, *self.folders)))
 
     def check_evaluation(self, evaluation: str, corpora: Sequence[str]) -> None:
         """Raise AbovoError where what an evaluation asks of lm-eval, or of the corpora of a run, cannot be had."""

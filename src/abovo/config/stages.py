@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from abovo.errors import AbovoError
+from abovo.settings.checkpoints import CHECKPOINT
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Stage:
     trained: bool = True
     """Whether a run trains it; a model that was trained elsewhere has no losses to draw."""
     phases: bool = False
-    """Whether it goes through the run's phases, the models of which lie in phase-{phase}/ below its own."""
+    """Whether it goes through the run's phases, the models of which lie in phase-{phase}/ below its own, and keeps
+    models on the way, which lie in chck_1M/ and the like."""
 
 
 STAGES = {
@@ -38,32 +40,46 @@ STAGES = {
 }
 
 
-def stages_up_to(name: str, phase: str | None = None) -> list[Stage]:
+def stages_up_to(name: str, below: str = "") -> list[Stage]:
     """The stages from the first one to `name`, each after the one whose model it starts from.
 
-    Raises AbovoError for a model of a `phase` where the stage goes through none.
+    Raises AbovoError for a model `below` (/phase-{phase} or /{checkpoint}) where the stage goes through no phases.
     """
     stage = STAGES[name]
-    if phase and not stage.phases:
-        mend = f"ask for the model of a phase of {', '.join(one.name for one in STAGES.values() if one.phases)}"
-        raise AbovoError(f"has no phases, so none is called {phase!r}", f"stage {name}", mend)
+    if below and not stage.phases:
+        mend = f"ask for that of {', '.join(one.name for one in STAGES.values() if one.phases)}"
+        what = f"has no phases and keeps no models on the way, so none lies in {below.removeprefix('/')}"
+        raise AbovoError(what, f"stage {name}", mend)
     return [*(stages_up_to(stage.after) if stage.after else []), stage]
 
 
-def folder_of_phase(names: Mapping[str, str]) -> str:
-    """What the path of a phase's model has that the run's own has not; nothing where no phase is named."""
-    phase = phase_of(names)
-    return f"/phase-{phase}" if phase else ""
+def folder_below(names: Mapping[str, str]) -> str:
+    """What the path of a phase's model, or of one kept on the way, has that the run's own has not."""
+    phase, checkpoint = phase_of(names), checkpoint_of(names)
+    return f"/phase-{phase}" if phase else f"/{checkpoint}" if checkpoint else ""
 
 
 def phase_of(names: Mapping[str, str]) -> str | None:
-    """The phase whose model wildcards name: by `phase`, or by `phase_folder` (/phase-{phase}, or nothing)."""
-    return names.get("phase") or names.get("phase_folder", "").removeprefix("/phase-") or None
+    """The phase whose model wildcards name: by `phase`, or by `phase_folder` (/phase-{phase})."""
+    return names.get("phase") or _named(names, "/phase-")
 
 
-def titles(name: str, phase: str | None = None) -> list[str]:
+def checkpoint_of(names: Mapping[str, str]) -> str | None:
+    """The model kept on the way that wildcards name: by `checkpoint`, or by `phase_folder` (/chck_1M)."""
+    amount = _named(names, f"/{CHECKPOINT}")
+    return names.get("checkpoint") or (f"{CHECKPOINT}{amount}" if amount else None)
+
+
+def _named(names: Mapping[str, str], start: str) -> str | None:
+    folder = names.get("phase_folder", "")
+    return folder.removeprefix(start) if folder.startswith(start) else None
+
+
+def titles(name: str, names: Mapping[str, str]) -> list[str]:
     """What the models of `stages_up_to` are called beside each other."""
-    return [f"after phase {phase}"] if phase else [stage.model for stage in stages_up_to(name)]
+    phase, checkpoint = phase_of(names), checkpoint_of(names)
+    one = f"after phase {phase}" if phase else f"{STAGES[name].model} {checkpoint}" if checkpoint else ""
+    return [one] if one else [stage.model for stage in stages_up_to(name)]
 
 
 def training_title(name: str, phase: str | None = None) -> str:

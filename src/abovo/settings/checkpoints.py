@@ -5,6 +5,8 @@ from typing import Literal
 
 from abovo.settings.keys import key
 
+# What the names of models on the way begin with.
+CHECKPOINT = "chck_"
 UNITS = {"M": 10**6, "K": 10**3}
 
 
@@ -56,9 +58,16 @@ class Limits:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """One of the models that a run keeps on the way."""
+
+    name: str = key("Its name, such as chck_1M", pattern=f"^{CHECKPOINT}[0-9]+[MK]?$")
+
+
 def checkpoint_name(amount: int) -> str:
     """The name of the model at an amount of training: chck_1M, chck_100K, chck_1500."""
     for letter, size in UNITS.items():
         if amount % size == 0:
-            return f"chck_{amount // size}{letter}"
-    return f"chck_{amount}"
+            return f"{CHECKPOINT}{amount // size}{letter}"
+    return f"{CHECKPOINT}{amount}"
