@@ -100,7 +100,7 @@ def items_of_task(configuration: Configuration, names: Names) -> list[str]:
 
 def overlaps(configuration: Configuration, names: Names) -> list[str]:
     """What the corpora of a run, and of those that it starts from, hold of the tasks that it is scored on."""
-    run = configuration.scored(names["run"])
+    run = configuration.scored(names["run"], checkpoint_of(names))
     own = [name for name in run.evaluation.tasks if configuration.has_task(name)]
     if not own or not run.evaluation.contamination or configuration.given(run.name):
         return []
