@@ -75,13 +75,27 @@ def test_model_of_a_phase_is_evaluated_like_any_other(tree):
     assert "results/report/nano-phases/pretrain/phase-a/loss.svg" in jobs["assemble_results"]
 
 
+@pytest.mark.slow
+def test_models_on_the_way_are_evaluated_like_any_other_with_their_own_tasks(tree):
+    text = tree.make("-n", "-p", "results/pretrain/babylm-strict-small/results.json")
+    counts = dict(line.split() for line in text[text.rindex("Job stats:") :].splitlines() if len(line.split()) == 2)
+    assert (counts["show_kept"], counts["list_kept"], counts["draw_learning"], counts["pretrain"]) == (
+        "19",
+        "1",
+        "1",
+        "1",
+    )
+    assert "results/pretrain/babylm-strict-small/chck_100M/evaluation/blimp_fast.json" in text
+    assert "results/pretrain/babylm-strict-small/evaluation/blimp_filtered.json" in text
+    assert "results/pretrain/babylm-strict-small/evaluation/blimp_fast.json" not in text
+    assert "chck_1M/loss.svg" not in text
+
+
 def test_stage_without_phases_says_so(tree):
     done = tree.run("-n", "results/sft/nano/phase-a/results.json")
     assert done.returncode != 0
-    assert (
-        "error: stage sft: has no phases, so none is called 'a'; ask for the model of a phase of pretrain"
-        in done.stdout
-    )
+    said = "error: stage sft: has no phases and keeps no models on the way, so none lies in phase-a; ask for that of"
+    assert f"{said} pretrain" in done.stdout
 
 
 def test_chain_leads_from_random_weights_to_the_stage():
@@ -99,6 +113,7 @@ def test_chain_leads_from_random_weights_to_the_stage():
     [
         ({"phase": "a"}, "a"),
         ({"phase_folder": "/phase-b-2"}, "b-2"),
+        ({"phase_folder": "/chck_1M"}, None),
         ({"phase_folder": ""}, None),
         ({"run": "x"}, None),
     ],

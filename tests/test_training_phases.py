@@ -16,9 +16,12 @@ from small_world import SHAPE, documents, make_corpus, make_packed, make_tokeniz
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from abovo.config.budget import budget
+from abovo.errors import AbovoError
 from abovo.modeling.build import build_model
 from abovo.packing.bins import open_bin, read_index
 from abovo.provenance.manifest import read_manifest
+from abovo.reporting.kept import list_kept, show_kept
+from abovo.settings.checkpoints import Kept
 from abovo.settings.keys import plain
 from abovo.tokenizing.load import load_tokenizer
 from abovo.training.branch import read_state, write_state
@@ -189,6 +192,22 @@ def test_models_on_the_way_lie_where_they_fall_and_the_last_phase_has_all(chain)
         assert one["tokens"] == one["step"] * 4 * LENGTH
     assert last["checkpoints"][-1]["sha256"] == last["model_sha256"]
     assert first["outputs"].keys() >= {"checkpoints/chck_500/tokenizer.json", "checkpoints/chck_500/config.json"}
+
+
+def test_model_on_the_way_becomes_a_model_like_any_other(chain, tmp_path):
+    trained = read_manifest(chain / "manifest.json")
+    shown = show_kept(Kept(name="chck_1500"), trained, tmp_path / "chck_1500/manifest.json", SCRIPT)
+    shown.verify()
+    kept = chain / "checkpoints/chck_1500/model.safetensors"
+    assert (tmp_path / "chck_1500" / MODEL).read_bytes() == kept.read_bytes()
+    assert (shown["counts"]["steps"], shown["amount"], shown["unit"]) == (9, 1500, "words")
+    with pytest.raises(AbovoError, match="keeps no chck_7M"):
+        show_kept(Kept(name="chck_7M"), trained, tmp_path / "chck_7M/manifest.json", SCRIPT)
+    listed = list_kept(trained, [], tmp_path / "checkpoints.json", SCRIPT)
+    assert [one["name"] for one in listed["checkpoints"]] == ["chck_500", "chck_1500", "chck_3K"]
+    assert "| chck_1500 | 9 | 2,304 | 1,600 |" in (tmp_path / "checkpoints.md").read_text()
+    with pytest.raises(AbovoError, match="keeps no models on the way"):
+        list_kept(shown, [], tmp_path / "checkpoints.json", SCRIPT)
 
 
 def test_model_on_the_way_loads_offline_from_the_folder_of_its_name(chain):

@@ -28,6 +28,7 @@ REDUCED = ",".join(
         "nano.corpus.tokens=400_000",
         "nano.tokenizer.vocabulary_size=1024",
         "nano.tokens=61_440",
+        "nano.checkpoints.at=[10_000]",
         "nano.training.validation_interval=20",
         "nano.training.checkpoint_interval=4",
         "nano.training.schedule.warmup_steps=4",
@@ -47,6 +48,7 @@ DATA = [
 ]
 MODELS = [
     "results/pretrain/nano/model/model.safetensors",
+    "results/pretrain/nano/checkpoints/chck_10K/model.safetensors",
     "results/pretrain/nano/metrics.jsonl",
     "results/pretrain/nano/manifest.json",
     "results/sft/nano/adapter/adapter_model.safetensors",
@@ -77,7 +79,7 @@ def test_results_follow_their_schema_and_name_the_bytes(whole):
     results = json.loads((whole.folder / TARGET).read_text())
     jsonschema.validate(results, yaml.safe_load((ROOT / "config/schemas/results.schema.yaml").read_text()))
     text = json.dumps(results)
-    for name in (DATA[1], DATA[4], MODELS[0], MODELS[4]):
+    for name in (DATA[1], DATA[4], MODELS[0], MODELS[5]):
         assert sha256_file(whole.folder / name) in text, name
 
 
@@ -102,6 +104,22 @@ def test_chain_killed_in_packing_and_training_ends_with_the_same_bytes(whole, tm
     assert "going on from the checkpoint" in (tmp_path / "results/logs/pretrain/nano.log").read_text()
     assert hashes(workflow, DATA + MODELS) == hashes(whole, DATA + MODELS)
     assert not state.exists()
+
+
+@pytest.mark.slow
+def test_models_on_the_way_are_listed_with_their_scores_and_nothing_is_trained_for_them(whole):
+    before = hashes(whole, MODELS)
+    scored = Workflow(
+        whole.folder, f"{REDUCED},nano.checkpoints.evaluation=text,evaluation.text.validation_bytes=20_000"
+    )
+    text = scored.make("--cores", "2", "results/report/nano/pretrain/learning_curve.svg")
+    assert "rule pretrain:" not in text and hashes(whole, MODELS) == before
+    (one,) = json.loads((whole.folder / "results/pretrain/nano/checkpoints.json").read_text())["checkpoints"]
+    assert one["name"] == "chck_10K" and one["words"] >= 10_000
+    assert one["sha256"] == before["results/pretrain/nano/checkpoints/chck_10K/model.safetensors"]
+    low, high = one["metrics"]["validation.bits_per_byte"]["interval"]
+    assert low < one["metrics"]["validation.bits_per_byte"]["value"] < high
+    assert "| chck_10K |" in (whole.folder / "results/pretrain/nano/checkpoints.md").read_text()
 
 
 def test_second_call_does_nothing(whole):

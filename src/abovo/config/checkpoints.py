@@ -28,26 +28,26 @@ def check_checkpoints(run: Run, plan: Budget, where: str) -> None:
         raise AbovoError(what, f"{where}, key training.early_stopping.patience", "set it to null, or ask for none")
 
 
-def check_kept(run: Run, checkpoint: str, where: str) -> None:
+def check_kept(run: Run, checkpoint: str) -> None:
     """Raise AbovoError where a run keeps no model on the way that is called so."""
     kept = run.checkpoints.names
     if checkpoint not in kept:
         what = f"the run keeps no {checkpoint} (kept: {', '.join(kept) or 'none'})"
-        raise AbovoError(what, f"{where}, key checkpoints", "add its amount to `at`")
+        raise AbovoError(what, f"config/runs/{run.name}.yaml, key checkpoints", "add its amount to `at`")
 
 
-def evaluation_of_kept(run: Run, checkpoint: str, where: str) -> str:
+def evaluation_of_kept(run: Run, checkpoint: str) -> str:
     """The name of what is measured on a model that a run keeps on the way. Raises AbovoError where nothing is."""
-    check_kept(run, checkpoint, where)
+    check_kept(run, checkpoint)
     if run.checkpoints.evaluation is None:
         what, mend = "is null, so models on the way are not measured", "name one of config/evaluation"
-        raise AbovoError(what, f"{where}, key checkpoints.evaluation", mend)
+        raise AbovoError(what, f"config/runs/{run.name}.yaml, key checkpoints.evaluation", mend)
     return run.checkpoints.evaluation
 
 
 def tasks_of(run: Run, part: Callable[[str, str], Any]) -> list[str]:
-    """The tasks that a run's models, those on the way among them, are scored on, each once; `part` gives the settings of
-    a shared part by its kind and name."""
+    """The tasks that a run's models, those on the way too, are scored on, each once; `part` gives the settings of a
+    shared part by its kind and name."""
     on_the_way = run.checkpoints.evaluation
     more = part("evaluation", on_the_way).tasks if on_the_way else ()
     return list(dict.fromkeys([*run.evaluation.tasks, *more]))

@@ -147,7 +147,7 @@ def _draw_loss(configuration: Configuration, names: Names) -> LossFigure:
 
 def _checkpoint(configuration: Configuration, names: Names) -> Kept:
     """Of a model on the way its name. Raises AbovoError where the run keeps no such one."""
-    check_kept(configuration.run(names["run"]), names["checkpoint"], f"config/runs/{names['run']}.yaml")
+    check_kept(configuration.run(names["run"]), names["checkpoint"])
     return Kept(name=names["checkpoint"])
 
 

@@ -168,8 +168,7 @@ class Configuration:
         given = self.given(name)
         if given is None:
             run = self.run(name)
-            where = str(find("runs", name, *self.folders))
-            measured = evaluation_of_kept(run, checkpoint, where) if checkpoint else run.parts.evaluation
+            measured = evaluation_of_kept(run, checkpoint) if checkpoint else run.parts.evaluation
             return narrow(Scored, run, evaluation=self.shared("evaluation", measured), evaluation_name=measured)
         return narrow(Scored, given, name=name, evaluation=self.shared("evaluation", given.evaluation),
                       evaluation_name=given.evaluation)  # fmt: skip
