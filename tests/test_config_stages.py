@@ -91,6 +91,19 @@ def test_models_on_the_way_are_evaluated_like_any_other_with_their_own_tasks(tre
     assert "chck_1M/loss.svg" not in text
 
 
+@pytest.mark.slow  # a dry run of two runs
+def test_comparison_is_made_of_the_evaluations_that_its_name_means(tree):
+    """nano-phases is one run, not nano and another."""
+    text = tree.make("-n", "-p", "results/compare/nano.pretrain-nano-phases.pretrain-nano.md")
+    job = dict(jobs_of(text))["compare"]
+    for name, path in (
+        ("nano.pretrain", "pretrain/nano"),
+        ("nano-phases.pretrain", "pretrain/nano-phases"),
+        ("nano", "sft/nano"),
+    ):
+        assert f"{name}=results/{path}/evaluation.json" in job
+
+
 def test_stage_without_phases_says_so(tree):
     done = tree.run("-n", "results/sft/nano/phase-a/results.json")
     assert done.returncode != 0

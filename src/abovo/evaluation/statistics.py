@@ -74,7 +74,7 @@ def spread(scores: Scores) -> Spread | None:
     A ratio is the mean of part/whole weighted by whole, so its residuals are corrected by their leverage (HC2) and the
     degrees of freedom are those of Bell and McCaffrey (2002) for values that spread alike: n - 1 where all wholes are
     equal, fewer where a few long documents decide. With bits per byte of documents of very unequal length its t
-    interval covers .94 to .98 from 5 documents on, where the percentile bootstrap covers .71 to .91 and BCa less.
+    interval covers .94 to .98 from 5 documents on, where the percentile bootstrap covers .67 to .92 and BCa less.
     """
     parts, wholes = scores.grouped
     if len(parts) < 2:
