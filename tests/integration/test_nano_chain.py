@@ -33,6 +33,10 @@ REDUCED = ",".join(
         "nano.training.checkpoint_interval=4",
         "nano.training.schedule.warmup_steps=4",
         "nano.sft.tokens=40_960",
+        "nano.evaluation.validation_bytes=60_000",
+        "nano.evaluation.yesno_rows=60",
+        "nano.evaluation.choice_rows=20",
+        "nano.evaluation.new_tokens=8",
         "nano.sft.training.checkpoint_interval=4",
     ]
 )
@@ -220,3 +224,58 @@ def test_tampered_bin_stops_the_next_stage_with_its_name(whole):
     assert last.endswith("(pretrain, results/logs/pretrain/nano.log)")
     assert done.stdout.index(last) > done.stdout.index("Error in rule pretrain")
     assert not (whole.folder / "results/pretrain/nano/manifest.json").exists()
+
+
+QUIZ = """kind: choice
+source: {{type: local, paths: quiz/{name}.jsonl}}
+prompt: "Question: {{{{question}}}}\\nAnswer:"
+options: words
+answer: right
+"""
+BASE = "results/pretrain/nano"
+
+
+def manifest(workflow: Workflow, name: str) -> dict:
+    return json.loads((workflow.folder / name).read_text())
+
+
+def with_quizzes(workflow: Workflow, *names: str) -> Workflow:
+    """The same workflow with tasks of a user's own, each a file of six lines and one of rows."""
+    folder = workflow.folder
+    (folder / "quiz").mkdir()
+    for name in names:
+        (folder / f"config/evaluation/tasks/{name}.yaml").write_text(QUIZ.format(name=name))
+        rows = [
+            {"question": f"What is {n}?", "words": [f"{name} {n}", "a number", "peace"], "right": n % 3}
+            for n in range(9)
+        ]
+        (folder / f"quiz/{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return Workflow(folder, f"{workflow.settings},nano.evaluation.tasks=[{','.join(names)}]")
+
+
+def test_a_kill_costs_the_task_under_way_and_a_file_that_is_gone_its_own_task(whole, tmp_path):
+    """SIGKILL while the third of five tasks is scored: three are scored afterwards. Then one task's rows are gone."""
+    copy = tmp_path / "copy"
+    shutil.copytree(whole.folder, copy, symlinks=True)
+    names = [f"quiz{number}" for number in range(5)]
+    workflow = with_quizzes(Workflow(copy, whole.settings), *names)
+    log = copy / "results/logs/pretrain/nano.evaluation"
+
+    def third_begins() -> bool:
+        return len(list(log.glob("quiz*.log"))) == 3
+
+    workflow.kill_when(third_begins, "--cores", "2", f"{BASE}/evaluation.json")
+    assert len(list((copy / BASE / "evaluation").glob("quiz?.json"))) == 2
+    text = workflow.make("--cores", "2", f"{BASE}/results.json")
+    assert text.count("rule evaluate:") == 3
+    made = manifest(workflow, f"{BASE}/results.json")
+    assert made["absent"] == {} and all(f"{name}.accuracy" in made["metrics"] for name in names)
+
+    (copy / "quiz/quiz1.jsonl").unlink()
+    said = workflow.make("--cores", "2", f"{BASE}/results.json")
+    assert "task quiz1 will be absent: quiz/quiz1.jsonl does not exist" in said
+    made = manifest(workflow, f"{BASE}/results.json")
+    assert list(made["absent"]) == ["quiz1"] and "quiz/quiz1.jsonl" in made["absent"]["quiz1"]
+    assert {"quiz0.accuracy", "quiz4.accuracy", "validation.bits_per_byte"} <= made["metrics"].keys()
+    assert "quiz1.accuracy" not in made["metrics"]
+    assert "* quiz1: " in (copy / BASE / "results.md").read_text()

@@ -8,8 +8,10 @@ from typing import Any
 from abovo.console.progress import Progress, several
 from abovo.errors import Unreachable
 from abovo.evaluation.bench import Bench, Given
-from abovo.evaluation.evidence import ScoredSet, rows_file, write_evidence
+from abovo.evaluation.evidence import PROMPTS, ScoredSet, rows_file, write_evidence
 from abovo.evaluation.given import verify_model
+from abovo.evaluation.measures import measure_of
+from abovo.evaluation.metrics import set_scores
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
@@ -70,8 +72,7 @@ def evaluate_task(model: Manifest, given: Given, settings: TaskJob, output: Path
 
 def told(one: ScoredSet) -> str:
     """The plain values of a set as a log tells them; intervals come when all tasks are put together."""
-    names = one.rows[0].get("scores", {}) if one.rows else {}
-    sums = {name: [sum(row["scores"][name][part] for row in one.rows) for part in (0, 1)] for name in names}
-    values = (f"{name} {part / whole:.4g}" for name, (part, whole) in sums.items())
+    scores = {} if one.kind == PROMPTS else set_scores(one.rows)
+    values = (f"{name} {measure_of(name).value(found):.4g}" for name, found in scores.items())
     cut = sum(bool(row.get("cut")) for row in one.rows)
     return ", ".join([f"{len(one.rows):,} rows", *values, *([f"{cut:,} rows cut on the left"] if cut else [])])
