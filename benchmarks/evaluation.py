@@ -86,6 +86,8 @@ def report(found: dict[str, list[dict[str, Any]]]) -> None:
             )
             line += f" {speeds[0] / speeds[1]:6.2f}  {apart:.1e} nats"
         print(line)
+    if refused := found["ours"][0]["refused"]:
+        print(f"{refused} rows have an option longer than the context, which lm-eval refuses, and are left out")
     for side, turns in found.items():
         print(f"{side}: {statistics.median(sum(one['seconds'].values()) for one in turns):.1f} s in all, device"
               f" {turns[0]['device']}")  # fmt: skip
@@ -100,12 +102,22 @@ def turn(options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(options.threads)
     opened = open_scored(options.model, options.context, options.precision if options.side == "ours" else "float32")
     score = ours(opened, options.batch_size) if options.side == "ours" else theirs(opened, options.batch_size)
-    seconds, values, clock = {}, {}, CLOCKS[options.clock]
-    for task, rows in all_rows(options).items():
+    seconds, values, refused, clock = {}, {}, 0, CLOCKS[options.clock]
+    for task, whole in all_rows(options).items():
+        rows = [row for row in whole if fits(row, opened)]
+        refused += len(whole) - len(rows)
         begun = clock()
         values[task] = score(rows)
         seconds[task] = clock() - begun
-    return {"seconds": seconds, "values": values, "device": opened.device}
+    return {"seconds": seconds, "values": values, "refused": refused, "device": opened.device}
+
+
+def fits(row: tuple[tuple[str, ...], tuple[str, ...]], opened: Any) -> bool:
+    """Whether lm-eval takes a row: it ends with an assertion where an option alone is longer than the context."""
+    from abovo.evaluation.scorer import encode_pairs
+
+    pairs = encode_pairs(opened.tokenizer, list(zip(*row, strict=True)))
+    return row[0] == ("",) or all(len(pair.scored) <= opened.context for pair in pairs)
 
 
 def ours(opened: Any, batch_size: int) -> Any:

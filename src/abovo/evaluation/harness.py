@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from abovo.errors import AbovoError
-from abovo.evaluation.opened import bars_of
+from abovo.evaluation.opened import bars_of, first_line
 
 if TYPE_CHECKING:
     from abovo.evaluation.scorer import Scored, Scorer
@@ -28,6 +28,8 @@ KINDS = {
     "multiple_choice": "choice",
     "generate_until": "generation",
 }
+# Libraries whose errors say that something out there could not be had.
+NETWORK = ("httpx", "httpx2", "httpcore", "huggingface_hub", "requests", "fsspec")
 REVISION = re.compile(r"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
 NAMED = re.compile(r"""^["']?(?:task|group)["']?[ ]*:[ ]*["']?([^"'\s#]+)["']?[ ]*(?:#.*)?$""", re.MULTILINE)
 
@@ -99,19 +101,19 @@ def score_harness(scorer: "Scorer", name: str, folder: Path | None = None) -> Ha
         loaded = _load(name, folder)
         if isinstance(loaded, str):
             return HarnessTask(name, (), loaded)
+        left_out = {set_name: _check_metrics(task, set_name) for set_name, task in loaded.items()}
         sets = []
         for set_name, task in sorted(loaded.items()):
             if task.config.num_fewshot is None:
                 task.set_config("num_fewshot", 0)
             task.set_fewshot_seed(SEEDS[1])
-            left_out = _check_metrics(task, set_name)
             model = HarnessModel(scorer)
             try:
                 found = lm_eval.evaluate(lm=model, task_dict={"tasks": {set_name: task}}, bootstrap_iters=0)
             except (ArithmeticError, ImportError, LookupError, TypeError, ValueError) as error:
-                what = f"lm-eval cannot score it ({type(error).__name__}: {error})"
+                what = f"lm-eval cannot score it ({type(error).__name__}: {first_line(error)})"
                 raise AbovoError(what, f"task {set_name}", "leave the task out") from error
-            sets.append(_set(set_name, task, found["samples"][set_name], model, left_out))
+            sets.append(_set(set_name, task, found["samples"][set_name], model, left_out[set_name]))
     return HarnessTask(name, sets)
 
 
@@ -129,7 +131,7 @@ def _load(name: str, folder: Path | None) -> dict[str, Any] | str:
     except Exception as error:
         if reason := _unreachable(error):
             return reason
-        what = f"lm-eval cannot open it ({type(error).__name__}: {error})"
+        what = f"lm-eval cannot open it ({type(error).__name__}: {first_line(error)})"
         raise AbovoError(what, f"task {name}", "leave the task out, or install what it needs") from error
 
 
@@ -167,17 +169,8 @@ def _is_whole(manager: Any, name: str) -> bool:
 def _unreachable(error: BaseException | None) -> str:
     """Why data could not be had, where that is what went wrong; "" elsewhere."""
     while error is not None:
-        room = type(error).__module__.split(".")[0]
-        if isinstance(error, OSError) or room in (
-            "httpx",
-            "httpx2",
-            "httpcore",
-            "huggingface_hub",
-            "requests",
-            "fsspec",
-        ):
-            line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            return f"its data cannot be had: {line[:200]}"
+        if isinstance(error, OSError) or type(error).__module__.split(".")[0] in NETWORK:
+            return f"its data cannot be had: {first_line(error)}"
         error = error.__cause__ or error.__context__
     return ""
 

@@ -1,5 +1,6 @@
 """Answer what lm-eval's tasks ask of a model through our own scorer: log-likelihoods, rolling ones, and texts."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -10,6 +11,7 @@ from abovo.evaluation.generate import stops_of
 from abovo.evaluation.options import Ids
 from abovo.evaluation.scorer import Scored, Scorer, encode_pairs, encode_texts
 
+log = logging.getLogger("abovo")
 # Longest generation where a task says nothing, as in lm-eval (tokens).
 NEW_TOKENS = 256
 
@@ -43,6 +45,8 @@ class HarnessModel(LM):
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         """Greedy continuations, whatever else a task wishes, up to the first of its stops."""
+        if any(request.args[1].get("do_sample") for request in requests):
+            log.warning("%s: texts are written greedily, where the task would draw them", requests[0].task_name)
         beginnings = encode_texts(self.opened.tokenizer, [request.args[0] for request in requests])
         asked: dict[tuple[int, tuple[str, ...]], list[tuple[int, Ids]]] = {}
         for number, (request, ids) in enumerate(zip(requests, beginnings, strict=True)):

@@ -116,7 +116,7 @@ def _foreign(folder: Path) -> Any:
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        what = f"transformers cannot open it as a causal model ({_first_line(error)})"
+        what = f"transformers cannot open it as a causal model ({first_line(error)})"
         raise AbovoError(
             what, folder, "name the folder of a causal language model whose class transformers has"
         ) from None
@@ -135,11 +135,12 @@ def _tokenizer(folder: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        what = f"its tokenizer cannot be opened ({_first_line(error)})"
+        what = f"its tokenizer cannot be opened ({first_line(error)})"
         raise AbovoError(what, folder, "save the model's tokenizer beside it") from None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, as far as it fits into one of our lines."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
