@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from abovo.evaluation.branches import Line, ask, lay
 from abovo.evaluation.opened import open_scored
 from abovo.evaluation.scorer import LOGITS, Option, Scorer, encode_pair, encode_pairs, encode_texts
 from abovo.modeling.family import FAMILIES
+from abovo.tokenizing.special import BOS, EOS
 
 
 @pytest.fixture(scope="module")
@@ -199,12 +201,24 @@ def test_half_precision_is_taken_only_where_it_is_asked_for(small):
             assert one.log_likelihood == pytest.approx(two.log_likelihood, rel=0.02)
 
 
-def test_pairs_are_parted_as_lm_eval_parts_them(ours):
-    pairs = [("peace  ", "navy"), ("", "navy"), ("Who?", " no one"), ("a b", "c")]
-    model = harness(ours)
-    for pair, found in zip(pairs, encode_pairs(ours.tokenizer, pairs), strict=True):
-        expected = model._encode_pair(*pair) if pair[0] else ([ours.prefix], model.tok_encode(pair[1]))
+@pytest.mark.parametrize("bos", [False, True])
+def test_pairs_are_parted_as_lm_eval_parts_them(ours, small, bos):
+    """By a tokenizer too that puts a token before each text, as those of some models do, and never twice."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(small)
+    if bos:
+        tokenizer.bos_token = "<s>"
+        alone = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", BOS)])
+        tokenizer.backend_tokenizer.post_processor = alone
+    pairs = [("peace  ", "navy"), ("", "navy"), ("Who?", " no one"), ("a b", "c"), ("<s>Who?", " me"), ("", "<s>navy")]
+    model = harness(replace(ours, tokenizer=tokenizer))
+    for pair, found in zip(pairs, encode_pairs(tokenizer, pairs), strict=True):
+        start, bare = [BOS if bos else EOS], {"add_special_tokens": False}
+        expected = model._encode_pair(*pair) if pair[0] else (start, model.tok_encode(pair[1], **bare))
         assert [list(found.context), list(found.scored)] == [list(part) for part in expected]
+    assert encode_texts(tokenizer, ["peace"])[0] == tuple(model.tok_encode("peace"))
 
 
 def copied(small, folder, leave=()):
