@@ -34,7 +34,7 @@ wildcard_constraints:
     stage="|".join(STAGES),
     checkpoint="chck_[0-9]+[MK]?",
     # the model of a phase, or one kept on the way, lies in a folder of its own below the run's, the run's own in none
-    phase_folder="(/phase-[a-z0-9-]+|/chck_[0-9]+[MK]?)?",
+    below="(/phase-[a-z0-9-]+|/chck_[0-9]+[MK]?)?",
     models=r"[A-Za-z0-9_.-]+",
 
 

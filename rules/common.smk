@@ -135,7 +135,7 @@ def asked(manifest, script, job=None):
 
     def request(wildcards):
         names = dict(wildcards)
-        names["phase_folder"] = folder_below(names)
+        names["below"] = folder_below(names)
         output = Path(manifest.format(**names))
         if output not in ASKED:
             values = clear(deciding_settings, CONFIGURATION, job, names) if job else {}
@@ -178,9 +178,7 @@ def named_datasets(wildcards, input):
 def named_models(wildcards, input):
     """The name of a model is that of its stage, with its phase where it is that of one."""
     stages = of(inputs.stages)(wildcards)
-    return named(
-        [f"{stage.name}{wildcards.phase_folder}" for stage in stages], input.models
-    )
+    return named([f"{stage.name}{wildcards.below}" for stage in stages], input.models)
 
 
 def named_evaluations(wildcards, input):

@@ -82,21 +82,21 @@ rule describe_model:
 rule evaluate:
     input:
         request=asked(
-            "results/{stage}/{run}{phase_folder}/evaluation/{task}.json",
+            "results/{stage}/{run}{below}/evaluation/{task}.json",
             "score",
             "evaluate",
         ),
-        model="results/{stage}/{run}{phase_folder}/manifest.json",
+        model="results/{stage}/{run}{below}/manifest.json",
         prepared=of(inputs.items_of_task),
         sets=of(inputs.sets_of_task),
         packed=of(inputs.packed_of_task),
     output:
-        scored="results/{stage}/{run}{phase_folder}/evaluation/{task}.json",
-        rows="results/{stage}/{run}{phase_folder}/evaluation/{task}.rows.jsonl.zst",
+        scored="results/{stage}/{run}{below}/evaluation/{task}.json",
+        rows="results/{stage}/{run}{below}/evaluation/{task}.rows.jsonl.zst",
     log:
-        "results/logs/{stage}/{run}{phase_folder}.evaluation/{task}.log",
+        "results/logs/{stage}/{run}{below}.evaluation/{task}.log",
     benchmark:
-        "results/benchmarks/{stage}/{run}{phase_folder}.evaluation/{task}.jsonl"
+        "results/benchmarks/{stage}/{run}{below}.evaluation/{task}.jsonl"
     conda:
         environment("evaluation")
     threads: threads_of_process
@@ -118,17 +118,17 @@ rule evaluate:
 rule assemble_evaluation:
     input:
         request=asked(
-            "results/{stage}/{run}{phase_folder}/evaluation.json",
+            "results/{stage}/{run}{below}/evaluation.json",
             "assemble_evaluation",
         ),
         tasks=of(inputs.scored_tasks),
         overlaps=of(inputs.overlaps),
     output:
-        "results/{stage}/{run}{phase_folder}/evaluation.json",
+        "results/{stage}/{run}{below}/evaluation.json",
     log:
-        "results/logs/{stage}/{run}{phase_folder}.evaluation.log",
+        "results/logs/{stage}/{run}{below}.evaluation.log",
     benchmark:
-        "results/benchmarks/{stage}/{run}{phase_folder}.evaluation.jsonl"
+        "results/benchmarks/{stage}/{run}{below}.evaluation.jsonl"
     conda:
         environment("evaluation")
     threads: 1
@@ -177,7 +177,7 @@ rule measure_overlap:
 rule assemble_results:
     input:
         request=asked(
-            "results/{stage}/{run}{phase_folder}/results.json",
+            "results/{stage}/{run}{below}/results.json",
             "assemble_results",
             "results",
         ),
@@ -187,12 +187,12 @@ rule assemble_results:
         figures=of(inputs.figures),
         drawings=of(inputs.drawings),
     output:
-        results="results/{stage}/{run}{phase_folder}/results.json",
-        page="results/{stage}/{run}{phase_folder}/results.md",
+        results="results/{stage}/{run}{below}/results.json",
+        page="results/{stage}/{run}{below}/results.md",
     log:
-        "results/logs/{stage}/{run}{phase_folder}.results.log",
+        "results/logs/{stage}/{run}{below}.results.log",
     benchmark:
-        "results/benchmarks/{stage}/{run}{phase_folder}.results.jsonl"
+        "results/benchmarks/{stage}/{run}{below}.results.jsonl"
     conda:
         environment("reporting")
     threads: 1

@@ -3,7 +3,7 @@
 rule pretrain:
     input:
         request=asked(
-            "results/pretrain/{run}{phase_folder}/manifest.json", "train", "pretrain"
+            "results/pretrain/{run}{below}/manifest.json", "train", "pretrain"
         ),
         packed=of(inputs.packed),
         tokenizer=of(inputs.tokenizer),

@@ -61,43 +61,43 @@ rule show_tokenizer:
 # Draws the loss of a stage or of one of its phases, and the validation loss of each source as a figure and as a table.
 rule draw_loss:
     input:
-        model="results/{stage}/{run}{phase_folder}/manifest.json",
+        model="results/{stage}/{run}{below}/manifest.json",
     output:
-        manifest="results/report/{run}/{stage}{phase_folder}/loss.json",
+        manifest="results/report/{run}/{stage}{below}/loss.json",
         loss=report(
-            "results/report/{run}/{stage}{phase_folder}/loss.svg",
+            "results/report/{run}/{stage}{below}/loss.svg",
             caption="../workflow/captions/loss.rst",
             category="3 Training",
             labels={
                 "run": "{run}",
-                "stage": "{stage}{phase_folder}",
+                "stage": "{stage}{below}",
                 "figure": "loss",
             },
         ),
         by_source=report(
-            "results/report/{run}/{stage}{phase_folder}/loss_by_source.svg",
+            "results/report/{run}/{stage}{below}/loss_by_source.svg",
             caption="../workflow/captions/loss_by_source.rst",
             category="3 Training",
             labels={
                 "run": "{run}",
-                "stage": "{stage}{phase_folder}",
+                "stage": "{stage}{below}",
                 "figure": "loss by source",
             },
         ),
         table=report(
-            "results/report/{run}/{stage}{phase_folder}/loss_by_source.html",
+            "results/report/{run}/{stage}{below}/loss_by_source.html",
             caption="../workflow/captions/loss_by_source.rst",
             category="3 Training",
             labels={
                 "run": "{run}",
-                "stage": "{stage}{phase_folder}",
+                "stage": "{stage}{below}",
                 "figure": "table by source",
             },
         ),
     log:
-        "results/logs/draw_loss/{run}/{stage}{phase_folder}.log",
+        "results/logs/draw_loss/{run}/{stage}{below}.log",
     benchmark:
-        "results/benchmarks/draw_loss/{run}/{stage}{phase_folder}.jsonl"
+        "results/benchmarks/draw_loss/{run}/{stage}{below}.jsonl"
     conda:
         environment("reporting")
     threads: 1
@@ -156,18 +156,18 @@ rule show_results:
     input:
         evaluations=of(inputs.evaluations),
     output:
-        manifest="results/report/{run}/{stage}{phase_folder}/page.json",
+        manifest="results/report/{run}/{stage}{below}/page.json",
         page=report(
-            "results/report/{run}/{stage}{phase_folder}/results.html",
+            "results/report/{run}/{stage}{below}/results.html",
             caption="../workflow/captions/results.rst",
             category="4 Results",
-            labels={"run": "{run}", "page": "{stage}{phase_folder}"},
+            labels={"run": "{run}", "page": "{stage}{below}"},
         ),
-        headline="results/report/{run}/{stage}{phase_folder}/headline.html",
+        headline="results/report/{run}/{stage}{below}/headline.html",
     log:
-        "results/logs/show_results/{run}/{stage}{phase_folder}.log",
+        "results/logs/show_results/{run}/{stage}{below}.log",
     benchmark:
-        "results/benchmarks/show_results/{run}/{stage}{phase_folder}.jsonl"
+        "results/benchmarks/show_results/{run}/{stage}{below}.jsonl"
     conda:
         environment("reporting")
     threads: 1

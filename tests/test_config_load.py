@@ -69,7 +69,7 @@ def test_models_on_the_way_that_cannot_be_had_are_refused_before_any_job(config,
 def test_model_that_a_run_does_not_keep_or_measure_is_refused(config):
     with pytest.raises(AbovoError, match=r"keeps no chck_11M \(kept: chck_1M, chck_2M"):
         job_settings(Configuration(config), "checkpoint", {"run": "babylm-strict-small", "checkpoint": "chck_11M"})
-    names = {"run": "nano", "stage": "pretrain", "phase_folder": "/chck_1K", "task": "generations"}
+    names = {"run": "nano", "stage": "pretrain", "below": "/chck_1K", "task": "generations"}
     with pytest.raises(AbovoError, match=r"keeps no chck_1K \(kept: none\)"):
         job_settings(Configuration(config), "evaluate", names)
     with pytest.raises(AbovoError, match=r"key checkpoints\.evaluation: is null"):

@@ -125,9 +125,9 @@ def test_chain_leads_from_random_weights_to_the_stage():
     ("names", "phase"),
     [
         ({"phase": "a"}, "a"),
-        ({"phase_folder": "/phase-b-2"}, "b-2"),
-        ({"phase_folder": "/chck_1M"}, None),
-        ({"phase_folder": ""}, None),
+        ({"below": "/phase-b-2"}, "b-2"),
+        ({"below": "/chck_1M"}, None),
+        ({"below": ""}, None),
         ({"run": "x"}, None),
     ],
 )

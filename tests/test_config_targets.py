@@ -13,8 +13,8 @@ PATTERNS = (
     f"results/plan/{{run,{NAME}}}/plan.json",
     f"results/corpora/{{corpus,{NAME}}}/manifest.json",
     r"results/corpora/{corpus}/sources/{source}/{part,\d+}/manifest.json",
-    "results/{stage,pretrain|sft}/{run}{phase_folder,(/phase-[a-z0-9-]+)?}/results.json",
-    "results/{stage,pretrain|sft}/{run}{phase_folder,(/phase-[a-z0-9-]+)?}/evaluation.json",
+    "results/{stage,pretrain|sft}/{run}{below,(/phase-[a-z0-9-]+)?}/results.json",
+    "results/{stage,pretrain|sft}/{run}{below,(/phase-[a-z0-9-]+)?}/evaluation.json",
     "results/sft/{run}/model/model.safetensors",
 )
 

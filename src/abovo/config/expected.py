@@ -19,7 +19,7 @@ def expected_jobs(configuration: Configuration, names: Names) -> Iterator[Expect
         if checkpoint:
             yield model, "checkpoint", {**names, "checkpoint": checkpoint}
             model = f"results/{stage.name}/{names['run']}/manifest.json"
-        yield model, stage.name, {**names, "phase_folder": ""} if checkpoint else names
+        yield model, stage.name, {**names, "below": ""} if checkpoint else names
         below = {**names, "stage": stage.name}
         for task, scored in zip(
             inputs.tasks(configuration, below), inputs.scored_tasks(configuration, below), strict=True
@@ -40,7 +40,7 @@ def expected_jobs(configuration: Configuration, names: Names) -> Iterator[Expect
 
 def expected_settings(configuration: Configuration, names: Names, jobs: Mapping[str, Any]) -> dict[str, Any]:
     """Path of a manifest -> the deciding settings of its job; `jobs` is the table of jobs."""
-    names = {"phase_folder": "", **names}
+    names = {"below": "", **names}
     return {
         path: decisive(jobs[job](configuration, own))
         for path, job, own in expected_jobs(configuration, names)

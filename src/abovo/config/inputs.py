@@ -127,7 +127,7 @@ def given_files(configuration: Configuration, names: Names) -> list[str]:
 
 
 def stages(_: Configuration, names: Names) -> list[Stage]:
-    return stages_up_to(names["stage"], names["phase_folder"])
+    return stages_up_to(names["stage"], names["below"])
 
 
 def models(configuration: Configuration, names: Names) -> list[str]:
@@ -146,27 +146,27 @@ def checkpoints(configuration: Configuration, names: Names) -> list[str]:
 
 def scored_tasks(configuration: Configuration, names: Names) -> list[str]:
     """The tasks that a model is scored on, each with its evidence beside it."""
-    folder = f"results/{names['stage']}/{names['run']}{names['phase_folder']}/evaluation"
+    folder = f"results/{names['stage']}/{names['run']}{names['below']}/evaluation"
     return [f"{folder}/{task}.json" for task in tasks(configuration, names)]
 
 
 def _folders(configuration: Configuration, names: Names) -> list[str]:
-    return [f"results/{one.name}/{names['run']}{names['phase_folder']}" for one in stages(configuration, names)]
+    return [f"results/{one.name}/{names['run']}{names['below']}" for one in stages(configuration, names)]
 
 
 def figures(configuration: Configuration, names: Names) -> list[str]:
     """The figures and pages of a report on a model."""
-    report, phase = f"results/report/{names['run']}", names["phase_folder"]
+    report, below = f"results/report/{names['run']}", names["below"]
     made = [f"results/report/corpora/{corpus}/composition.svg" for corpus in corpora(configuration, names)]
     trained = [stage for stage in stages(configuration, names) if stage.trained]
     if trained:
         made.append(f"results/report/tokenizers/{configuration.run(names['run']).parts.tokenizer}/card.html")
     # the losses before a model on the way are those of its run
     for stage in trained if not checkpoint_of(names) else ():
-        made += [f"{report}/{stage.name}{phase}/{name}" for name in FIGURES]
-        if stage.phases and not phase and configuration.run(names["run"]).checkpoints.evaluation:
+        made += [f"{report}/{stage.name}{below}/{name}" for name in FIGURES]
+        if stage.phases and not below and configuration.run(names["run"]).checkpoints.evaluation:
             made += [f"{report}/{stage.name}/{name}" for name in LEARNING]
-    return [*made, f"{report}/{names['stage']}{phase}/results.html"]
+    return [*made, f"{report}/{names['stage']}{below}/results.html"]
 
 
 def drawings(configuration: Configuration, names: Names) -> list[str]:

@@ -60,18 +60,18 @@ def folder_below(names: Mapping[str, str]) -> str:
 
 
 def phase_of(names: Mapping[str, str]) -> str | None:
-    """The phase whose model wildcards name: by `phase`, or by `phase_folder` (/phase-{phase})."""
+    """The phase whose model wildcards name: by `phase`, or by `below` (/phase-{phase})."""
     return names.get("phase") or _named(names, "/phase-")
 
 
 def checkpoint_of(names: Mapping[str, str]) -> str | None:
-    """The model kept on the way that wildcards name: by `checkpoint`, or by `phase_folder` (/chck_1M)."""
+    """The model kept on the way that wildcards name: by `checkpoint`, or by `below` (/chck_1M)."""
     amount = _named(names, f"/{CHECKPOINT}")
     return names.get("checkpoint") or (f"{CHECKPOINT}{amount}" if amount else None)
 
 
 def _named(names: Mapping[str, str], start: str) -> str | None:
-    folder = names.get("phase_folder", "")
+    folder = names.get("below", "")
     return folder.removeprefix(start) if folder.startswith(start) else None
 
 

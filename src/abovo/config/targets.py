@@ -42,7 +42,7 @@ def refuse_unknown(
 
 
 def _mend(configuration: Configuration, target: str, patterns: Sequence[str]) -> str:
-    plain = (WILDCARD.sub(r"{\1}", pattern).replace("{phase_folder}", "") for pattern in patterns)
+    plain = (WILDCARD.sub(r"{\1}", pattern).replace("{below}", "") for pattern in patterns)
     artifacts = sorted({pattern for pattern in plain if pattern.startswith("results/")})
     known = sorted(set(itertools.chain.from_iterable(_filled(configuration, one) for one in artifacts)), key=_rank)
     below = [path for path in known if path.startswith(f"{target}/")]
