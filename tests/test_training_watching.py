@@ -57,7 +57,8 @@ def test_samples_of_a_model_whose_parts_are_spread_are_those_of_a_whole_one(data
     found = []
     for strategy in ("ddp", "fsdp"):
         settings = watched(2)
-        settings |= {"tokens": 15 * 512, "engine": {**settings["engine"], "strategy": strategy}}
+        settings |= {"tokens": 15 * 512, "checkpoints": {"at": [4000]}}
+        settings["engine"] = {**settings["engine"], "strategy": strategy}
         run = Run(tmp_path / strategy, data, settings)
         status, log = run.live()
         assert status == 0, log
