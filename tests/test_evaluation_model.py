@@ -143,7 +143,7 @@ def test_a_value_is_that_of_its_evidence_alone(small, evaluated):
         where, metric = name.split(".")
         parts, wholes = zip(*(row["scores"][metric] for row in rows[where]), strict=True)
         assert metrics[name]["value"] == pytest.approx(sum(parts) / sum(wholes), rel=1e-8)
-    assert all(row["prediction"] in (0, 1) and row["options"][0]["bytes"] == 3 for row in rows["yesno"])
+    assert all(row["prediction"] in (0, 1) and row["options"][0]["bytes"] == 2 for row in rows["yesno"])
 
 
 def test_a_changed_prompt_scores_nothing_again(small, evaluated):

@@ -51,8 +51,9 @@ def evidence(kind: str, item: Item, scored: Sequence[Likely]) -> dict[str, Any]:
             "log_likelihood": one.log_likelihood,
             "greedy": one.greedy,
             "tokens": one.tokens,
-            "characters": len(option),
-            "bytes": len(option.encode()),
+            # without the separator, as accuracies per character and byte count them
+            "characters": len(option.lstrip()),
+            "bytes": len(option.lstrip().encode("utf-8", "surrogatepass")),
         }
         for option, one in zip(item.options, scored, strict=True)
     ]

@@ -238,8 +238,8 @@ def _row(name: str, task: Any, sample: Mapping[str, Any], model: Any) -> dict[st
             "log_likelihood": one.log_likelihood,
             "greedy": one.greedy,
             "tokens": one.tokens,
-            "characters": len(text[-1]),
-            "bytes": len(text[-1].encode("utf-8", "surrogatepass")),
+            "characters": len(text[-1].lstrip()),
+            "bytes": len(text[-1].lstrip().encode("utf-8", "surrogatepass")),
         }
         for one, text in zip(scored, texts, strict=True)
     ]
