@@ -89,6 +89,7 @@ GOOD = {"question": "q", "a": "x", "b": "y", "c": "z", "right": "y"}
         ([{**GOOD, "b": None}], "column 'b' holds nothing (null)"),
         ([{"a": "x", "b": "y", "c": "z", "right": "y"}], "no column 'question' (has: a, b, c, right)"),
         ([{"question": "q", "b": "y", "c": "z", "right": "y"}], "no column 'a' (has: b, c, question, right)"),
+        ([{"question": "q", "A": "x", "B": "y", "C": "z", "right": "b"}], "no column 'a' (has: A, B, C, question, right)"),
     ],
 )  # fmt: skip
 def test_row_that_cannot_be_scored_is_named_with_its_file_and_line(tmp_path, rows, told):
@@ -100,6 +101,18 @@ def test_row_that_cannot_be_scored_is_named_with_its_file_and_line(tmp_path, row
         list(open_task(task).items())
     assert not isinstance(error.value, Unreachable)
     assert str(error.value).startswith(f"{tmp_path}/rows.jsonl, line 2: {told}")
+
+
+@pytest.mark.parametrize("options", [("no", "yes"), ("in part", "{{whole}}")])
+def test_words_of_a_list_are_columns_in_every_row_and_fixed_words_are_an_expression(tmp_path, options):
+    rows = [{"question": "q", "whole": "w", "right": 1}]
+    path = tmp_path / "rows.jsonl"
+    fixed = task_on(path, rows, "boolq", prompt="{{question}}", options=str(list(options)), answer="right", document=())
+    assert [item.options for item in open_task(fixed).items()] == [tuple(f" {option}" for option in options)]
+    with pytest.raises(AbovoError) as error:
+        list(open_task(replace(fixed, options=options)).items())
+    told = f"rows.jsonl, line 1: no column '{options[0]}' (has: question, right, whole)"
+    assert told in str(error.value) and "options: \"['no', 'yes']\"" in str(error.value)
 
 
 @pytest.mark.parametrize(("value", "told"), [(None, "a value is null"), (["q"], "a value is of type list, not text")])

@@ -25,7 +25,7 @@ WANTED = {
 }
 # What a kind has where the file says nothing.
 USUAL: dict[str, dict[str, Any]] = {
-    "yes_no": {"options": ("no", "yes")},
+    "yes_no": {"options": "['no', 'yes']"},
     "last_word": {"prompt": "{{text.split(' ')[:-1] | join(' ')}}", "options": ("{{text.split(' ')[-1]}}",)},
 }
 TEMPLATES, EXPRESSIONS = ("text", "size_of", "prompt", "options", "document"), ("options", "answer")

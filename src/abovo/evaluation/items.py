@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from abovo.corpus.records import Row
+from abovo.corpus.records import Row, known
 from abovo.corpus.row_text import as_text, text_of, value_of
 from abovo.corpus.task_rows import TaskRows, id_of, open_task_rows
 from abovo.errors import AbovoError
@@ -122,15 +122,20 @@ def _options(task: Task, row: Row, more: Mapping[str, Any]) -> list[str]:
             raise AbovoError(f"gives {type(found).__name__}, not a list", row.where, "mend `options` of the task")
         options = [as_text(one, row, "options") for one in found]
     else:
-        # words of which none is a column are the options themselves; in a pair each stands for a column
-        words = task.kind in ("choice", "yes_no") and not any(one in row.values for one in task.options)
-        texts = [f"{{{{'{one}'}}}}" if words and one.isidentifier() else one for one in task.options]
-        options = [text_of(one, row, "options", **more) for one in texts]
+        options = [_option(one, row, more) for one in task.options]
     fewest, most = {"minimal_pair": (2, 2), "yes_no": (2, 2), "last_word": (1, 1)}.get(task.kind, (2, len(options)))
     if not fewest <= len(options) <= most:
         what = f"has {len(options)} options, where {task.kind} takes {fewest if fewest == most else 'two or more'}"
         raise AbovoError(what, row.where, "mend the row, or `options` of the task")
     return [_filled(option, row, "options") for option in options]
+
+
+def _option(text: str, row: Row, more: Mapping[str, Any]) -> str:
+    """What a column or a template of a list gives; a misspelt column would else be asked by its name in every row."""
+    if text not in row.values and not any(mark in text for mark in ("{{", "{%")):
+        mend = "mend `options` of the task; words that are the same for all rows are options: \"['no', 'yes']\""
+        raise AbovoError(f"no column {text!r} ({known(row.values)})", row.where, mend)
+    return text_of(text, row, "options", **more)
 
 
 def _filled(text: str, row: Row, key: str) -> str:

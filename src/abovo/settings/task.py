@@ -57,8 +57,7 @@ class TaskKeys(RowKeys):
     """What is scored, and how its texts are made of a row.
 
     A template is a text with {{ }} around Jinja expressions over the columns of a row, an expression is what stands
-    between; a word alone is the column of that name in both. In a list of options of which no word is a column, the
-    words are the options.
+    between; a word alone is the column of that name in both.
     """
 
     description: str = key(
@@ -77,7 +76,8 @@ class TaskKeys(RowKeys):
         "Template of what stands before an option, or a column; a list has one for each option", default=""
     )
     options: str | tuple[str, ...] = key(
-        "Expression of a list, or a list of columns, templates or words; the good sentence of a pair comes first",
+        "A list of columns or templates, or an expression of a list, such as ['no', 'yes'] for words that are the same"
+        " in all rows; the good sentence of a pair comes first",
         default=(),
     )
     answer: str | int = key(
