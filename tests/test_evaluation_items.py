@@ -83,13 +83,15 @@ GOOD = {"question": "q", "a": "x", "b": "y", "c": "z", "right": "y"}
         ([{**GOOD, "right": -1}], "answer -1 is none of its 3 options"),
         ([{**GOOD, "right": None}], "answer None is none of its 3 options"),
         ([{**GOOD, "a": "1", "b": "0", "right": "1"}], "answer '1' may mean several options (0, 1)"),
+        ([{**GOOD, "a": 1, "b": 2, "c": 0, "right": 1}], "answer 1 may mean several options (0, 1)"),
         ([{**GOOD, "c": "x"}], "options 0 and 2 are equal ('x')"),
+        ([{**GOOD, "c": " x\n"}], "options 0 and 2 are equal ('x')"),
         ([{**GOOD, "b": " "}], "an option is empty"),
         ([{**GOOD, "b": ["y"]}], "column 'b' holds list, not text"),
         ([{**GOOD, "b": None}], "column 'b' holds nothing (null)"),
         ([{"a": "x", "b": "y", "c": "z", "right": "y"}], "no column 'question' (has: a, b, c, right)"),
         ([{"question": "q", "b": "y", "c": "z", "right": "y"}], "no column 'a' (has: b, c, question, right)"),
-        ([{"question": "q", "A": "x", "B": "y", "C": "z", "right": "b"}], "no column 'a' (has: A, B, C, question, right)"),
+        ([{"question": "q", "A": "x", "B": "y", "right": 0}], "no column 'a' (has: A, B, question, right)"),
     ],
 )  # fmt: skip
 def test_row_that_cannot_be_scored_is_named_with_its_file_and_line(tmp_path, rows, told):
@@ -101,6 +103,24 @@ def test_row_that_cannot_be_scored_is_named_with_its_file_and_line(tmp_path, row
         list(open_task(task).items())
     assert not isinstance(error.value, Unreachable)
     assert str(error.value).startswith(f"{tmp_path}/rows.jsonl, line 2: {told}")
+
+
+def test_number_of_a_file_is_an_options_number_or_its_text_and_that_of_an_expression_its_number(tmp_path):
+    rows = [{"a": 1, "b": 2, "c": 0, "right": 1}, {"a": 10, "b": "20.0", "c": 30, "right": 20}]
+    choice = {"prompt": "q", "options": ("a", "b", "c"), "document": ()}
+
+    def golds(rows, answer):
+        task = task_on(tmp_path / "rows.jsonl", [{"q": "q", **row} for row in rows], "piqa", answer=answer, **choice)
+        return [item.gold for item in open_task(task).items()]
+
+    assert golds(rows[1:], "right") == [1]
+    assert golds(rows[:1], "right | int") == [1] and golds(rows[:1], "options.index(right | string)") == [0]
+    for wrong, answer, told in (
+        (rows[0], "row['right']", r"answer 1 may mean several options \(0, 1\)"),
+        ({**rows[0], "right": "B"}, "right | int", r"cannot be rendered \(invalid literal for int"),
+    ):
+        with pytest.raises(AbovoError, match=f"line 1: {told}"):
+            golds([wrong], answer)
 
 
 @pytest.mark.parametrize("options", [("no", "yes"), ("in part", "{{whole}}")])

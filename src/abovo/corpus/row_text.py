@@ -136,5 +136,9 @@ def detokenized(text: str) -> str:
     return text
 
 
-# Filters that templates may use besides Jinja's own.
-FILTERS: dict[str, Callable[[str], str]] = {"without_brackets": without_brackets, "detokenized": detokenized}
+# Filters that templates may use besides Jinja's own, or in place of them.
+FILTERS: dict[str, Callable[[Any], Any]] = {
+    "without_brackets": without_brackets,
+    "detokenized": detokenized,
+    "int": int,  # Jinja's own takes what is no number for 0
+}

@@ -20,6 +20,8 @@ BETWEEN = "\n\n"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # What the answers of yes/no questions may be called, for the last and the first of two options.
 WORDS = {"true": True, "yes": True, "false": False, "no": False}
+# An expression that reads a value of a row and makes nothing of it.
+READ = re.compile(r"\w+(?:\.\w+|\[[^]]*\])*")
 # Longest name of a document that is kept as it is (characters).
 NAME = 64
 
@@ -156,7 +158,7 @@ def _prompts(task: Task, row: Row, options: int, more: Mapping[str, Any]) -> tup
 
 
 def _refuse_equal(task: Task, row: Row, contexts: Sequence[str], options: Sequence[str]) -> None:
-    whole = list(zip(contexts, options, strict=True))
+    whole = [(context, option.strip()) for context, option in zip(contexts, options, strict=True)]
     twice = next((one for one in whole if whole.count(one) > 1), None)
     if twice is not None and task.equal_options == "refuse":
         numbers = " and ".join(str(number) for number, one in enumerate(whole) if one == twice)
@@ -169,6 +171,10 @@ def _gold(task: Task, row: Row, options: Sequence[str]) -> int:
     answer = task.answer
     value = answer if isinstance(answer, int) else value_of(answer, row, "answer", options=list(options))
     found = set(_meant(value, options))
+    read = isinstance(answer, str) and (answer in row.values or READ.fullmatch(answer))
+    if read and isinstance(value, int | float) and not isinstance(value, bool):
+        # a number that is made by an expression is the option's; one of a file may as well be its text
+        found |= {number for number, option in enumerate(options) if _number(option) == value}
     if len(found) == 1:
         return found.pop()
     shown = f"answer {value!r:.60}"
@@ -197,6 +203,14 @@ def _meant(value: Any, options: Sequence[str]) -> Iterator[int]:
             yield int(WORDS[word.lower()])
         if len(word) == 1 and word in LETTERS[: len(options)]:
             yield LETTERS.index(word)
+
+
+def _number(text: str) -> float | None:
+    """The number that a text is; numbers of a file became texts too."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _expected(task: Task, row: Row) -> str | None:
