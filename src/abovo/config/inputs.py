@@ -79,8 +79,9 @@ def evaluation_sets(configuration: Configuration, names: Names) -> list[str]:
 
 def tasks(configuration: Configuration, names: Names) -> list[str]:
     """The names of all that a run's models are scored on: what its corpora hold out, its prompts, and its tasks."""
-    held_out = [HELD_OUT] if corpora(configuration, names) else []
-    return [*held_out, GENERATIONS, *configuration.scored(names["run"], checkpoint_of(names)).evaluation.tasks]
+    run, own = configuration.scored(names["run"], checkpoint_of(names)), corpora(configuration, names)
+    configuration.check_evaluation(run.evaluation_name, own)
+    return [*([HELD_OUT] if own else []), GENERATIONS, *run.evaluation.tasks]
 
 
 def sets_of_task(configuration: Configuration, names: Names) -> list[str]:

@@ -106,6 +106,8 @@ def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
     """Of a task nothing that it does not use, so that a changed prompt, say, scores no other task again."""
     run, task = configuration.scored(names["run"], checkpoint_of(names)), names["task"]
     kind, given = configuration.kind_of_task(task), configuration.given(names["run"])
+    if kind == "lm_eval":
+        configuration.check_tasks([task], f"task {task}")
     own: dict[str, Any] = {"task": task, "kind": kind, "seed": run.seed}
     own["family"] = None if given else configuration.run(run.name).model.family
     if kind == HELD_OUT:

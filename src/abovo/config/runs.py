@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from abovo.config.budget import SLACK, budget
+from abovo.config.budget import budget
 from abovo.config.checkpoints import check_checkpoints, evaluation_of_kept, tasks_of
 from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in, refuse_auto
@@ -19,6 +19,7 @@ from abovo.config.engines import check_engine
 from abovo.config.foreseen import check_facts, check_instruction, check_public_tasks, public_out_of_reach
 from abovo.config.load import KINDS, Values, close, find, load, misnamed, names
 from abovo.config.overrides import SET, SHARED_KINDS, SHARED_PARTS, TASKS, Given, Overrides, parse, refuse_twice
+from abovo.config.phases import phases_of
 from abovo.config.starts import starts
 from abovo.config.tasks import decontamination, out_of_reach, task_of
 from abovo.corpus.consistency import check_corpus
@@ -26,11 +27,10 @@ from abovo.errors import AbovoError
 from abovo.modeling.cost import count_parameters
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.settings.corpus import Corpus
-from abovo.settings.keys import build, narrow
-from abovo.settings.run import GivenFile, Parts, Phase, PhaseFile, Recipe, Run, RunFile, Scored
+from abovo.settings.keys import narrow
+from abovo.settings.run import GivenFile, Parts, Phase, Recipe, Run, RunFile, Scored
 from abovo.settings.sft import Sft, SftFile
 from abovo.settings.task import Task
-from abovo.settings.training import Schedule
 
 log = logging.getLogger("abovo")
 # Parts that belong to one run alone.
@@ -40,6 +40,8 @@ Changes = dict[str, tuple[Values, ...]]
 Made = TypeVar("Made")
 # What every run's models are scored on besides its tasks: what its corpora hold out, and the prompts of its evaluation.
 HELD_OUT, GENERATIONS = "held_out", "generations"
+# What these are called in results, which no task may be.
+TAKEN = (HELD_OUT, GENERATIONS, "validation", "rows", "yesno", "yesno_chat", "choice", "choice_chat")
 
 
 class Configuration:
@@ -88,7 +90,8 @@ class Configuration:
         conversations and the run that it starts from."""
         given = self.given(name)
         if given is not None:
-            return {"evaluation": [given.evaluation]} | {kind: [] for kind in SHARED_KINDS if kind != "evaluation"}
+            tasks = [*filter(self.has_task, self.scored(name).evaluation.tasks)]
+            return {kind: [] for kind in SHARED_KINDS} | {"evaluation": [given.evaluation], TASKS: tasks}
         run = self.run(name)
         sets = list(run.sft.datasets) if run.sft else []
         behind = [self.shared("instruction", one).corpus for one in sets]
@@ -241,7 +244,7 @@ class Configuration:
             engine=self._part("engine", file.engine, changes),
             sft=self._sft(file.sft, changes) if file.sft else None,
             evaluation=self.shared("evaluation", file.evaluation),
-            phases=_phases(file, where),
+            phases=phases_of(file, where),
         )
         self._check(run, where)
         return run
@@ -280,7 +283,10 @@ class Configuration:
         check_facts(settings.facts, parts, self.place("evaluation", evaluation, "facts"))
 
     def check_tasks(self, tasks: Sequence[str], where: str) -> None:
-        """Raise AbovoError for a task that has no file and that lm-eval does not know either."""
+        """Raise AbovoError for a task that neither a file nor lm-eval knows, or whose name is taken."""
+        for task in tasks:
+            if task in TAKEN:
+                raise AbovoError(f"{task} is what every run is scored on", where, "give the task another name")
         check_public_tasks([task for task in tasks if not self.has_task(task)], self.names(TASKS), where)
 
     @functools.cache  # noqa: B019
@@ -340,31 +346,6 @@ def _changes(values: Mapping[str, Any], call: Mapping[str, Any], run: str, where
             raise AbovoError(f"cannot be set for one run: {key}", f"{where}, key set", mend)
     laid = (Values(values, f"{where}, key ", "set."), Values(call, f"{SET}, key ", f"{run}."))
     return {part: tuple(one.below(part) for one in laid) for part in OWN_PARTS}
-
-
-def _phases(file: RunFile, where: Path) -> tuple[Phase, ...]:
-    """The phases with their own schedules complete; one called main for a run that names a corpus."""
-    if (file.corpus is None) == (file.phases is None):
-        raise AbovoError("needs either `corpus` or `phases`", where, "name one corpus, or list the phases")
-    if file.corpus is not None:
-        return (Phase(name="main", corpora={file.corpus: 1.0}, share=1.0),)
-    phases, place = file.phases or (), f"{where}, key phases"
-    total = sum(phase.share for phase in phases)
-    if abs(total - 1) > SLACK:
-        raise AbovoError(f"the shares of the phases add up to {total:g}", place, "make them add up to 1")
-    names = [phase.name for phase in phases]
-    if len(set(names)) < len(names):
-        raise AbovoError("two phases have one name", place, "name each phase differently")
-    return tuple(_phase(phase, number, place) for number, phase in enumerate(phases))
-
-
-def _phase(phase: PhaseFile, number: int, place: str) -> Phase:
-    """A phase with its own schedule, where it has one, complete as those of training recipes are."""
-    if phase.schedule is None:
-        return narrow(Phase, phase)
-    # a later phase goes on with a model that is warm
-    given = {**({"warmup_steps": 0} if number else {}), **phase.schedule}
-    return narrow(Phase, phase, schedule=build(Schedule, given, f"{place}, phase {phase.name}, key schedule"))
 
 
 def sft_of(run: Run) -> Sft:

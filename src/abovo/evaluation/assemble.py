@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.errors import AbovoError
-from abovo.evaluation.contamination import add_clean, contamination, corpus_of, shared_rows
+from abovo.evaluation.contamination import clean_metrics, contamination, corpus_of, put_beside, shared_rows
 from abovo.evaluation.evidence import PROMPTS, read_evidence
 from abovo.evaluation.metrics import Metrics, mean_metrics, set_metrics, set_scores
 from abovo.evaluation.statistics import Scores
@@ -33,7 +33,11 @@ def assemble_evaluation(
     def make(_: Path) -> Made:
         metrics: Metrics = {}
         for task in tasks:
-            metrics |= task_metrics(task, shared_rows(overlaps, task["task"]))
+            found = task_metrics(task, shared_rows(overlaps, task["task"]))
+            if twice := sorted(metrics.keys() & found.keys()):
+                what = f"{twice[0]} is a metric of another task too"
+                raise AbovoError(what, task.path, "give the task another name")
+            metrics |= found
         generations = [row for task in tasks for row in _written(task)]
         fields = {
             **{key: tasks[0][key] for key in OF_MODEL},
@@ -61,16 +65,19 @@ def task_metrics(task: Manifest, shared: set[str]) -> Metrics:
 
     Beside a value on all rows stands that on the rows that no corpus shares, where some are `shared`.
     """
-    found: dict[str, Metrics] = {}
     evidence = read_evidence(task)
-    for name, one in task["sets"].items():
-        if one["kind"] != PROMPTS:
-            found[name] = set_metrics(one["kind"], evidence[name], one)
-    metrics = {f"{name}.{key}": value for name, part in found.items() for key, value in part.items()}
+    sets = {name: one for name, one in task["sets"].items() if one["kind"] != PROMPTS}
+    metrics = _named(task["task"], {name: set_metrics(one["kind"], evidence[name], one) for name, one in sets.items()})
     if shared:
-        add_clean(metrics, task["task"], task["sets"], evidence, shared)
-    if len(found) > 1 and all(name.startswith(f"{task['task']}.") for name in found):
-        metrics |= {f"{task['task']}.{key}": value for key, value in mean_metrics(found).items()}
+        put_beside(metrics, _named(task["task"], clean_metrics(task["task"], sets, evidence, shared)))
+    return metrics
+
+
+def _named(task: str, sets: Mapping[str, Metrics]) -> Metrics:
+    """The metrics of all sets by their full names, and those of their mean where a task has several of its own."""
+    metrics = {f"{name}.{key}": value for name, part in sets.items() for key, value in part.items()}
+    if len(sets) > 1 and all(name.startswith(f"{task}.") for name in sets):
+        metrics |= {f"{task}.{key}": value for key, value in mean_metrics(sets).items()}
     return metrics
 
 

@@ -1,5 +1,6 @@
 """Turn any model folder and names of tasks into evidence and evaluation.json, without a run or a workflow."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,8 @@ from abovo.provenance.manifest import Manifest
 from abovo.settings.evaluation import Scoring
 from abovo.settings.stages import TaskJob
 
+log = logging.getLogger("abovo")
+
 
 def evaluate_folder(
     folder: Path,
@@ -36,19 +39,29 @@ def evaluate_folder(
     """
     if not folder.is_dir():
         raise AbovoError("there is no such folder", folder, "name a folder in the Hugging Face layout")
+    if output.resolve().is_relative_to(folder.resolve()):
+        raise AbovoError("lies in the folder of the model, whose files are hashed", output, "name another --output")
     configuration = Configuration(config, shipped=SHIPPED)
     configuration.check_tasks(tasks, "--tasks")
     model = describe_model(folder, context, output / "manifest.json", script)
-    scored = []
+    scored, errors = [], []
     for task in tasks:
         kind = configuration.kind_of_task(task)
         job = TaskJob(**asdict(scoring), task=task, kind=kind, threads=threads)
-        given = Given()
-        if kind == "items":
-            given = Given(prepare_task(configuration.task(task), output / "tasks" / task / "manifest.json", script))
-        scored.append(evaluate_task(model, given, job, output / "evaluation" / f"{task}.json", script))
+        try:
+            given = Given()
+            if kind == "items":
+                given = Given(prepare_task(configuration.task(task), output / "tasks" / task / "manifest.json", script))
+            scored.append(evaluate_task(model, given, job, output / "evaluation" / f"{task}.json", script))
+        except AbovoError as error:  # one task's bad rows cost it alone, and are told at the end
+            log.error("error: %s", error)
+            errors.append(error)
+    if not scored:
+        raise errors[0]
     evaluation = assemble_evaluation(scored, [], output / "evaluation.json", script)
     print_evaluation(evaluation)
+    if errors:
+        raise errors[0]
     return evaluation
 
 

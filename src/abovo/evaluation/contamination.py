@@ -40,19 +40,22 @@ def shared_rows(overlaps: Sequence[Manifest], task: str) -> set[str]:
     return {name for one in overlaps for name in one["tasks"].get(task, {}).get("shared", ())}
 
 
-def add_clean(metrics: Metrics, task: str, sets: Mapping[str, Mapping[str, Any]], evidence: Mapping[str, Sequence[Row]],
-              shared: set[str]) -> None:  # fmt: skip
-    """Put beside each metric of a task its value on the rows that no corpus shares, where some are shared."""
-    for name, one in sets.items():
-        rows = evidence[name]
-        clean = [row for row in rows if _name(task, name, row["id"]) not in shared]
-        if not clean or len(clean) == len(rows):
-            continue
-        for key, entry in set_metrics(one["kind"], clean, one).items():
-            about = {part: entry[part] for part in ("value", "n", "interval", "interval_method")}
-            metrics[f"{name}.{key}"]["clean"] = about
+def clean_metrics(
+    task: str, sets: Mapping[str, Mapping[str, Any]], evidence: Mapping[str, Sequence[Row]], shared: set[str]
+) -> dict[str, Metrics]:
+    """Set -> its metrics on the rows that no corpus shares; a set of which every row is shared has none."""
+    clean = {name: [row for row in evidence[name] if _name(task, name, row["id"]) not in shared] for name in sets}
+    return {name: set_metrics(sets[name]["kind"], rows, sets[name]) for name, rows in clean.items() if rows}
+
+
+def put_beside(metrics: Metrics, clean: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put what is reached on clean rows beside what is reached on all, where these are more."""
+    for key, entry in clean.items():
+        if key in metrics and entry["n"] < metrics[key]["n"]:
+            metrics[key]["clean"] = {part: entry[part] for part in ("value", "n", "interval", "interval_method")}
 
 
 def _name(task: str, full: str, row: str) -> str:
     """What the overlap calls a row: by its set's name too where the task has several."""
-    return row if full == task else f"{full.removeprefix(f'{task}.')}/{row}"
+    part = full.removeprefix(f"{task}.")
+    return row if part == task else f"{part}/{row}"

@@ -1,34 +1,62 @@
 """Let a model continue fixed prompts greedily."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from abovo.modeling.generate import Limits, ModelReader, write
+from abovo.modeling.generate import Limits, ModelReader, Written, write
+
+if TYPE_CHECKING:
+    from abovo.evaluation.opened import Opened
 
 
-def generate(
-    model: Any, tokenizer: Any, prompts: Sequence[str], chat: bool, new_tokens: int, context: int
-) -> list[dict[str, Any]]:
+def generate(opened: "Opened", prompts: Sequence[str], chat: bool, new_tokens: int) -> list[dict[str, Any]]:
     """Greedy continuations of the prompts; with `chat`, answers to them through the model's own chat template.
 
     Each stops at the ends that the model's generation_config names, EOS or that of an answer, after `new_tokens` tokens
-    or at `context` tokens in all.
+    or when the context is full; of a prompt that fills it the last ids are read, and `cut` counts the others.
     """
-    texts = list(prompts)
+    tokenizer, texts = opened.tokenizer, list(prompts)
     if chat:
         conversations = [[{"role": "user", "content": prompt}] for prompt in prompts]
         texts = tokenizer.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
-    beginnings = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
-    found = write(ModelReader(model), beginnings, Limits(new_tokens, context, stops_of(model, tokenizer)))
+    whole = [tokenizer(text, add_special_tokens=False).input_ids or [opened.prefix] for text in texts]
+    beginnings = [ids[-(opened.context - 1) :] for ids in whole]
+    limits = Limits(new_tokens, opened.context, stops_of(opened.model, tokenizer))
+    if opened.family is None:
+        found = [_alone(opened, beginning, limits) for beginning in beginnings]
+    else:
+        found = write(ModelReader(opened.model), beginnings, limits)
     return [
         {
             "prompt": text,
             "text": tokenizer.decode(one.ids, skip_special_tokens=False),
             "tokens": len(one.ids) + (one.stop is not None),
             "ended": one.stop is not None,
+            **({"cut": cut} if (cut := len(ids) - len(read)) else {}),
         }
-        for text, one in zip(texts, found, strict=True)
+        for text, one, ids, read in zip(texts, found, whole, beginnings, strict=True)
     ]
+
+
+def _alone(opened: "Opened", beginning: Sequence[int], limits: Limits) -> Written:
+    """What a model that is not of our families writes, by transformers' own generation."""
+    import torch
+
+    given = torch.tensor([list(beginning)], device=opened.device)
+    with torch.inference_mode():
+        whole = opened.model.generate(
+            given,
+            attention_mask=torch.ones_like(given),
+            max_new_tokens=min(limits.new_tokens, limits.context - len(beginning)),
+            do_sample=False,
+            num_beams=1,
+            use_cache=True,
+            eos_token_id=sorted(limits.stops) or None,
+            pad_token_id=next(iter(sorted(limits.stops)), 0),
+        )
+    ids = whole[0, len(beginning) :].tolist()
+    stop = ids.pop() if ids and ids[-1] in limits.stops else None
+    return Written(ids, stop)
 
 
 def stops_of(model: Any, tokenizer: Any) -> set[int]:

@@ -16,7 +16,7 @@ def score_generations(bench: Bench, _: Given) -> Iterator[ScoredSet]:
     chat = bool(opened.tokenizer.chat_template)
     bench.progress.update("greedy generations", force=True)
     assert settings.new_tokens is not None, "a job of generations says how long they are"
-    written = generate(opened.model, opened.tokenizer, settings.prompts, chat, settings.new_tokens, opened.context)
+    written = generate(opened, settings.prompts, chat, settings.new_tokens)
     rows = [{"set": NAME, "id": str(number), **one} for number, one in enumerate(written)]
     protocol = bench.protocol(how="greedy, after the chat template of the model where it has one")
     yield ScoredSet(NAME, PROMPTS, rows, protocol, {"smoke": smoke_score(written)})

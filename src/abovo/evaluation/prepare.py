@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from abovo.errors import Unreachable
-from abovo.evaluation.item import write_items
+from abovo.evaluation.item import Item, write_items
 from abovo.evaluation.items import open_task
 from abovo.provenance.code import Script
 from abovo.provenance.hashing import sha256_json
@@ -27,9 +27,7 @@ def prepare_task(task: Task, output: Path, script: Script | Path) -> Manifest:
     name, config = task.name, decisive(task)
     try:
         opened = open_task(task)
-        items = [replace(item, set=_full_name(name, item.set)) for item in opened.items()]
-        names = list(dict.fromkeys(item.set for item in items))
-        items.sort(key=lambda item: names.index(item.set))  # rows of a set stand together
+        items = _full_names(name, list(opened.items()))
     except Unreachable as error:
         log.warning("task %s is absent: %s", name, error)
         reason = str(error)
@@ -49,6 +47,11 @@ def prepare_task(task: Task, output: Path, script: Script | Path) -> Manifest:
     return produce(Job(output, SCHEMA, {}, parameters, script), make)
 
 
-def _full_name(task: str, name: str) -> str:
-    """What a set of a task is called in results: by the task's name alone where it is the only one."""
-    return task if name == task else f"{task}.{name}"
+def _full_names(task: str, items: list[Item]) -> list[Item]:
+    """The items with their sets called as results call them, by the task's name alone where it is the only one; rows of
+    a set stand together."""
+    names = list(dict.fromkeys(item.set for item in items))
+    if names == [task]:
+        return items
+    items.sort(key=lambda item: names.index(item.set))
+    return [replace(item, set=f"{task}.{item.set}") for item in items]

@@ -22,7 +22,7 @@ def score_items(bench: Bench, given: Given) -> Iterator[ScoredSet]:
         "task_sha256": prepared["task_sha256"],
         "items_sha256": prepared["outputs"][ITEMS]["sha256"],
         "shots": task["shots"],
-    }
+    } | ({"stride": bench.settings.stride} if prepared["kind"] == "rolling" else {})
     for name, items in groupby(read_items(prepared), key=lambda item: item.set):
         if prepared["kind"] == "generation":
             yield written(bench, name, list(items), task["new_tokens"], how)
@@ -33,7 +33,7 @@ def score_items(bench: Bench, given: Given) -> Iterator[ScoredSet]:
 def written(bench: Bench, name: str, items: list[Item], new_tokens: int, how: Mapping[str, Any]) -> ScoredSet:
     """What a model writes, greedily, after each prompt, compared with the answer where there is one."""
     opened, rows = bench.opened, []
-    texts = generate(opened.model, opened.tokenizer, [i.contexts[0] for i in items], False, new_tokens, opened.context)
+    texts = generate(opened, [item.contexts[0] for item in items], False, new_tokens)
     for item, one in zip(items, texts, strict=True):
         scores = {} if item.answer is None else written_scores(one["text"], item.answer)
         asked = {"set": name, "id": item.id, "prompt": prompt_hash(item), "answer": item.answer}
@@ -51,4 +51,7 @@ def how_of(task: dict[str, Any], bench: Bench) -> str:
         "minimal_pair": "summed log-likelihood of each sentence from EOS on, in float32; equal ones count half",
         "last_word": f"{shots}; log-likelihood of the last word; right where each of its tokens is the likeliest",
         "generation": f"{shots}; greedy",
-    }.get(task["kind"], f"{shots}; the option with the highest summed log-likelihood after the prompt")
+    }.get(
+        task["kind"],
+        f"{shots}; the option with the highest summed log-likelihood after a prompt in plain text",
+    )
