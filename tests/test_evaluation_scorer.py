@@ -1,5 +1,6 @@
 """Options and documents scored by our own engine: lm-eval's values, whatever the batch, the form and the model."""
 
+import copy
 import json
 import random
 from dataclasses import replace
@@ -110,7 +111,7 @@ def test_with_a_stride_each_id_is_scored_once_and_looks_back_far_enough(ours):
             logits = ours.model(input_ids=torch.tensor([whole[begin : place + 1]])).logits[0, -1]
         total += float(torch.log_softmax(logits, -1)[ids[place]])
     assert found.log_likelihood == pytest.approx(total, abs=NEAR * 10) and found.tokens == len(ids)
-    with pytest.raises(AbovoError, match="stride: is 65; choose 1 to 64"):
+    with pytest.raises(AbovoError, match=r"^key stride of the evaluation: .+ by 65 tokens .+ is 64; choose 1 to 64"):
         Scorer(ours, 8).documents([ids], 65)
 
 
@@ -254,3 +255,25 @@ def test_a_folder_that_cannot_be_scored_is_refused_in_one_line(small, tmp_path):
     config = json.loads((strange / "config.json").read_text())
     (strange / "config.json").write_text(json.dumps({**config, "model_type": "nobodys"}))
     refused(strange, "transformers cannot open it as a causal model")
+
+
+@pytest.mark.parametrize("kind", ["ours", "another's"])
+def test_weights_that_were_cut_short_are_told_with_their_file(small, tmp_path, kind):
+    folder = copied(small, tmp_path / "cut")
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    if kind != "ours":
+        config.write_text(json.dumps({"model_type": "gpt2"}))
+    with pytest.raises(AbovoError, match=rf"^{weights}: its weights cannot be read \(.+\); fetch or save") as error:
+        open_scored(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_no_numbers_are_told_by_scoring_alone(gpt2, caplog):
+    broken = replace(gpt2, model=copy.deepcopy(gpt2.model))
+    with torch.no_grad():
+        next(broken.model.parameters()).fill_(float("nan"))
+    caplog.set_level("INFO", "abovo")
+    with pytest.raises(AbovoError, match="a log-likelihood is not finite"):
+        Scorer(broken, 8).options([[Option((1,), (5, 6)), Option((1,), (7,))]])
+    assert not caplog.records

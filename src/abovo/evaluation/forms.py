@@ -37,7 +37,7 @@ class Forms:
         self.vocabulary = rows_of(self.model, self.family)
         self.splits, self._covered, self._refused = self.family is not None, 0, False
         if self.family is None:
-            if self._distance(self._without_what_follows) > OTHER:
+            if OTHER < self._distance(self._without_what_follows) < math.inf:
                 what = f"{type(self.model).__name__} is not causal: what it says after a token depends on later ones"
                 raise AbovoError(what, opened.tokenizer.name_or_path, "name a model that writes from left to right")
             self.splits = self._holds(self._output_apart, "its output matrix is used apart")
@@ -96,22 +96,33 @@ class Forms:
         return model.base_model(input_ids=ids, attention_mask=mask, position_ids=depths).last_hidden_state
 
     def _holds(self, probe: Probe, what: str) -> bool:
-        """Whether both values that a probe gives are equal but for rounding."""
+        """Whether both values that a probe gives are equal but for rounding.
+
+        Nothing is told of a model whose own values are no numbers: whoever scores with it will say so.
+        """
+        apart = math.inf
         try:
             apart = self._distance(probe)
             held, why = apart <= ROUNDING, f"values differ by {apart:.1e} of their size"
         except Exception as error:  # what a class of another's does with arguments that it does not know, nobody knows
             held, why = False, type(error).__name__
-        if not held:
+        if not held and not math.isnan(apart):
             kind = type(self.model).__name__
             log.info("%s is scored in the plain form where %s otherwise: %s", kind, what, why)
         return held
 
     @torch.inference_mode()
     def _distance(self, probe: Probe) -> float:
-        """How far the values of a probe are apart at most, over their size; in float32 whatever the model is in."""
+        """How far the values of a probe are apart at most, over their size; in float32 whatever the model is in.
+
+        NaN where the second ones, the model's own, are not finite; infinite where the first ones alone are not.
+        """
         single = next(self.model.parameters()).dtype == torch.float32
         one, other = probe(self.model if single else copy.deepcopy(self.model).float())
+        if not other.isfinite().all():
+            return math.nan
+        if not one.isfinite().all():
+            return math.inf
         return float(((one - other).norm(dim=-1) / other.norm(dim=-1).clamp(min=1e-30)).max())
 
     def _random_ids(self, *shape: int) -> Tensor:

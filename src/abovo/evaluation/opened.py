@@ -60,6 +60,7 @@ def open_scored(
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # cores are shared out by whoever starts the job
     config = _checked_config(folder)
+    _check_weights(folder)
     with bars_of(progress):
         family = _family(config)
         model: Any = _foreign(folder) if family is None else open_model(folder)
@@ -95,6 +96,19 @@ def _checked_config(folder: Path) -> Mapping[str, Any]:
             raise AbovoError(what, folder, "save the model as model.safetensors")
         raise AbovoError("holds no weights (*.safetensors)", folder, "name the folder of a whole model")
     return read_json(path)
+
+
+def _check_weights(folder: Path) -> None:
+    """Fail where a file of weights is not as long as its head says, or has none."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, "pt"):
+                pass
+        except SafetensorError as error:
+            what = f"its weights cannot be read ({first_line(error)})"
+            raise AbovoError(what, path, "fetch or save the file again; it may have been cut short") from None
 
 
 def _family(config: Mapping[str, Any]) -> Family | None:

@@ -79,7 +79,8 @@ class Scorer:
     def _windows(self, text: Sequence[int], stride: int) -> list[Option]:
         context = self.opened.context
         if not 1 <= stride <= context:
-            raise AbovoError(f"is {stride}", "stride", f"choose 1 to {context}, the context")
+            what = f"windows cannot move on by {stride} tokens where the model's context is {context}"
+            raise AbovoError(what, "key stride of the evaluation", f"choose 1 to {context}")
         whole, windows, done = (self.opened.prefix, *text), [], 0
         while done < len(text):
             end = min(len(text), done + stride if done else context)
