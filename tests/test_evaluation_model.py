@@ -21,6 +21,7 @@ from abovo.evaluation.evaluation_sets import prepare_evaluation
 from abovo.evaluation.evidence import read_evidence
 from abovo.evaluation.given import verify_model
 from abovo.evaluation.held_out import check_inputs
+from abovo.evaluation.prepare import prepare_task
 from abovo.packing.bins import open_bin
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest
@@ -30,6 +31,7 @@ from abovo.settings.check import check
 from abovo.settings.evaluation import EvaluationSets
 from abovo.settings.keys import plain
 from abovo.settings.stages import ResultsSettings, TaskJob
+from abovo.settings.task import Task, TaskSource
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import EOS, PAD
 
@@ -153,6 +155,30 @@ def test_a_changed_prompt_scores_nothing_again(small, evaluated):
     evaluate_task(small["sft"], Given(), settings, path.with_name("other.json"), world.SCRIPT)
     evaluate(small, small["sft"])
     assert path.stat().st_ino == before
+
+
+def test_prompts_of_a_task_that_the_context_has_no_room_for_are_counted_or_refused(small, tmp_path):
+    from transformers import AutoTokenizer
+
+    path, context = tmp_path / "rows.jsonl", small["pretrain"]["sequence_length"]
+    tokenizer = AutoTokenizer.from_pretrained(small["pretrain"].path.parent / "model")
+    texts = ["The nation", "The nation " * context]
+    path.write_text("".join(json.dumps({"q": text, "a": "peace"}) + "\n" for text in texts))
+    cut = len(tokenizer(texts[1], add_special_tokens=False).input_ids) + 1 - context
+    source = TaskSource(type="local", paths=str(path))
+    task = Task(name="quiz", kind="generation", source=source, prompt="q", answer="a", new_tokens=3)
+    job = TaskJob(task="quiz", kind="items", family="qwen3", seed=1)
+
+    def scored(task):
+        items = prepare_task(task, tmp_path / f"{task.too_long}/manifest.json", world.SCRIPT)
+        output = tmp_path / f"{task.too_long}/evaluation/quiz.json"
+        return evaluate_task(small["pretrain"], Given(items=items), job, output, world.SCRIPT)
+
+    found = scored(task)
+    assert found["sets"]["quiz"]["cut"] == {"rows": 1, "tokens": cut, "ids": ["1"]} and cut > context
+    assert [row.get("cut") for row in read_evidence(found)["quiz"]] == [None, cut]
+    with pytest.raises(AbovoError, match=f"quiz, row 1: is {cut} tokens too long for the context of {context}"):
+        scored(replace(task, too_long="refuse"))
 
 
 def test_results_hold_both_stages_side_by_side_and_follow_the_schema(small, evaluated, root):

@@ -47,7 +47,7 @@ def assemble_evaluation(
             "contamination": contamination(overlaps, [task["task"] for task in tasks]),
             "not_evaluated": _not_evaluated(tasks),
             "generations": [
-                {key: value for key, value in row.items() if key not in ("set", "id")} for row in generations
+                {key: value for key, value in row.items() if key not in ("set", "id", "cut")} for row in generations
             ],
             "smoke": next((one["smoke"] for task in tasks for one in task["sets"].values() if "smoke" in one), None),
         }

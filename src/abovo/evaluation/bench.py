@@ -8,7 +8,7 @@ from typing import Any
 import abovo
 from abovo.console.progress import Progress
 from abovo.errors import AbovoError
-from abovo.evaluation.evidence import ScoredSet, evidence
+from abovo.evaluation.evidence import Row, ScoredSet, evidence
 from abovo.evaluation.given import folder_of
 from abovo.evaluation.item import Item
 from abovo.evaluation.metrics import text_baselines
@@ -78,9 +78,9 @@ class Bench:
             scored = [[one] for one in self.scorer.documents(texts, self.settings.stride)]
         else:
             scored = self._options(items)
-        if refuse_cut:
-            self._refuse(items, scored)
         rows = [evidence(kind, item, found) for item, found in zip(items, scored, strict=True)]
+        if refuse_cut:
+            self.refuse_cut(rows)
         more = {"vocabulary": self.vocabulary, "baselines": text_baselines(kind, items)}
         return ScoredSet(name, kind, rows, self.protocol(**how), {**more, **(about or {})})
 
@@ -90,11 +90,12 @@ class Bench:
         encoded = iter(encode_pairs(self.opened.tokenizer, pairs))
         return self.scorer.options([[next(encoded) for _ in item.options] for item in items])
 
-    def _refuse(self, items: Sequence[Item], scored: Sequence[Sequence[Scored]]) -> None:
-        for item, found in zip(items, scored, strict=True):
-            if cut := sum(one.cut for one in found):
+    def refuse_cut(self, rows: Sequence[Row]) -> None:
+        """Raise AbovoError for the first row that the context had no room for."""
+        for row in rows:
+            if cut := row.get("cut"):
                 what = f"is {cut} tokens too long for the context of {self.opened.context}"
-                raise AbovoError(what, f"{item.set}, row {item.id}", "set too_long: cut, or take the row out")
+                raise AbovoError(what, f"{row['set']}, row {row['id']}", "set too_long: cut, or take the row out")
 
     @property
     def vocabulary(self) -> int:

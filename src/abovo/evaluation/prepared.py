@@ -25,19 +25,20 @@ def score_items(bench: Bench, given: Given) -> Iterator[ScoredSet]:
     } | ({"stride": bench.settings.stride} if prepared["kind"] == "rolling" else {})
     for name, items in groupby(read_items(prepared), key=lambda item: item.set):
         if prepared["kind"] == "generation":
-            yield written(bench, name, list(items), task["new_tokens"], how)
+            yield written(bench, name, list(items), task, how)
         else:
             yield bench.score(name, prepared["kind"], list(items), how, refuse_cut=task["too_long"] == "refuse")
 
 
-def written(bench: Bench, name: str, items: list[Item], new_tokens: int, how: Mapping[str, Any]) -> ScoredSet:
-    """What a model writes, greedily, after each prompt, compared with the answer where there is one."""
-    opened, rows = bench.opened, []
-    texts = generate(opened, [item.contexts[0] for item in items], False, new_tokens)
+def written(bench: Bench, name: str, items: list[Item], task: Mapping[str, Any], how: Mapping[str, Any]) -> ScoredSet:
+    """What a model writes, greedily, after each prompt, compared with the answer."""
+    rows, texts = [], generate(bench.opened, [item.contexts[0] for item in items], False, task["new_tokens"])
     for item, one in zip(items, texts, strict=True):
-        scores = {} if item.answer is None else written_scores(one["text"], item.answer)
         asked = {"set": name, "id": item.id, "prompt": prompt_hash(item), "answer": item.answer}
-        rows.append({**asked, "text": one["text"], "tokens": one["tokens"], "ended": one["ended"], "scores": scores})
+        got = {key: value for key, value in one.items() if key != "prompt"}
+        rows.append({**asked, **got, "scores": written_scores(one["text"], item.answer or "")})
+    if task["too_long"] == "refuse":
+        bench.refuse_cut(rows)
     return ScoredSet(
         name, "generation", rows, bench.protocol(**how), {"baselines": text_baselines("generation", items)}
     )
