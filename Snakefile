@@ -27,7 +27,7 @@ wildcard_constraints:
     tokenizer="[A-Za-z0-9_-]+",
     dataset="[A-Za-z0-9_-]+",
     evaluation="[A-Za-z0-9_-]+",
-    task="[A-Za-z0-9_]+",
+    task="[A-Za-z0-9_-]+",
     part=r"\d+",
     job=r"\d+",
     sequence_length=r"\d+",

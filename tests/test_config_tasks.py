@@ -1,5 +1,6 @@
 """A task's file is taken for what it says, and told with its line or key where it says what cannot be."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def test_a_copy_of_a_public_task_has_its_keys_and_its_own_source(task):
         (CHOICE.replace("choice", "minimal_pair").replace("[a, b]", "[a]"), "key options: a pair has two sentences"),
         (CHOICE + "shots_from: train\n", "key shots_from: names a split of the hub, and the source is local"),
         (CHOICE.replace("paths: a.jsonl", "split: x"), "key source: a source of type local needs `paths`"),
+        (
+            CHOICE.replace("choice", "generation") + "shots: 1\n",
+            "key answer: a task of kind generation needs `answer`; set it; texts that are only to be read belong under"
+            " `prompts` of the evaluation",
+        ),
+        (
+            CHOICE + "metric: exact_match\n",
+            "key metric: exact_match is no metric of kind choice; choose among accuracy, accuracy_per_character,",
+        ),
         (CHOICE.replace("choice", "chioce"), "line 1, key kind: 'chioce' is not one of"),
         (CHOICE + "promt: x\n", "line 5, key promt: unknown key promt (did you mean prompt?)"),
         (f"like: helaswag\n{LOCAL}", "line 1, key like: there is no 'helaswag' in"),
@@ -59,6 +69,17 @@ def test_file_that_cannot_be_a_task_is_told(task, text, told):
     with pytest.raises(AbovoError) as error:
         task(text)
     assert f"evaluation/tasks/mine.yaml, {told}" in str(error.value)
+
+
+def test_every_name_that_a_tasks_file_may_have_is_one_that_an_evaluation_and_a_path_of_results_can_say(root, tmp_path):
+    (tmp_path / "evaluation/tasks").mkdir(parents=True)
+    (tmp_path / "evaluation/tasks/my-quiz_2.yaml").write_text(CHOICE)
+    (tmp_path / "evaluation/mine.yaml").write_text("prompts: [The]\ntasks: [my-quiz_2]\n")
+    made = Configuration(tmp_path, "tasks.my-quiz_2.shots=1", CONFIG)
+    (name,) = made.shared("evaluation", "mine").tasks
+    assert made.has_task(name) and made.task(name).shots == 1
+    wildcard = re.search('(?m)^    task="(.+)",$', (root / "Snakefile").read_text("utf-8"))
+    assert re.fullmatch(wildcard[1], name)
 
 
 def test_a_value_of_the_call_is_told_as_the_calls(task):

@@ -105,6 +105,16 @@ def test_row_that_cannot_be_scored_is_named_with_its_file_and_line(tmp_path, row
     assert str(error.value).startswith(f"{tmp_path}/rows.jsonl, line 2: {told}")
 
 
+def test_generation_has_an_answer_in_every_row_and_after_its_examples(tmp_path):
+    rows = [{"q": "one", "a": 1}, {"q": "two", "a": 2}]
+    keys = {"kind": "generation", "prompt": "{{q}}?", "answer": "a", "document": (), "shots": 1}
+    items = list(open_task(task_on(tmp_path / "rows.jsonl", rows, "boolq", **keys)).items())
+    assert [item.contexts for item in items] == [("two? 2\n\none?",), ("one? 1\n\ntwo?",)]
+    assert [(item.options, item.answer) for item in items] == [((), "1"), ((), "2")]
+    with pytest.raises(AbovoError, match="line 2: `answer` is empty"):
+        list(open_task(task_on(tmp_path / "rows.jsonl", [rows[0], {"q": "two", "a": " "}], "boolq", **keys)).items())
+
+
 def test_number_of_a_file_is_an_options_number_or_its_text_and_that_of_an_expression_its_number(tmp_path):
     rows = [{"a": 1, "b": 2, "c": 0, "right": 1}, {"a": 10, "b": "20.0", "c": 30, "right": 20}]
     choice = {"prompt": "q", "options": ("a", "b", "c"), "document": ()}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from abovo.config.tasks import METRICS
 from abovo.evaluation.form import FORM, form_of, smoke_score
 from abovo.evaluation.measures import MEASURES
 from abovo.evaluation.metrics import (
@@ -115,6 +116,14 @@ def test_every_metric_of_every_kind_has_a_baseline_from_its_rows_alone():
             scores = row_scores(kind, item, likely)
         one = {"id": "0", "gold": 0, "options": [{"tokens": 1}] * len(item.options), "scores": scores}
         assert all(entry["baseline"] for entry in set_metrics(kind, [one, {**one, "id": "1"}], ABOUT).values()), kind
+
+
+def test_metric_that_may_stand_for_a_task_is_one_that_its_kind_gives():
+    for kind, named in METRICS.items():
+        item = Asked((" a", " b")[: 1 if kind in ("rolling", "last_word") else 2], 0, {"bytes": 5, "words": 1})
+        likely = [Likely(-2.0)] * len(item.options)
+        given = written_scores("a", "a") if kind == "generation" else row_scores(kind, item, likely)
+        assert set(named) == {name for name in given if MEASURES[name].better}, kind
 
 
 def test_questions_of_one_document_share_their_interval():

@@ -21,7 +21,16 @@ WANTED = {
     "yes_no": ("prompt",),
     "minimal_pair": ("options",),
     "last_word": ("text",),
-    "generation": ("prompt",),
+    "generation": ("prompt", "answer"),
+}
+# Kind of a task -> metrics that may stand for it.
+METRICS = {
+    "rolling": ("bits_per_byte", "word_perplexity", "byte_perplexity", "token_perplexity"),
+    "choice": ("accuracy", "accuracy_per_character", "accuracy_per_byte"),
+    "yes_no": ("accuracy",),
+    "minimal_pair": ("accuracy",),
+    "last_word": ("accuracy", "word_perplexity"),
+    "generation": ("exact_match",),
 }
 # What a kind has where the file says nothing.
 USUAL: dict[str, dict[str, Any]] = {
@@ -80,7 +89,11 @@ def out_of_reach(task: Task) -> str:
 def _check(task: Task, where: str) -> None:
     for key in WANTED[task.kind]:
         if not getattr(task, key):
-            raise AbovoError(f"a task of kind {task.kind} needs `{key}`", f"{where}, key {key}", "set it")
+            read = "; texts that are only to be read belong under `prompts` of the evaluation" * (key == "answer")
+            raise AbovoError(f"a task of kind {task.kind} needs `{key}`", f"{where}, key {key}", f"set it{read}")
+    if task.metric is not None and task.metric not in METRICS[task.kind]:
+        what = f"{task.metric} is no metric of kind {task.kind}"
+        raise AbovoError(what, f"{where}, key metric", f"choose among {', '.join(METRICS[task.kind])}")
     if task.sets and not any("{set}" in text for text in _named(task)):
         raise AbovoError("has sets, and a source without {set}", f"{where}, key sets", "say where each set lies")
     if task.sets and task.set_column:

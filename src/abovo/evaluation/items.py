@@ -213,10 +213,8 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _expected(task: Task, row: Row) -> str | None:
-    if not isinstance(task.answer, str):
-        return None
-    return as_text(value_of(task.answer, row, "answer"), row, "answer")
+def _expected(task: Task, row: Row) -> str:
+    return _filled(as_text(value_of(str(task.answer), row, "answer"), row, "answer"), row, "answer")
 
 
 def _document(task: Task, row: Row) -> str | None:

@@ -46,7 +46,7 @@ class Measures(Scoring):
 
     tasks: tuple[str, ...] = key(
         "Tasks by their names in config/evaluation/tasks, or in lm-eval where they have no file there",
-        default=(), unique=True, pattern="^[A-Za-z0-9_]+$",
+        default=(), unique=True, pattern="^[A-Za-z0-9_][A-Za-z0-9_-]*$",
     )  # fmt: skip
     prompts: tuple[str, ...] = key(
         "Beginnings that the base model continues and the fine-tuned one answers, greedily", min_items=1, min_length=1

@@ -82,7 +82,7 @@ class TaskKeys(RowKeys):
     )
     answer: str | int = key(
         "Expression of the right option: its number from 0, its letter (A, B ...), its text, or true and false for the"
-        " last and the first of two; for generation of the expected text",
+        " last and the first of two; for generation, which needs one, of the expected text",
         default=0, minimum=0, maximum=1000,
     )  # fmt: skip
     separator: str = key("What stands between prompt and option", default=" ")
@@ -100,7 +100,16 @@ class TaskKeys(RowKeys):
         default=(),
     )
     metric: (
-        Literal["accuracy", "accuracy_per_character", "exact_match", "bits_per_byte", "word_perplexity", "perplexity"]
+        Literal[
+            "accuracy",
+            "accuracy_per_character",
+            "accuracy_per_byte",
+            "exact_match",
+            "bits_per_byte",
+            "word_perplexity",
+            "byte_perplexity",
+            "token_perplexity",
+        ]
         | None
     ) = key("Metric that stands for the task in means and figures (default: the first one of its kind)", default=None)
     new_tokens: int = key("Longest generation (tokens); kind generation", default=64, minimum=1, maximum=2**16)
