@@ -24,7 +24,7 @@ test: setup check ## Lint, formats, types and every test that takes seconds
 	pytest -m "not slow"
 
 test-all: setup check ## The same with the slow tests; what CI runs
-	pytest
+	@bash tests/run_all.sh
 
 check: setup ## Lint, formats and types alone
 	ruff check
