@@ -183,6 +183,17 @@ def test_perplexities_are_compared_on_the_log_scale():
     assert found.interval == pytest.approx(tuple(before * (math.exp(end) - 1) for end in ends))
 
 
+def test_perplexities_beyond_what_numbers_hold_are_capped_and_told():
+    tokens = [1.0, 1.0, 1.0]
+    low, high = Scores([1.0, 1.5, 2.0], tokens), Scores([690.0, 699.0, 705.0], tokens)
+    for before, after, verdict in ((low, high, "higher"), (high, low, "lower"), (high, high, "within noise")):
+        found = paired_difference("x", PERPLEXITY, before, after)
+        assert all(map(math.isfinite, (found.value, *found.interval))) and found.verdict == verdict
+    assert paired_difference("x", PERPLEXITY, low, high).method.endswith("capped at e^700")
+    ends, how = PERPLEXITY.interval(Scores([710.0, 720.0, 730.0], tokens))
+    assert ends[1] == PERPLEXITY.value(Scores([720.0], [1.0])) == math.exp(700) and "capped" in how
+
+
 def test_equal_models_and_other_rounding_are_within_noise():
     parts, ones = np.random.default_rng(0).normal(3, 1, 50), np.ones(50)
     for later in (parts, parts * (1 + 1e-8)):

@@ -9,7 +9,7 @@ from abovo.errors import AbovoError
 from abovo.evaluation.assemble import scores_by_metric
 from abovo.evaluation.measures import Measure, measure_of
 from abovo.evaluation.paired import mean_difference, paired_difference
-from abovo.evaluation.statistics import Scores, combined, metric
+from abovo.evaluation.statistics import Interval, Scores, combined, metric, proportion_interval
 from abovo.provenance.chain import Chain
 from abovo.provenance.manifest import Manifest
 
@@ -53,6 +53,12 @@ class Compared:
             return [name]
         task, _, kind = name.rpartition(".")
         return [one for one in self.scores if one.startswith(f"{task}.") and one.endswith(f".{kind}")]
+
+    def measured(self, name: str) -> tuple[float, Interval]:
+        """The value of a proportion and its interval, before they were rounded."""
+        sets, measure = [self.scores[one] for one in self.members(name)], measure_of(name)
+        intervals = [proportion_interval(one)[0] for one in sets]
+        return combined([measure.value(one) for one in sets], intervals, [1 / len(sets)] * len(sets))
 
     def stands_for(self) -> dict[str, str]:
         """Task -> the accuracy that stands for it in means, for each task that has one."""
@@ -132,10 +138,10 @@ class CentredMean:
     def weights(self) -> list[float]:
         return [1 / (len(self.chances) * (1 - chance)) for chance in self.chances.values()]
 
-    def entry(self, metrics: Mapping[str, Entry]) -> dict[str, Any]:
-        """Its value with its interval, from the entries of a model's metrics."""
-        parts = [metrics[name] for name in self.chances]
-        value, interval = combined([p["value"] for p in parts], [p["interval"] for p in parts], self.weights())
+    def entry(self, model: Compared) -> dict[str, Any]:
+        """Its value with its interval, from what a model reached on the rows."""
+        parts = [model.measured(name) for name in self.chances]
+        value, interval = combined([one for one, _ in parts], [ends for _, ends in parts], self.weights())
         below = sum(weight * chance for weight, chance in zip(self.weights(), self.chances.values(), strict=True))
         ends = (interval[0] - below, interval[1] - below)
         how = f"from the limits of {len(parts)} tasks (Zou and Donner 2008)"

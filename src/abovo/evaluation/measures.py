@@ -7,6 +7,10 @@ from typing import Literal
 from abovo.errors import AbovoError
 from abovo.evaluation.statistics import Interval, Scores, proportion_interval, ratio_interval
 
+# Exponents beyond this are no number; and what is said of an interval that ends there.
+HIGHEST = 700.0
+CAPPED = ", capped at e^700"
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -25,7 +29,7 @@ class Measure:
     """Whether it is worth a line where there is room for few."""
 
     def value(self, scores: Scores) -> float:
-        return math.exp(min(scores.value, 700.0)) if self.exponent else scores.value
+        return math.exp(min(scores.value, HIGHEST)) if self.exponent else scores.value
 
     def interval(self, scores: Scores) -> tuple[Interval | None, str]:
         """The 95 % interval of the value, and how it was made."""
@@ -35,8 +39,11 @@ class Measure:
         if interval is None:
             return None, how
         low, high = interval
-        # exp(700) is still a number; what is summed is never negative
-        return (math.exp(max(0.0, low)), math.exp(min(high, 700.0))) if self.exponent else (max(0.0, low), high), how
+        low = max(0.0, low)  # what is summed is never negative
+        if not self.exponent:
+            return (low, high), how
+        how += CAPPED if high > HIGHEST else ""
+        return (math.exp(min(low, HIGHEST)), math.exp(min(high, HIGHEST))), how
 
 
 def _perplexity(of: str, compares: str, *, headline: bool = False) -> Measure:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from abovo.evaluation.item import Item, Likely
-from abovo.evaluation.measures import MEASURES, measure_of
+from abovo.evaluation.measures import HIGHEST, MEASURES, measure_of
 from abovo.evaluation.statistics import Scores, combined, metric, rounded
 
 Metrics = dict[str, dict[str, Any]]
@@ -23,8 +23,6 @@ UNITS = {
     "packed_rows": "rows",
 }
 NO, YES = 0, 1
-# Exponents of baselines beyond this are no number.
-HIGHEST = 700.0
 
 
 def row_scores(kind: str, item: Item, scored: Sequence[Likely]) -> dict[str, tuple[float, float]]:

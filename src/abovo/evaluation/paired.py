@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from abovo.errors import AbovoError
-from abovo.evaluation.measures import Measure
+from abovo.evaluation.measures import CAPPED, HIGHEST, Measure
 from abovo.evaluation.statistics import Interval, Scores, combined, effective, ends, rounded, spread
 
 NOISE, HIGHER, LOWER = "within noise", "higher", "lower"
@@ -93,8 +93,10 @@ def change(measure: Measure, before: Scores, after: Scores) -> tuple[Interval | 
     if not measure.exponent:
         return (low, high), method
     value = measure.value(before)
-    ends = (value * math.expm1(low), value * math.expm1(min(high, 700.0)))
-    return ends, f"{method}, on the log scale, at the value before"
+    most = math.exp(HIGHEST)
+    ends = [value * math.expm1(min(end, HIGHEST)) for end in (low, high)]
+    method += ", on the log scale, at the value before" + (CAPPED if max(ends) > most else "")
+    return (min(ends[0], most), min(ends[1], most)), method
 
 
 def judged(

@@ -21,9 +21,11 @@ def compare_models(evaluations: Mapping[str, Manifest], output: Path, script: Sc
     """Compare models by their evaluations, each with the first one, on the rows that both were scored on.
 
     `evaluations` maps names to evaluations. Makes .md, .csv, .tex and .svg beside `output`, their manifest. Raises
-    AbovoError where two models have no metric on the same rows.
+    AbovoError for fewer than two models, and where two have no metric on the same rows.
     """
     models = list(evaluations)
+    if len(models) < 2:
+        raise AbovoError(f"is of {', '.join(models)} alone", output, "name two or more models")
     first, *others = models
     against = dict.fromkeys(others, first)
 
@@ -62,7 +64,7 @@ def _lines(read: Mapping[str, Compared], found: Mapping[str, Differences]) -> li
 
 
 def _centred(mean: CentredMean, read: Mapping[str, Compared], first: str) -> Line:
-    entries = {model: mean.entry(one.metrics) for model, one in read.items()}
+    entries = {model: mean.entry(one) for model, one in read.items()}
     changes = {model: mean.difference(read[first], one) for model, one in read.items() if model != first}
     return Line(mean.name, entries, changes)
 
