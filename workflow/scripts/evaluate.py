@@ -24,15 +24,15 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.evaluation.by_hand import evaluate_folder
-    from abovo.settings.evaluation import Scoring
+    from abovo.settings.keys import build
+    from abovo.settings.stages import ByHand
 
-    scoring = Scoring(batch_size=options.batch_size, precision=options.precision)
+    given = {name: getattr(options, name) for name in ("context", "precision", "batch_size", "threads")}
+    settings = build(ByHand, given, lambda keys: f"--{keys[0]}".replace("_", "-"))
+    from abovo.evaluation.by_hand import evaluate_folder
+
     config = options.config or Path("config")
-    script = Path(__file__)
-    evaluate_folder(
-        options.model, options.tasks, options.context, scoring, options.threads, config, options.output, script
-    )
+    evaluate_folder(options.model, options.tasks, settings, config, options.output, Path(__file__))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -17,8 +16,8 @@ from abovo.evaluation.evaluate import evaluate_task
 from abovo.evaluation.given import describe_model
 from abovo.evaluation.prepare import prepare_task
 from abovo.provenance.manifest import Manifest
-from abovo.settings.evaluation import Scoring
-from abovo.settings.stages import TaskJob
+from abovo.settings.keys import narrow
+from abovo.settings.stages import ByHand, TaskJob
 
 log = logging.getLogger("abovo")
 
@@ -26,9 +25,7 @@ log = logging.getLogger("abovo")
 def evaluate_folder(
     folder: Path,
     tasks: Sequence[str],
-    context: int | None,
-    scoring: Scoring,
-    threads: int,
+    settings: ByHand,
     config: Path,
     output: Path,
     script: Path,
@@ -43,11 +40,11 @@ def evaluate_folder(
         raise AbovoError("lies in the folder of the model, whose files are hashed", output, "name another --output")
     configuration = Configuration(config, shipped=SHIPPED)
     configuration.check_tasks(tasks, "--tasks")
-    model = describe_model(folder, context, output / "manifest.json", script)
+    model = describe_model(folder, settings.context, output / "manifest.json", script)
     scored, errors = [], []
     for task in tasks:
         kind = configuration.kind_of_task(task)
-        job = TaskJob(**asdict(scoring), task=task, kind=kind, threads=threads)
+        job = narrow(TaskJob, settings, task=task, kind=kind)
         try:
             given = Given()
             if kind == "items":
@@ -74,6 +71,6 @@ def print_evaluation(evaluation: Manifest) -> None:
         ends = " to ".join(f"{end:.4g}" for end in entry["interval"] or ())
         table.add_row(name, f"{entry['value']:.4g}", ends, f"{entry['n']:,}")
     console = Console()
-    console.print(table)
+    console.print(table if evaluation["metrics"] else "nothing was measured: every task is absent")
     for task, reason in evaluation["absent"].items():
         console.print(f"absent: {task}: {reason}", highlight=False, soft_wrap=True)

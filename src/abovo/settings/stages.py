@@ -50,6 +50,16 @@ class TaskJob(Scoring):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ByHand(Scoring):
+    """How a model is scored without a run."""
+
+    context: int | None = key(
+        "Longest context of a prediction (tokens); null: all positions", default=None, minimum=8, maximum=2**20
+    )
+    threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
+
+
+@dataclass(frozen=True, kw_only=True)
 class OverlapSettings:
     """Which rows are looked for in a corpus."""
 
