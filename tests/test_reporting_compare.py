@@ -1,6 +1,8 @@
 """A comparison says of several models what their rows carry, by name, and leaves nothing out unsaid."""
 
 import csv
+import json
+import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,9 +12,11 @@ from made_evaluations import answers, documents, evaluated
 
 from abovo.config.compared import compared_models
 from abovo.errors import AbovoError
+from abovo.evaluation.assemble import SCHEMA
 from abovo.evaluation.comparison import Compared, differences
 from abovo.evaluation.evidence import ScoredSet
 from abovo.provenance.chain import Chain
+from abovo.provenance.manifest import digest_of, read_manifest
 from abovo.reporting.compare import compare_models
 
 HERE = Path(__file__)
@@ -113,6 +117,37 @@ def test_other_rows_of_the_same_task_are_an_error_within_a_run(tmp_path):
     assert "row 8" in differences(before, after).left_out["piqa.accuracy"]
     with pytest.raises(AbovoError, match="no metric was measured on the same rows as those of a"):
         compare_models({"a": before.evaluation, "b": after.evaluation}, tmp_path / "a-b.json", HERE)
+
+
+def test_mean_near_guessing_has_all_its_digits(tmp_path):
+    """Of a share that is rounded near chance, little is left of its digits after chance is taken off."""
+    right = [1.0] * 101 + [0.0] * 303
+    right[101] = 1.0
+    models = {name: evaluated(tmp_path / name, {"piqa": [answers(right[:-1], "piqa")]}) for name in "ab"}
+    done = compare_models(models, tmp_path / "a-b.json", HERE)
+    exact = (102 / 403 - 0.25) / 0.75
+    assert done["metrics"]["centred_mean(piqa.accuracy)"]["a"]["value"] == float(f"{exact:.9g}")
+    assert float(f"{(round(102 / 403, 9) - 0.25) / 0.75:.9g}") != float(f"{exact:.9g}")
+
+
+def test_one_model_alone_and_one_name_twice_are_refused(models, tmp_path):
+    script = runpy.run_path("workflow/scripts/compare.py")
+    for names, said in (
+        ("a", "a.json: is of a alone; name two or more models"),
+        ("aa", "--evaluations: names a twice"),
+    ):
+        words = ["--evaluations", *(f"{name}={models['base'].path}" for name in names)]
+        with pytest.raises(AbovoError, match=said):
+            script["main"](script["arguments"]().parse_args([*words, "--output", str(tmp_path / "a.json")]))
+
+
+def test_evaluation_of_another_version_is_to_be_made_again(models, tmp_path):
+    data = {**models["base"].data, "schema": "abovo/evaluation/1"}
+    path = tmp_path / "evaluation.json"
+    path.write_text(json.dumps({**data, "digest": digest_of(data)}))
+    said = r"another version of abovo \(abovo/evaluation/1, this one reads abovo/evaluation/2\); remove it and make"
+    with pytest.raises(AbovoError, match=said):
+        read_manifest(path, SCHEMA)
 
 
 def configuration(*runs, untuned=(), given=()):

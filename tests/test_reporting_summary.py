@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from abovo.errors import AbovoError
+from abovo.evaluation.assemble import SCHEMA
 from abovo.provenance.manifest import digest_of
 from abovo.reporting.summary import measured, print_summary
 
@@ -51,10 +52,10 @@ FILES = {
         {},
     ),
     "pretrain/nano/evaluation.json": (
-        "abovo/evaluation/1", {"metrics": {"validation.bits_per_byte": ENTRY, "yesno.accuracy": ENTRY}}, {},
+        SCHEMA, {"metrics": {"validation.bits_per_byte": ENTRY, "yesno.accuracy": ENTRY}}, {},
     ),
     "sft/nano/evaluation.json": (
-        "abovo/evaluation/1", {"metrics": {"validation.bits_per_byte": ENTRY | {"value": 2.25}}}, {},
+        SCHEMA, {"metrics": {"validation.bits_per_byte": ENTRY | {"value": 2.25}}}, {},
     ),
 }  # fmt: skip
 

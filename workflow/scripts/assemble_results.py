@@ -40,12 +40,13 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
+    from abovo.evaluation.assemble import SCHEMA as EVALUATION
     from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
     from abovo.reporting.results import assemble_results, pair
 
     models = {name: read_manifest(path, "abovo/model/") for name, path in options.models}
-    evaluations = [read_manifest(path, "abovo/evaluation/") for path in options.evaluations]
+    evaluations = [read_manifest(path, EVALUATION) for path in options.evaluations]
     script = Script(Path(__file__), decisive(options.settings))
     evaluated = pair(models, evaluations)
     figures = [read_manifest(path, "abovo/figures/") for path in options.figures]

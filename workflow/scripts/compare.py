@@ -8,7 +8,7 @@ python workflow/scripts/compare.py \\
 import argparse
 from pathlib import Path
 
-from abovo.console.launch import named_path, run, script_parser
+from abovo.console.launch import by_name, named_path, run, script_parser
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -22,10 +22,12 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
+    from abovo.evaluation.assemble import SCHEMA as EVALUATION
     from abovo.provenance.manifest import read_manifest
     from abovo.reporting.compare import compare_models
 
-    evaluations = {name: read_manifest(path, "abovo/evaluation/") for name, path in options.evaluations}
+    named = by_name(options.evaluations, "--evaluations")
+    evaluations = {name: read_manifest(path, EVALUATION) for name, path in named.items()}
     compare_models(evaluations, options.output, Path(__file__))
 
 

@@ -20,10 +20,11 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
+    from abovo.evaluation.assemble import SCHEMA as EVALUATION
     from abovo.provenance.manifest import read_manifest
     from abovo.reporting.kept import list_kept
 
-    evaluations = [read_manifest(path, "abovo/evaluation/") for path in options.evaluations]
+    evaluations = [read_manifest(path, EVALUATION) for path in options.evaluations]
     list_kept(read_manifest(options.trained, "abovo/model/"), evaluations, options.output, Path(__file__))
 
 

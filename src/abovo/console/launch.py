@@ -13,7 +13,7 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,6 +63,14 @@ def named_path(text: str) -> tuple[str, Path]:
     if not name or not equals or not path:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH")
     return name, Path(path)
+
+
+def by_name(given: Sequence[tuple[str, Path]], where: str) -> dict[str, Path]:
+    """What an argument of several NAME=PATH, which `where` names, says. Raises AbovoError for a name given twice."""
+    names = [name for name, _ in given]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise AbovoError(f"names {twice[0]} twice", where, "give each path a name of its own")
+    return dict(given)
 
 
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:

@@ -93,7 +93,8 @@ def digest_of(data: dict[str, Any]) -> str:
 
 
 def read_manifest(path: Path, schema: str | None = None) -> Manifest:
-    """Read a manifest; `schema` is the start of the schema name that the caller expects, such as abovo/packed/."""
+    """Read a manifest; `schema` is the start of the schema name that the caller expects, such as abovo/packed/,
+    with its version where no other one can be read."""
     data = read_json(path)
     if not isinstance(data, dict) or "digest" not in data:
         raise AbovoError("not a manifest", path, "remove it and make it again")
@@ -101,6 +102,10 @@ def read_manifest(path: Path, schema: str | None = None) -> Manifest:
         raise AbovoError("written by an earlier version, which named no roles", path, "remove it and make it again")
     if data["digest"] != digest_of(data):
         raise AbovoError("the manifest was altered after it was written", path, "remove it and make it again")
-    if schema and not str(data.get("schema", "")).startswith(schema):
+    found = str(data.get("schema", ""))
+    if schema and not found.startswith(schema):
+        if found.startswith(f"{schema.rpartition('/')[0]}/"):
+            what = f"was written by another version of abovo ({found}, this one reads {schema})"
+            raise AbovoError(what, path, "remove it and make it again")
         raise AbovoError(f"is a {data.get('schema')} manifest, expected {schema}", path, "check the path")
     return Manifest(path, data)

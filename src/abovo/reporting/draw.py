@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from abovo.errors import AbovoError
+from abovo.evaluation.assemble import SCHEMA as EVALUATION
 from abovo.evaluation.comparison import Compared, differences
 from abovo.provenance.chain import Chain
 from abovo.provenance.code import Script
@@ -78,7 +79,7 @@ def page_of_results(
     if len(titles) != len(evaluations):
         what = f"{len(titles)} titles and {len(evaluations)} evaluations are given"
         raise AbovoError(what, "page_of_results", "give each evaluation one title")
-    found = [read_manifest(path, "abovo/evaluation/") for path in evaluations]
+    found = [read_manifest(path, EVALUATION) for path in evaluations]
     if len({evaluation["tokenizer_sha256"] for evaluation in found}) > 1:
         raise AbovoError("evaluated with another tokenizer than the model before", evaluations[-1], "make it again")
 

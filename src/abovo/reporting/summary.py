@@ -26,6 +26,8 @@ from abovo.reporting.meanings import (
 from abovo.reporting.repeated import drawn_in_words
 from abovo.reporting.tables import verdict
 
+# The layout of evaluations that is read, whose own module is too slow to be loaded for a summary.
+EVALUATION = "abovo/evaluation/2"
 # The run of the demonstration, after which a larger one is offered.
 DEMONSTRATION = "nano"
 LARGER = (
@@ -140,7 +142,7 @@ def evaluations(run: str, results: Path) -> list[Manifest]:
         if path.is_file():
             Chain().behind(read_manifest(path, "abovo/results/"))
     paths = [results / stage / run / "evaluation.json" for stage in STAGES]
-    return [read_manifest(path, "abovo/evaluation/") for path in paths if path.is_file()]
+    return [read_manifest(path, EVALUATION) for path in paths if path.is_file()]
 
 
 def meant(run: str, results: Path) -> Iterator[tuple[str, str]]:
