@@ -13,7 +13,7 @@ from made_evaluations import answers, documents, evaluated
 from abovo.config.compared import compared_models
 from abovo.errors import AbovoError
 from abovo.evaluation.assemble import SCHEMA
-from abovo.evaluation.comparison import Compared, differences
+from abovo.evaluation.comparison import Compared, centred_mean, differences
 from abovo.evaluation.evidence import ScoredSet
 from abovo.provenance.chain import Chain
 from abovo.provenance.manifest import digest_of, read_manifest
@@ -121,12 +121,10 @@ def test_other_rows_of_the_same_task_are_an_error_within_a_run(tmp_path):
 
 def test_mean_near_guessing_has_all_its_digits(tmp_path):
     """Of a share that is rounded near chance, little is left of its digits after chance is taken off."""
-    right = [1.0] * 101 + [0.0] * 303
-    right[101] = 1.0
-    models = {name: evaluated(tmp_path / name, {"piqa": [answers(right[:-1], "piqa")]}) for name in "ab"}
-    done = compare_models(models, tmp_path / "a-b.json", HERE)
+    right = [1.0] * 102 + [0.0] * 301
+    model = Compared(evaluated(tmp_path, {"piqa": [answers(right, "piqa")]}), Chain())
     exact = (102 / 403 - 0.25) / 0.75
-    assert done["metrics"]["centred_mean(piqa.accuracy)"]["a"]["value"] == float(f"{exact:.9g}")
+    assert centred_mean([model], []).entry(model)["value"] == float(f"{exact:.9g}")
     assert float(f"{(round(102 / 403, 9) - 0.25) / 0.75:.9g}") != float(f"{exact:.9g}")
 
 

@@ -29,6 +29,7 @@ def main(options: argparse.Namespace) -> None:
 
     given = {name: getattr(options, name) for name in ("context", "precision", "batch_size", "threads")}
     settings = build(ByHand, given, lambda keys: f"--{keys[0]}".replace("_", "-"))
+    # slow to load, so after what is checked at once
     from abovo.evaluation.by_hand import evaluate_folder
 
     config = options.config or Path("config")
