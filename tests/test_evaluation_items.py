@@ -133,6 +133,20 @@ def test_number_of_a_file_is_an_options_number_or_its_text_and_that_of_an_expres
             golds([wrong], answer)
 
 
+def test_letter_of_an_answer_may_be_small_where_no_option_has_it_as_its_text(tmp_path):
+    rows = [
+        {"a": "Rome", "b": "Oslo", "right": "b"},
+        {"a": "Rome", "b": "Oslo", "right": "A"},
+        {"a": "b", "b": "a", "right": "b"},
+    ]
+    keys = {"prompt": "q", "options": ("a", "b"), "answer": "right", "document": ()}
+    assert [item.gold for item in open_task(task_on(tmp_path / "rows.jsonl", rows, "piqa", **keys)).items()] == [
+        1,
+        0,
+        0,
+    ]
+
+
 @pytest.mark.parametrize("options", [("no", "yes"), ("in part", "{{whole}}")])
 def test_words_of_a_list_are_columns_in_every_row_and_fixed_words_are_an_expression(tmp_path, options):
     rows = [{"question": "q", "whole": "w", "right": 1}]

@@ -196,13 +196,16 @@ def _meant(value: Any, options: Sequence[str]) -> Iterator[int]:
             yield int(value)
     elif isinstance(value, str):
         word = value.strip()
-        yield from (number for number, option in enumerate(options) if option.strip() == word)
+        named = [number for number, option in enumerate(options) if option.strip() == word]
+        yield from named
         if word.isascii() and word.isdigit() and int(word) < len(options):
             yield int(word)
         if word.lower() in WORDS and len(options) == 2:
             yield int(WORDS[word.lower()])
         if len(word) == 1 and word in LETTERS[: len(options)]:
             yield LETTERS.index(word)
+        if len(word) == 1 and word in LETTERS[: len(options)].lower() and not named:
+            yield LETTERS.lower().index(word)  # a small letter may well be an option's text
 
 
 def _number(text: str) -> float | None:
