@@ -134,17 +134,11 @@ def test_number_of_a_file_is_an_options_number_or_its_text_and_that_of_an_expres
 
 
 def test_letter_of_an_answer_may_be_small_where_no_option_has_it_as_its_text(tmp_path):
-    rows = [
-        {"a": "Rome", "b": "Oslo", "right": "b"},
-        {"a": "Rome", "b": "Oslo", "right": "A"},
-        {"a": "b", "b": "a", "right": "b"},
-    ]
+    texts = (("Rome", "Oslo", "b"), ("Rome", "Oslo", "A"), ("x", "a", "a"))
+    rows = [{"q": "q", "a": a, "b": b, "right": right} for a, b, right in texts]
     keys = {"prompt": "q", "options": ("a", "b"), "answer": "right", "document": ()}
-    assert [item.gold for item in open_task(task_on(tmp_path / "rows.jsonl", rows, "piqa", **keys)).items()] == [
-        1,
-        0,
-        0,
-    ]
+    task = task_on(tmp_path / "rows.jsonl", rows, "piqa", **keys)
+    assert [item.gold for item in open_task(task).items()] == [1, 0, 1]
 
 
 @pytest.mark.parametrize("options", [("no", "yes"), ("in part", "{{whole}}")])

@@ -124,7 +124,8 @@ def _table(labels: Mapping[str, str], evaluations: Mapping[str, Mapping[str, Any
     )
     note = "Below each value its 95 % interval and the number of items."
     if changes:
-        note += f" Differences are those of the last column from the one before. {html.escape(VERDICTS.replace('`', ''))}"
+        verdicts = html.escape(VERDICTS.replace("`", ""))
+        note += f" Differences are those of the last column from the one before. {verdicts}"
     if is_worse_on_plain_text(changes):
         note += f" {WORSE_ON_PLAIN_TEXT}"
     table = f"<table>\n<tr><th>metric</th>{head}<th>trivial baselines</th></tr>\n{rows}</table>"
