@@ -16,8 +16,7 @@ from abovo.evaluation.evaluate import evaluate_task
 from abovo.evaluation.given import describe_model
 from abovo.evaluation.prepare import prepare_task
 from abovo.evaluation.tasks import TASKS
-from abovo.settings.evaluation import Scoring
-from abovo.settings.stages import TaskJob
+from abovo.settings.stages import ByHand, TaskJob
 from abovo.settings.task import Task, TaskSource
 
 
@@ -102,7 +101,7 @@ def test_by_hand_a_bad_task_costs_itself_and_what_is_finished_stays(gpt2, tmp_pa
         (folder / f"{name}.yaml").write_text(text)
 
     def evaluate(*tasks, output="out"):
-        evaluate_folder(gpt2, tasks, None, Scoring(), 1, Path("config"), Path(output), world.SCRIPT)
+        evaluate_folder(gpt2, tasks, ByHand(threads=1), Path("config"), Path(output), world.SCRIPT)
 
     with pytest.raises(AbovoError, match=r"bad\.jsonl, line 1: answer 7 is none of its 2 options"):
         evaluate("bad", "good")
