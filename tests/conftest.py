@@ -38,6 +38,32 @@ def text_tokenizers(tmp_path_factory, text_corpus):
     return {kind: real_tokenizer(folder, text_corpus, kind) for kind in ("bpe", "unigram")}
 
 
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory):
+    """The folder of an untrained model of ours, to be scored; tests only read it."""
+    from small_scoring import made
+
+    return made(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def ours(small_folder):
+    """The same, opened, with larger weights."""
+    from small_scoring import sharpened
+
+    from abovo.evaluation.opened import open_scored
+
+    return sharpened(open_scored(small_folder))
+
+
+@pytest.fixture(scope="session")
+def gpt2(small_folder, tmp_path_factory):
+    """A model of none of our families, opened; tests only read it."""
+    from small_scoring import two_layers_of_gpt2
+
+    return two_layers_of_gpt2(small_folder, tmp_path_factory.mktemp("gpt2"))
+
+
 @pytest.fixture
 def make_manifest(tmp_path):
     """A function that writes files (name -> bytes) and a manifest with `fields` for them, by way of produce()."""

@@ -5,26 +5,10 @@ import json
 import pytest
 import small_world as world
 import yaml
-from small_scoring import NEAR, harness, made, sharpened, two_layers_of_gpt2
+from small_scoring import NEAR, harness
 
 from abovo.errors import AbovoError
-from abovo.evaluation.opened import open_scored
 from abovo.evaluation.scorer import Scorer
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def ours(small):
-    return sharpened(open_scored(small))
-
-
-@pytest.fixture(scope="module")
-def gpt2(small, tmp_path_factory):
-    return two_layers_of_gpt2(small, tmp_path_factory.mktemp("gpt2"))
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +115,7 @@ print(len(found.rows), found.dataset["commit"])
 
 
 @pytest.mark.slow  # a process of its own: the hub's libraries read their address as they are imported
-def test_the_commit_of_a_data_set_from_the_hub_is_told(small, tmp_path, root):
+def test_the_commit_of_a_data_set_from_the_hub_is_told(small_folder, tmp_path, root):
     import io
     import os
     import subprocess
@@ -157,6 +141,6 @@ def test_the_commit_of_a_data_set_from_the_hub_is_told(small, tmp_path, root):
     with Hub() as hub:
         commit = hub.publish("people/pairs", files)
         there = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(root / "src")}
-        command = [sys.executable, "-c", FROM_HUB, str(small), str(tmp_path)]
+        command = [sys.executable, "-c", FROM_HUB, str(small_folder), str(tmp_path)]
         done = subprocess.run(command, env={**os.environ, **there}, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == [f"2 {commit}"], done.stderr

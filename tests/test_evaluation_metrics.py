@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import pytest
 
 from abovo.config.tasks import METRICS
-from abovo.evaluation.form import FORM, form_of, smoke_score
 from abovo.evaluation.measures import MEASURES
 from abovo.evaluation.metrics import (
     byte_baselines,
@@ -16,6 +15,7 @@ from abovo.evaluation.metrics import (
     text_baselines,
     written_scores,
 )
+from abovo.evaluation.smoke import FORM, form_of, smoke_score
 
 ABOUT = {"protocol": {"how": "x"}, "vocabulary": 600}
 

@@ -19,9 +19,9 @@ from abovo.evaluation.bench import Given
 from abovo.evaluation.evaluate import evaluate_task
 from abovo.evaluation.evaluation_sets import prepare_evaluation
 from abovo.evaluation.evidence import read_evidence
-from abovo.evaluation.given import verify_model
 from abovo.evaluation.held_out import check_inputs
 from abovo.evaluation.prepare import prepare_task
+from abovo.modeling.layout import verify_model
 from abovo.packing.bins import open_bin
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import small_world as world
 import torch
-from small_scoring import NEAR, foreign, harness, made, requests, sharpened, two_layers_of_gpt2
+from small_scoring import NEAR, foreign, harness, requests, sharpened
 
 from abovo.errors import AbovoError
 from abovo.evaluation.branches import Line, ask, lay
@@ -17,21 +17,6 @@ from abovo.evaluation.opened import open_scored
 from abovo.evaluation.scorer import LOGITS, Option, Scorer, encode_pair, encode_pairs, encode_texts
 from abovo.modeling.family import FAMILIES
 from abovo.tokenizing.special import BOS, EOS
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def ours(small):
-    return sharpened(open_scored(small))
-
-
-@pytest.fixture(scope="module")
-def gpt2(small, tmp_path_factory):
-    return two_layers_of_gpt2(small, tmp_path_factory.mktemp("gpt2"))
 
 
 def texts(rows=24, options=4, longest=20):
@@ -138,7 +123,7 @@ def test_what_options_begin_with_stands_once_and_options_apart_cost_nothing_more
 
 
 def test_a_recurrent_family_and_a_foreign_model_without_positions_are_scored_in_the_plain_form(
-    small, monkeypatch, caplog
+    small_folder, monkeypatch, caplog
 ):
     from abovo.evaluation.opened import Opened
     from abovo.modeling.build import build_model
@@ -146,12 +131,12 @@ def test_a_recurrent_family_and_a_foreign_model_without_positions_are_scored_in_
 
     monkeypatch.setitem(FAMILIES.entries, "odd", "odd_family:ODD")
     model = build_model(shape_of({"family": "odd", "width": 16, "inner": 24}), 600, 64, seed=1).eval()
-    tokenizer = open_scored(small).tokenizer
+    tokenizer = open_scored(small_folder).tokenizer
     options = encoded(SimpleNamespace(tokenizer=tokenizer), texts(8))
     found = []
     with caplog.at_level("INFO", "abovo"):
         for family in (family_of(model), None):
-            opened = sharpened(Opened(model, tokenizer, family, 64, 2, "cpu", "float32", {}))
+            opened = sharpened(Opened(model, tokenizer, family, 64, 2, "cpu", "float32"))
             scorer = Scorer(opened, 8)
             found = scorer.options(options)
             assert scorer.forms.longest_tree(8) == 0
@@ -165,7 +150,7 @@ def test_a_recurrent_family_and_a_foreign_model_without_positions_are_scored_in_
     assert "is scored in the plain form where options share what they begin with otherwise" in caplog.text
 
 
-def test_a_model_whose_attention_counts_places_its_own_way_is_scored_option_by_option(small, tmp_path):
+def test_a_model_whose_attention_counts_places_its_own_way_is_scored_option_by_option(small_folder, tmp_path):
     """Distances by ALiBi, and a window that ids see no farther than."""
     from transformers import BertConfig, BloomConfig, MistralConfig
 
@@ -181,34 +166,34 @@ def test_a_model_whose_attention_counts_places_its_own_way_is_scored_option_by_o
         sliding_window=8,
     )
     for name, config in (("bloom", bloom), ("mistral", mistral)):
-        opened = foreign(small, tmp_path / name, config)
+        opened = foreign(small_folder, tmp_path / name, config)
         options, scorer = encoded(opened, texts(6)), Scorer(opened, 4)
         alone = [[Scorer(opened, 1).options([[option]])[0][0] for option in row] for row in options]
         assert scorer.forms.longest_tree(32) == 0
         for row, others in zip(scorer.options(options), alone, strict=True):
             assert [one.log_likelihood for one in row] == pytest.approx([o.log_likelihood for o in others], abs=NEAR)
     with pytest.raises(AbovoError, match="BertLMHeadModel is not causal"):
-        Scorer(foreign(small, tmp_path / "bert", bert), 4)
+        Scorer(foreign(small_folder, tmp_path / "bert", bert), 4)
 
 
-def test_half_precision_is_taken_only_where_it_is_asked_for(small):
-    assert next(open_scored(small).model.parameters()).dtype == torch.float32
-    half = open_scored(small, precision="bfloat16")
+def test_half_precision_is_taken_only_where_it_is_asked_for(small_folder):
+    assert next(open_scored(small_folder).model.parameters()).dtype == torch.float32
+    half = open_scored(small_folder, precision="bfloat16")
     assert {parameter.dtype for parameter in half.model.parameters()} == {torch.bfloat16}
     options = encoded(half, texts(4))
-    single = Scorer(open_scored(small), 8).options(options)
+    single = Scorer(open_scored(small_folder), 8).options(options)
     for row, other in zip(Scorer(half, 8).options(options), single, strict=True):
         for one, two in zip(row, other, strict=True):
             assert one.log_likelihood == pytest.approx(two.log_likelihood, rel=0.02)
 
 
 @pytest.mark.parametrize("bos", [False, True])
-def test_pairs_are_parted_as_lm_eval_parts_them(ours, small, bos):
+def test_pairs_are_parted_as_lm_eval_parts_them(ours, small_folder, bos):
     """By a tokenizer too that puts a token before each text, as those of some models do, and never twice."""
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(small)
+    tokenizer = AutoTokenizer.from_pretrained(small_folder)
     if bos:
         tokenizer.bos_token = "<s>"
         alone = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", BOS)])
@@ -222,44 +207,45 @@ def test_pairs_are_parted_as_lm_eval_parts_them(ours, small, bos):
     assert encode_texts(tokenizer, ["peace"])[0] == tuple(model.tok_encode("peace"))
 
 
-def copied(small, folder, leave=()):
+def copied(small_folder, folder, leave=()):
     import shutil
 
     folder.mkdir()
-    for path in small.iterdir():
+    for path in small_folder.iterdir():
         if path.name not in leave:
             shutil.copy(path, folder)
     return folder
 
 
-def test_a_folder_that_cannot_be_scored_is_refused_in_one_line(small, tmp_path):
+def test_a_folder_that_cannot_be_scored_is_refused_in_one_line(small_folder, tmp_path):
     def refused(folder, what, **more):
         with pytest.raises(AbovoError, match=what) as error:
             open_scored(folder, **more)
         assert str(folder) in str(error.value) and "\n" not in str(error.value)
 
-    refused(small, r"config.json: has 64 positions, a context of 65 was asked for; ask for at most 64", context=65)
-    assert open_scored(small, at_most=32).context == 32 and open_scored(small, at_most=99).context == 64
+    refused(
+        small_folder, r"config.json: has 64 positions, a context of 65 was asked for; ask for at most 64", context=65
+    )
     refused(tmp_path, "there is no config.json")
-    bare = copied(small, tmp_path / "bare", ["model.safetensors"])
+    bare = copied(small_folder, tmp_path / "bare", ["model.safetensors"])
     refused(bare, "holds no weights")
     (bare / "pytorch_model.bin").write_bytes(b"")
     refused(bare, r"its weights are a pickle \(pytorch_model.bin\)")
-    refused(copied(small, tmp_path / "mute", ["tokenizer.json", "tokenizer_config.json"]), "holds no tokenizer")
-    other = copied(small, tmp_path / "other")
+    refused(copied(small_folder, tmp_path / "mute", ["tokenizer.json", "tokenizer_config.json"]), "holds no tokenizer")
+    other = copied(small_folder, tmp_path / "other")
     tokenizer = open_scored(other).tokenizer
     tokenizer.add_tokens([f"<|more{number}|>" for number in range(64)])
     tokenizer.save_pretrained(other)
     refused(other, r"its tokenizer's ids go up to \d+, the model has \d+ rows")
-    strange = copied(small, tmp_path / "strange")
+    strange = copied(small_folder, tmp_path / "strange")
     config = json.loads((strange / "config.json").read_text())
     (strange / "config.json").write_text(json.dumps({**config, "model_type": "nobodys"}))
     refused(strange, "transformers cannot open it as a causal model")
 
 
 @pytest.mark.parametrize("kind", ["ours", "another's"])
-def test_weights_that_were_cut_short_are_told_with_their_file(small, tmp_path, kind):
-    folder = copied(small, tmp_path / "cut")
+def test_weights_that_were_cut_short_are_told_with_their_file(small_folder, tmp_path, kind):
+    folder = copied(small_folder, tmp_path / "cut")
     weights, config = folder / "model.safetensors", folder / "config.json"
     weights.write_bytes(weights.read_bytes()[:-100])
     if kind != "ours":

@@ -1,6 +1,8 @@
 """Intervals hold what they promise, and a difference is claimed only where rows of both models carry it."""
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,10 @@ from abovo.evaluation.statistics import (
     wilson,
 )
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+from interval_coverage import INTERVALS, coverage
+
 ACCURACY, BITS, PERPLEXITY = (MEASURES[name] for name in ("accuracy", "bits_per_byte", "token_perplexity"))
 
 
@@ -31,35 +37,14 @@ def test_wilson_interval_is_scipys(right, n):
     assert wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
-def documents(random, n, unequal):
-    """Bits and bytes of `n` documents: lognormal lengths, bits per byte that vary and fall with length."""
-    place = random.standard_normal(n)
-    sizes = np.maximum(20, np.round(np.exp(7.5 + unequal * place)))
-    return (2 + 0.4 * (-0.4 * place + 0.9165 * random.standard_normal(n))) * sizes, sizes
-
-
-def percentile(parts, sizes, random):
-    rows = random.integers(0, len(parts), (300, len(parts)))
-    return np.quantile(parts[rows].sum(1) / sizes[rows].sum(1), (0.025, 0.975))
-
-
 def test_interval_of_bits_per_byte_covers_where_the_percentile_bootstrap_does_not():
     """Of 95 % intervals over documents of unequal lengths about 95 in 100 hold the truth; of percentiles far fewer."""
-    random = np.random.default_rng(11)
-    shares = {"ours": [], "percentile": []}
-    for n, times, unequal in ((5, 500, 1.0), (10, 500, 1.0), (30, 500, 1.2), (62, 500, 1.2), (300, 200, 1.0)):
-        bits, sizes = documents(random, 2_000_000, unequal)
-        truth = bits.sum() / sizes.sum()
-        held = dict.fromkeys(shares, 0)
-        for _ in range(times):
-            bits, sizes = documents(random, n, unequal)
-            ours = ratio_interval(Scores(bits, sizes))[0]
-            for name, (low, high) in (("ours", ours), ("percentile", percentile(bits, sizes, random))):
-                held[name] += low <= truth <= high
-        for name, count in held.items():
-            shares[name].append(count / times)
-    assert min(shares["ours"]) >= 0.92 and 0.94 <= np.mean(shares["ours"]) <= 0.97, shares
-    assert max(shares["percentile"][:2]) < 0.85 and max(shares["percentile"][2:4]) < 0.9, shares
+    random, ways = np.random.default_rng(11), {name: INTERVALS[name] for name in ("ours", "percentile")}
+    samples = ((5, 500, 1.0), (10, 500, 1.0), (30, 500, 1.2), (62, 500, 1.2), (300, 200, 1.0))
+    found = [coverage(random, n, draws, unequal, ways) for n, draws, unequal in samples]
+    ours, percentile = ([shares[name] for shares in found] for name in ways)
+    assert min(ours) >= 0.92 and 0.94 <= np.mean(ours) <= 0.97, ours
+    assert max(percentile[:2]) < 0.85 and max(percentile[2:4]) < 0.9, percentile
 
 
 def test_interval_of_documents_of_one_length_is_students():

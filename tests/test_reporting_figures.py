@@ -9,7 +9,7 @@ from made_evaluations import PROTOCOL, answers, documents, evaluated
 
 from abovo.errors import AbovoError
 from abovo.evaluation.evidence import ScoredSet
-from abovo.evaluation.form import smoke_score
+from abovo.evaluation.smoke import smoke_score
 from abovo.provenance.products import Job, Made, produce
 from abovo.reporting import figures, pages
 from abovo.reporting.draw import composition_of_corpus, loss_of_model, page_of_results, page_of_tokenizer

@@ -11,7 +11,7 @@ from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import plain
 from abovo.training.engine_torch import TorchEngine
 from abovo.training.job import read_settings
-from abovo.training.kept import check_kept, keep_weights, sweep_kept
+from abovo.training.kept import keep_weights, sweep_kept, verify_kept
 from abovo.training.loop import train
 from abovo.training.moments import check_limits, moments_of, tell_moments, words_seen
 from abovo.training.order import DataOrder, Phase
@@ -140,12 +140,12 @@ def weights(step):
 def test_damaged_or_missing_model_of_a_passed_step_is_named(tmp_path):
     keep_weights(tmp_path, 4, weights(4))
     keep_weights(tmp_path, 4, weights(5))  # a training that passes the step again
-    check_kept(tmp_path, [4])
+    verify_kept(tmp_path, [4])
     path = tmp_path / "kept/step-000000004/weights.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     for steps in ([4], [9]):
         with pytest.raises(AbovoError, match=f"the model of step {steps[0]} is missing or damaged"):
-            check_kept(tmp_path, steps)
+            verify_kept(tmp_path, steps)
 
 
 def test_training_that_goes_on_without_a_model_that_it_passed_ends_with_a_line(tmp_path):

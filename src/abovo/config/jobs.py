@@ -114,6 +114,8 @@ def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
         own["template"] = _template(configuration, configuration.run(run.name))
     if kind != GENERATIONS:
         own |= {"prompts": (), "new_tokens": None}
+    if kind != HELD_OUT and not (kind == "items" and configuration.task(task).kind == "rolling"):
+        own["stride"] = None
     return narrow(TaskJob, run.evaluation, threads=run.threads, **own)
 
 

@@ -28,7 +28,7 @@ from abovo.modeling.cost import count_parameters
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.settings.corpus import Corpus
 from abovo.settings.keys import narrow
-from abovo.settings.run import GivenFile, Parts, Phase, Recipe, Run, RunFile, Scored
+from abovo.settings.run import GivenFile, Parts, Phase, Recipe, Run, RunFile, ScoredRun
 from abovo.settings.sft import Sft, SftFile
 from abovo.settings.task import Task
 
@@ -166,14 +166,14 @@ class Configuration:
         file = self._file(name, self.overrides.runs.get(name, {}))
         return file if isinstance(file, GivenFile) else None
 
-    def scored(self, name: str, checkpoint: str | None = None) -> Scored:
+    def scored(self, name: str, checkpoint: str | None = None) -> ScoredRun:
         """What scoring needs to know of a run, of a model that it keeps on the way, or of one trained elsewhere."""
         given = self.given(name)
         if given is None:
             run = self.run(name)
             measured = evaluation_of_kept(run, checkpoint) if checkpoint else run.parts.evaluation
-            return narrow(Scored, run, evaluation=self.shared("evaluation", measured), evaluation_name=measured)
-        return narrow(Scored, given, name=name, evaluation=self.shared("evaluation", given.evaluation),
+            return narrow(ScoredRun, run, evaluation=self.shared("evaluation", measured), evaluation_name=measured)
+        return narrow(ScoredRun, given, name=name, evaluation=self.shared("evaluation", given.evaluation),
                       evaluation_name=given.evaluation)  # fmt: skip
 
     @functools.cache  # noqa: B019  (one configuration lives as long as its process)

@@ -9,11 +9,11 @@ import abovo
 from abovo.console.progress import Progress
 from abovo.errors import AbovoError
 from abovo.evaluation.evidence import Row, ScoredSet, evidence
-from abovo.evaluation.given import folder_of
 from abovo.evaluation.item import Item
 from abovo.evaluation.metrics import text_baselines
 from abovo.evaluation.opened import Opened, open_scored
 from abovo.evaluation.scorer import Scored, Scorer, encode_pairs, encode_texts
+from abovo.modeling.layout import model_folder
 from abovo.provenance.manifest import Manifest
 from abovo.settings.stages import TaskJob
 
@@ -58,7 +58,7 @@ class Bench:
         torch.manual_seed(self.settings.seed)
         self.progress.update("opening the model", force=True)
         context, precision = self.model["sequence_length"], self.settings.precision
-        return open_scored(folder_of(self.model), context, precision, self.progress)
+        return open_scored(model_folder(self.model), context, precision, self.progress)
 
     @cached_property
     def scorer(self) -> Scorer:

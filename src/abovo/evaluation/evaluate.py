@@ -9,9 +9,9 @@ from abovo.console.progress import Progress, several
 from abovo.errors import Unreachable
 from abovo.evaluation.bench import Bench, Given
 from abovo.evaluation.evidence import PROMPTS, ScoredSet, rows_file, write_evidence
-from abovo.evaluation.given import verify_model
 from abovo.evaluation.measures import measure_of
 from abovo.evaluation.metrics import set_scores
+from abovo.modeling.layout import verify_model
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
@@ -25,7 +25,7 @@ SCHEMA = "abovo/evaluation_task/1"
 KINDS: Table[Callable[[Bench, Given], Iterator[ScoredSet]]] = Table(
     {
         "held_out": "abovo.evaluation.held_out:score_held_out",
-        "items": "abovo.evaluation.prepared:score_items",
+        "items": "abovo.evaluation.from_items:score_items",
         "lm_eval": "abovo.evaluation.public:score_public",
         "generations": "abovo.evaluation.generations:score_generations",
     },

@@ -10,7 +10,7 @@ import orjson
 from abovo.corpus.shards import read_lines, write_lines
 from abovo.errors import AbovoError
 from abovo.evaluation.item import Item, Likely
-from abovo.evaluation.metrics import row_scores
+from abovo.evaluation.metrics import best, row_scores
 from abovo.provenance.hashing import sha256_json
 from abovo.provenance.manifest import Manifest
 
@@ -46,22 +46,12 @@ class ScoredSet:
 
 def evidence(kind: str, item: Item, scored: Sequence[Likely]) -> dict[str, Any]:
     """The line of one row: what was asked, what each option got, what follows for each metric of the kind."""
-    options = [
-        {
-            "log_likelihood": one.log_likelihood,
-            "greedy": one.greedy,
-            "tokens": one.tokens,
-            # without the separator, as accuracies per character and byte count them
-            "characters": len(option.lstrip()),
-            "bytes": len(option.lstrip().encode("utf-8", "surrogatepass")),
-        }
-        for option, one in zip(item.options, scored, strict=True)
-    ]
+    options = [option_line(option, one) for option, one in zip(item.options, scored, strict=True)]
     row: dict[str, Any] = {"set": item.set, "id": item.id}
     row |= {key: value for key in ("document", "source") if (value := getattr(item, key)) is not None}
     row |= {"prompt": prompt_hash(item), "options": options}
     if len(options) > 1:
-        row["prediction"] = max(range(len(options)), key=lambda number: options[number]["log_likelihood"])
+        row["prediction"] = best([one.log_likelihood for one in scored])
     if item.gold is not None:
         row["gold"] = item.gold
     if item.sizes:
@@ -69,6 +59,18 @@ def evidence(kind: str, item: Item, scored: Sequence[Likely]) -> dict[str, Any]:
     row["scores"] = row_scores(kind, item, scored)
     cut = sum(one.cut for one in scored)
     return row | ({"cut": cut} if cut else {})
+
+
+def option_line(text: str, scored: Likely) -> dict[str, Any]:
+    """What an option got; its size is without the separator, as accuracies per character and byte count it."""
+    bare = text.lstrip()
+    return {
+        "log_likelihood": scored.log_likelihood,
+        "greedy": scored.greedy,
+        "tokens": scored.tokens,
+        "characters": len(bare),
+        "bytes": len(bare.encode("utf-8", "surrogatepass")),
+    }
 
 
 def prompt_hash(item: Item) -> str:

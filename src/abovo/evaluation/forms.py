@@ -22,8 +22,8 @@ log = logging.getLogger("abovo")
 ROUNDING, OTHER = 1e-4, 1e-2
 # Most entries of the masks of a batch of trees.
 MASKED = 2**25
-# Takes a model and gives two sets of values [rows, length, *] that should be one.
-Probe = Callable[[Any], tuple[Tensor, Tensor]]
+# Takes a model and gives two sets of values [rows, length, *] that should be one, none for the first where it has none.
+Probe = Callable[[Any], tuple[Tensor | None, Tensor]]
 # Ids of a probe that looks at the output matrix; one for trees is as long as the longest tree that is asked for.
 PROBED = 32
 
@@ -50,7 +50,9 @@ class Forms:
     @torch.inference_mode()
     def trees(self, ids: Tensor, depths: Tensor, visible: Tensor) -> Tensor:
         """The same for trees: distances from the root [rows, length] and what each id sees, bool [rows, n, n]."""
-        return self._trees(self.model, ids, depths, visible)
+        found = self._trees(self.model, ids, depths, visible)
+        assert found is not None, "trees are laid for models that were tried with them"
+        return found
 
     @torch.inference_mode()
     def logits(self, values: Tensor) -> Tensor:
@@ -84,12 +86,9 @@ class Forms:
             return model.base_model(input_ids=ids).last_hidden_state
         return model(input_ids=ids).logits
 
-    def _trees(self, model: Any, ids: Tensor, depths: Tensor, visible: Tensor) -> Tensor:
+    def _trees(self, model: Any, ids: Tensor, depths: Tensor, visible: Tensor) -> Tensor | None:
         if self.family is not None:
-            found = self.family.tree(model, ids, depths, visible)
-            if found is None:
-                raise NotImplementedError
-            return found
+            return self.family.tree(model, ids, depths, visible)
         kind = next(model.parameters()).dtype
         mask = torch.zeros(visible.shape, dtype=kind, device=visible.device)
         mask = mask.masked_fill_(~visible, torch.finfo(kind).min)[:, None]
@@ -115,13 +114,14 @@ class Forms:
     def _distance(self, probe: Probe) -> float:
         """How far the values of a probe are apart at most, over their size; in float32 whatever the model is in.
 
-        NaN where the second ones, the model's own, are not finite; infinite where the first ones alone are not.
+        NaN where the second ones, the model's own, are not finite; infinite where there are no first ones or they alone
+        are not.
         """
         single = next(self.model.parameters()).dtype == torch.float32
         one, other = probe(self.model if single else copy.deepcopy(self.model).float())
         if not other.isfinite().all():
             return math.nan
-        if not one.isfinite().all():
+        if one is None or not one.isfinite().all():
             return math.inf
         return float(((one - other).norm(dim=-1) / other.norm(dim=-1).clamp(min=1e-30)).max())
 
@@ -139,7 +139,7 @@ class Forms:
         hidden = model.base_model(input_ids=ids).last_hidden_state
         return model.get_output_embeddings()(hidden), model(input_ids=ids).logits
 
-    def _tree_and_rows(self, model: Any, length: int) -> tuple[Tensor, Tensor]:
+    def _tree_and_rows(self, model: Any, length: int) -> tuple[Tensor | None, Tensor]:
         """A stem and two branches, of a third of `length` each: what the second one sees stands far before it."""
         third = max(1, length // 3)
         stem, branches = self._random_ids(1, third), self._random_ids(2, 2 * third)[:, third:]

@@ -21,10 +21,10 @@ def generate(opened: "Opened", prompts: Sequence[str], chat: bool, new_tokens: i
         texts = tokenizer.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
     whole = [tokenizer(text, add_special_tokens=False).input_ids or [opened.prefix] for text in texts]
     beginnings = [ids[-(opened.context - 1) :] for ids in whole]
-    limits = Limits(new_tokens, opened.context, stops_of(opened.model, tokenizer))
     if opened.family is None:
-        found = [_alone(opened, beginning, limits) for beginning in beginnings]
+        found = [write_alone(opened, beginning, new_tokens) for beginning in beginnings]
     else:
+        limits = Limits(new_tokens, opened.context, stops_of(opened.model, tokenizer))
         found = write(ModelReader(opened.model), beginnings, limits)
     return [
         {
@@ -38,24 +38,29 @@ def generate(opened: "Opened", prompts: Sequence[str], chat: bool, new_tokens: i
     ]
 
 
-def _alone(opened: "Opened", beginning: Sequence[int], limits: Limits) -> Written:
-    """What a model that is not of our families writes, by transformers' own generation."""
+def write_alone(opened: "Opened", beginning: Sequence[int], new_tokens: int, texts: Sequence[str] = ()) -> Written:
+    """What a model that is not of our families writes, by transformers' own generation, also up to one of `texts`.
+
+    One beginning at a time, since not every class of models takes padding well.
+    """
     import torch
 
-    given = torch.tensor([list(beginning)], device=opened.device)
+    stops, given = stops_of(opened.model, opened.tokenizer), torch.tensor([list(beginning)], device=opened.device)
+    more: dict[str, Any] = {"stop_strings": list(texts), "tokenizer": opened.tokenizer} if texts else {}
     with torch.inference_mode():
         whole = opened.model.generate(
             given,
             attention_mask=torch.ones_like(given),
-            max_new_tokens=min(limits.new_tokens, limits.context - len(beginning)),
+            max_new_tokens=min(new_tokens, opened.context - len(beginning)),
             do_sample=False,
             num_beams=1,
             use_cache=True,
-            eos_token_id=sorted(limits.stops) or None,
-            pad_token_id=next(iter(sorted(limits.stops)), 0),
+            eos_token_id=sorted(stops) or None,
+            pad_token_id=min(stops, default=0),
+            **more,
         )
     ids = whole[0, len(beginning) :].tolist()
-    stop = ids.pop() if ids and ids[-1] in limits.stops else None
+    stop = ids.pop() if ids and ids[-1] in stops else None
     return Written(ids, stop)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from abovo.evaluation.bench import Bench, Given
 from abovo.evaluation.evidence import PROMPTS, ScoredSet
-from abovo.evaluation.form import smoke_score
 from abovo.evaluation.generate import generate
+from abovo.evaluation.smoke import smoke_score
 
 NAME = "generations"
 

@@ -4,16 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from abovo.errors import AbovoError
+from abovo.modeling.layout import positions_of, read_config, weights_among
 from abovo.provenance.code import Script
-from abovo.provenance.files import read_json
 from abovo.provenance.hashing import sha256_json
 from abovo.provenance.manifest import Manifest, describe_folder
 from abovo.provenance.products import Job, Made, produce
 
 SCHEMA = "abovo/model/1"
-# What config.json calls the most positions that a model was made for, family by family.
-POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
-WEIGHTS, TOKENIZER = ".safetensors", ("tokenizer.json", "spm.model", "tokenizer.model", "vocab.json", "vocab.txt")
+TOKENIZER = ("tokenizer.json", "spm.model", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
 def describe_model(folder: Path, context: int | None, output: Path, script: Script | Path) -> Manifest:
@@ -23,19 +21,15 @@ def describe_model(folder: Path, context: int | None, output: Path, script: Scri
     Raises AbovoError where there are no weights in safetensors, no tokenizer, or fewer positions than `context`.
     """
     found = describe_folder(folder)
-    config = _config(folder)
-    positions = next((config[key] for key in POSITIONS if isinstance(config.get(key), int)), None)
+    config = read_config(folder)
+    positions = positions_of(config)
     if context is None and positions is None:
-        mend = "set sequence_length in the run"
+        mend = "set sequence_length in the run, or --context"
         raise AbovoError("does not say how many positions the model has", folder / "config.json", mend)
     if context is not None and positions is not None and context > positions:
         what = f"a context of {context} tokens is longer than the model's {positions} positions"
-        raise AbovoError(what, folder / "config.json", f"set sequence_length to {positions} or less")
-    weights = _hash_of(found, [name for name in found.names() if name.endswith(WEIGHTS)])
-    if weights is None:
-        pickles = [name for name in found.names() if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
-        mend = "save the model with safetensors" if pickles else "name a folder that holds a model"
-        raise AbovoError("holds no weights in safetensors", folder, mend)
+        raise AbovoError(what, folder / "config.json", f"ask for at most {positions}")
+    weights = _hash_of(found, weights_among(found.names(), folder))
     tokenizer = _hash_of(found, [name for name in found.names() if name in TOKENIZER])
     if tokenizer is None:
         raise AbovoError(f"holds no tokenizer ({', '.join(TOKENIZER)})", folder, "save the model's tokenizer beside it")
@@ -50,28 +44,6 @@ def describe_model(folder: Path, context: int | None, output: Path, script: Scri
     settings = {"model_directory": folder.as_posix(), "sequence_length": context}
     job = Job(output, SCHEMA, {"folder": found}, settings, script)
     return produce(job, lambda _: Made({}, fields))
-
-
-def folder_of(model: Manifest) -> Path:
-    """Where the files of a model lie: in the folder that its manifest names, or in model/ beside it."""
-    given = model.data.get("folder")
-    return Path(given) if given else model.path.parent / "model"
-
-
-def verify_model(model: Manifest) -> None:
-    """Raise AbovoError where a byte of the model is not what its manifest was written for."""
-    if "folder" not in model.data:
-        model.verify("model/")
-    elif describe_folder(folder_of(model)).digest != model["inputs"]["folder"]["digest"]:
-        what = f"the files of {folder_of(model)} are not those that it was written for"
-        raise AbovoError(what, model.path, f"remove {model.path} and make it again")
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise AbovoError("there is no config.json", folder, "name a folder in the Hugging Face layout")
-    return read_json(path)
 
 
 def _hash_of(folder: Manifest, names: list[str]) -> str | None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from abovo.errors import AbovoError
+from abovo.evaluation.evidence import option_line
+from abovo.evaluation.metrics import best
 from abovo.evaluation.opened import bars_of, first_line
 
 if TYPE_CHECKING:
@@ -233,16 +235,7 @@ def _row(name: str, task: Any, sample: Mapping[str, Any], model: Any) -> dict[st
         found = {"options": [], "prediction": written, "gold": gold}
         return {**row, **found, "scores": scores, "cut": sum(model.cut[place] for place in places)}
     scored: list[Scored] = [model.scored[place] for place in places]
-    options = [
-        {
-            "log_likelihood": one.log_likelihood,
-            "greedy": one.greedy,
-            "tokens": one.tokens,
-            "characters": len(text[-1].lstrip()),
-            "bytes": len(text[-1].lstrip().encode("utf-8", "surrogatepass")),
-        }
-        for one, text in zip(scored, texts, strict=True)
-    ]
+    options = [option_line(text[-1], one) for one, text in zip(scored, texts, strict=True)]
     prediction, gold = _chosen(task, sample, scored)
     cut = sum(one.cut for one in scored)
     return {**row, "options": options, "prediction": prediction, "gold": gold, "scores": scores, "cut": cut}
@@ -257,4 +250,4 @@ def _chosen(task: Any, sample: Mapping[str, Any], scored: Sequence["Scored"]) ->
     gold = task.doc_to_text(sample["doc"]) if getattr(task, "multiple_input", 0) else sample["target"]
     if isinstance(gold, str):
         gold = choices.index(gold) if gold in choices else None
-    return max(range(len(values)), key=values.__getitem__), gold
+    return best(values), gold

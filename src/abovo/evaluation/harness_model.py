@@ -7,7 +7,7 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from abovo.evaluation.generate import stops_of
+from abovo.evaluation.generate import stops_of, write_alone
 from abovo.evaluation.options import Ids
 from abovo.evaluation.scorer import Scored, Scorer, encode_pairs, encode_texts
 
@@ -98,27 +98,7 @@ class HarnessModel(LM):
         return found
 
     def _write_alone(self, beginnings: Sequence[Ids], new_tokens: int, stops: Sequence[str]) -> Sequence[Sequence[int]]:
-        """By transformers' own generation, a text at a time, since not every class of models takes padding well."""
-        import torch
-
-        tokenizer, found = self.opened.tokenizer, []
-        more: dict[str, Any] = {"stop_strings": list(stops), "tokenizer": tokenizer} if stops else {}
-        pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-        for ids in beginnings:
-            given = torch.tensor([ids], device=self.opened.device)
-            with torch.inference_mode():
-                whole = self.opened.model.generate(
-                    given,
-                    attention_mask=torch.ones_like(given),
-                    max_new_tokens=min(new_tokens, self.opened.context - len(ids)),
-                    do_sample=False,
-                    num_beams=1,
-                    use_cache=True,
-                    pad_token_id=pad,
-                    **more,
-                )
-            found.append(whole[0, len(ids) :].tolist())
-        return found
+        return [write_alone(self.opened, ids, new_tokens, stops).ids for ids in beginnings]
 
 
 def _row_of(request: Any) -> tuple[str, int]:

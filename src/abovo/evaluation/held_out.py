@@ -8,7 +8,7 @@ from abovo.errors import AbovoError
 from abovo.evaluation.bench import Bench, Given
 from abovo.evaluation.evidence import ScoredSet
 from abovo.evaluation.item import Item
-from abovo.evaluation.tasks import CHAT, TASKS, data_file
+from abovo.evaluation.tasks import CHAT, PLAIN, TASKS, data_file
 from abovo.provenance.manifest import Manifest
 from abovo.tokenizing.templates import TEMPLATES
 
@@ -68,7 +68,7 @@ def items_of(manifest: Manifest, task: str, name: str, template: str) -> Iterato
                 continue
             chat = config["doc_to_text"] == CHAT
             question = row["question"]
-            context = TEMPLATES[template].ask(question) if chat else f"Question: {question}\nAnswer:"
+            context = TEMPLATES[template].ask(question) if chat else PLAIN.replace("{{question}}", question)
             words = config["doc_to_choice"] if isinstance(config["doc_to_choice"], list) else row["options"]
             options = tuple(f"{config['target_delimiter']}{word}" for word in words)
             contexts = (context,) * len(options)

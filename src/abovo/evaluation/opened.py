@@ -4,7 +4,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,25 +13,20 @@ from typing import Any, Literal
 from abovo.console.progress import Progress
 from abovo.errors import AbovoError
 from abovo.modeling.family import FAMILIES, Family, open_model
-from abovo.provenance.files import read_json
-from abovo.provenance.hashing import sha256_file
+from abovo.modeling.layout import positions_of, read_config, weights_among
 
 log = logging.getLogger("abovo")
 Precision = Literal["float32", "bfloat16"]
-# Keys of config.json that say how many positions a model has, in the order in which lm-eval looks for them.
-POSITIONS = ("n_positions", "max_position_embeddings", "n_ctx")
 # Taken where neither configuration nor tokenizer says anything.
 UNSAID = 2048
-HASHED = (".safetensors", ".json", ".model", ".txt", ".jinja")
-PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 
 @dataclass(frozen=True)
 class Opened:
     """A model in evaluation mode with its tokenizer.
 
-    `context` is how many ids it is given at most; `prefix` the id before a text without a context; `sha256s` maps the
-    names of the folder's files to their hashes. `family` is None for a model that is not of ours.
+    `context` is how many ids it is given at most; `prefix` the id before a text without a context. `family` is None for
+    a model that is not of ours.
     """
 
     model: Any = field(repr=False)
@@ -41,7 +36,6 @@ class Opened:
     prefix: int
     device: str
     precision: Precision
-    sha256s: Mapping[str, str]
 
 
 def open_scored(
@@ -49,18 +43,17 @@ def open_scored(
     context: int | None = None,
     precision: Precision = "float32",
     progress: Progress | None = None,
-    at_most: int | None = None,
 ) -> Opened:
     """Open the model in `folder` on the GPU where there is one; no code and no pickle of the folder is read.
 
-    Without `context` a model is given as many ids as it has positions, `at_most` so many. Raises AbovoError in one line
-    for a folder without weights or tokenizer, ids that the model has no rows for, a context beyond its positions.
+    Without `context` a model is given as many ids as it has positions. Raises AbovoError in one line for a folder
+    without weights or tokenizer, ids that the model has no rows for, a context beyond its positions.
     """
     import torch
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # cores are shared out by whoever starts the job
-    config = _checked_config(folder)
-    _check_weights(folder)
+    config = read_config(folder)
+    _check_weights(folder, weights_among((path.name for path in folder.iterdir()), folder))
     with bars_of(progress):
         family = _family(config)
         model: Any = _foreign(folder) if family is None else open_model(folder)
@@ -71,9 +64,8 @@ def open_scored(
     model = model.to(device, getattr(torch, precision)).eval()
     if family is not None:
         family.prepare(model)
-    length = _context(model, tokenizer, folder, context, at_most)
-    hashes = {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.suffix in HASHED}
-    return Opened(model, tokenizer, family, length, prefix_of(tokenizer), device, precision, hashes)
+    length = _context(model, tokenizer, folder, context)
+    return Opened(model, tokenizer, family, length, prefix_of(tokenizer), device, precision)
 
 
 def prefix_of(tokenizer: Any) -> int:
@@ -85,24 +77,11 @@ def prefix_of(tokenizer: Any) -> int:
     return int(found)
 
 
-def _checked_config(folder: Path) -> Mapping[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise AbovoError("there is no config.json", folder, "name a folder in the Hugging Face layout")
-    names = sorted(entry.name for entry in folder.iterdir())
-    if not any(name.endswith(".safetensors") and not name.startswith("adapter_") for name in names):
-        if pickles := [name for name in names if name.endswith(PICKLES)]:
-            what = f"its weights are a pickle ({pickles[0]}), which may run code and is not read"
-            raise AbovoError(what, folder, "save the model as model.safetensors")
-        raise AbovoError("holds no weights (*.safetensors)", folder, "name the folder of a whole model")
-    return read_json(path)
-
-
-def _check_weights(folder: Path) -> None:
+def _check_weights(folder: Path, names: Sequence[str]) -> None:
     """Fail where a file of weights is not as long as its head says, or has none."""
     from safetensors import SafetensorError, safe_open
 
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in (folder / name for name in names):
         try:
             with safe_open(path, "pt"):
                 pass
@@ -170,17 +149,16 @@ def _check_rows(tokenizer: Any, rows: int, folder: Path) -> None:
         raise AbovoError(what, folder, "put the tokenizer there that the model was trained with")
 
 
-def _context(model: Any, tokenizer: Any, folder: Path, context: int | None, at_most: int | None) -> int:
-    config = model.config.get_text_config()
-    said = [value for name in POSITIONS if isinstance(value := getattr(config, name, None), int) and value > 0]
+def _context(model: Any, tokenizer: Any, folder: Path, context: int | None) -> int:
+    said = positions_of(model.config.get_text_config().to_dict())
     if context is not None:
-        if said and context > said[0]:
-            what = f"has {said[0]} positions, a context of {context} was asked for"
-            raise AbovoError(what, folder / "config.json", f"ask for at most {said[0]}")
+        if said is not None and context > said:
+            what = f"has {said} positions, a context of {context} was asked for"
+            raise AbovoError(what, folder / "config.json", f"ask for at most {said}")
         return context
-    known = said or [size for size in [tokenizer.model_max_length] if size < 10**9]
-    length = int(known[0]) if known else UNSAID
-    return length if at_most is None else min(length, at_most)
+    if said is None:
+        said = int(tokenizer.model_max_length) if tokenizer.model_max_length < 10**9 else UNSAID
+    return said
 
 
 class Bars(io.TextIOBase):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from abovo.errors import AbovoError
+from abovo.modeling.layout import read_config
 from abovo.modeling.parameters import ParameterCount
-from abovo.provenance.files import read_json
 from abovo.provenance.tables import Table
 from abovo.settings.keys import build
 from abovo.settings.model import Model
@@ -156,7 +156,4 @@ def base_of(model: Any) -> Any:
 
 def open_model(folder: Path) -> "PreTrainedModel":
     """The model in a folder in the Hugging Face layout, whatever its family, in float32."""
-    config = folder / "config.json"
-    if not config.is_file():
-        raise AbovoError("there is no config.json", folder, "name a folder in the Hugging Face layout")
-    return family_of_type(read_json(config).get("model_type"), config).open(folder)
+    return family_of_type(read_config(folder).get("model_type", ""), folder / "config.json").open(folder)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from abovo.evaluation.form import FORM, SMOKE
+from abovo.evaluation.smoke import FORM, SMOKE
 from abovo.provenance.files import atomic_path
 from abovo.reporting.meanings import WORSE_ON_PLAIN_TEXT, headlines, is_of_set, is_worse_on_plain_text, meanings
 from abovo.reporting.tables import verdict

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from abovo.evaluation.form import FORM
 from abovo.evaluation.measures import measure_of
+from abovo.evaluation.smoke import FORM
 from abovo.reporting.tables import Line, by_task, lines_of, markdown, markdown_table
 
 VERDICTS = (

@@ -124,7 +124,7 @@ class Run(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
+class ScoredRun:
     """What scoring needs to know of a run, or of a model that was trained elsewhere."""
 
     name: str = key("Name of its file")

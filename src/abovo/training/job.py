@@ -9,6 +9,7 @@ from typing import Any
 
 from abovo.config.budget import budget
 from abovo.modeling.family import shape_of
+from abovo.modeling.layout import verify_model
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, describe_folder, read_manifest
 from abovo.provenance.products import Job, Made
@@ -20,7 +21,7 @@ from abovo.training.kept import export_kept, take_over
 from abovo.training.moments import check_limits, moments_of, tell_moments, words_of
 from abovo.training.outcome import export, what_happened
 from abovo.training.sets import TrainingSets, validation_batches
-from abovo.training.start import start_model, verify_start
+from abovo.training.start import start_model
 from abovo.training.task import order_of, task_of
 from abovo.training.together import Run, produce_together, train_together
 from abovo.training.world import World, open_world
@@ -96,7 +97,7 @@ def _train(
     """Train with all processes, and on rank 0 export into `folder` and say what the manifest says of it."""
     tokenizer, plan = load_tokenizer(inputs.tokenizer.path), budget(settings)
     if world.leads and inputs.start is not None:
-        verify_start(inputs.start)
+        verify_model(inputs.start)
     sets = TrainingSets.open(inputs.sets, settings.sequence_length, verify=world.leads)
     order = order_of(settings, plan, sets)
     start = sum(plan.phases[:-1]) if inputs.before else 0

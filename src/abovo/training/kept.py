@@ -48,7 +48,7 @@ def keep_weights(state: Path, step: int, weights: Mapping[str, torch.Tensor]) ->
     sync(final.parent)
 
 
-def check_kept(state: Path, steps: Iterable[int]) -> None:
+def verify_kept(state: Path, steps: Iterable[int]) -> None:
     """Raise AbovoError where one of the steps that a training has passed has no sound weights."""
     for step in sorted(steps):
         _sound(state, step)

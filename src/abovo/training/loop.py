@@ -19,7 +19,7 @@ from abovo.training.boards import Board, open_boards
 from abovo.training.device import random_state, set_random_state
 from abovo.training.ending import Best, SpikeGuard, best_validation, is_finite, is_over
 from abovo.training.engines import Engine
-from abovo.training.kept import check_kept, keep_weights
+from abovo.training.kept import keep_weights, verify_kept
 from abovo.training.loss import Batch
 from abovo.training.saving import Saver
 from abovo.training.schedule import learning_rate_factor, weight_decay_factor
@@ -97,7 +97,7 @@ def train(task: Task, engine: Engine, world: World, state: State | None) -> None
     try:
         if state is not None:
             # the model of the step itself may be missing: what was due after it is done again
-            check_kept(state.folder, (step for step in task.kept if task.start < step < first))
+            verify_kept(state.folder, (step for step in task.kept if task.start < step < first))
         if content:
             _resume(run, first, content[1])
         else:

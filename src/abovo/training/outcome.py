@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.console.progress import several
+from abovo.modeling.layout import model_folder
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Made
@@ -16,7 +17,7 @@ from abovo.training.adapters import merge_adapters, save_adapter
 from abovo.training.ending import ending
 from abovo.training.export import export_model
 from abovo.training.order import DataOrder
-from abovo.training.start import model_folder, size_of, trained_size
+from abovo.training.start import size_of, trained_size
 from abovo.training.task import Task
 
 log = logging.getLogger("abovo")

@@ -1,6 +1,5 @@
 """Turn what a job starts from into the model that it trains: fresh weights or a finished model, adapters on either."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch import nn
 from abovo.errors import AbovoError
 from abovo.modeling.build import build_model
 from abovo.modeling.family import base_of, family_of, open_model
+from abovo.modeling.layout import model_folder
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.provenance.manifest import Manifest
 from abovo.settings.job import JobSettings
@@ -36,16 +36,6 @@ def start_model(settings: JobSettings, tokenizer: Tokenizer, start: Manifest | N
         model = add_adapters(model, settings.adapters, derive_seed(settings.seed, "adapters"))
     torch.manual_seed(derive_seed(settings.seed, f"dropout {rank}"))
     return model
-
-
-def model_folder(start: Manifest) -> Path:
-    """Where the model lies that a manifest speaks for: a folder of its own, or model/ beside the manifest of a run."""
-    return start.path if start.path.is_dir() else start.path.parent / "model"
-
-
-def verify_start(start: Manifest) -> None:
-    """Raise AbovoError where a byte of the model is not the manifest's."""
-    start.verify("" if start.path.is_dir() else "model/")
 
 
 def size_of(model: nn.Module) -> int:
