@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedModel:
     """A model of a run: that of a stage, as it was named."""
 
     name: str
@@ -24,7 +24,7 @@ class Compared:
         return f"results/{self.stage}/{self.run}/evaluation.json"
 
 
-def compared_models(configuration: "Configuration", models: str) -> list[Compared]:
+def compared_models(configuration: "Configuration", models: str) -> list[ComparedModel]:
     """The models in A-B-C, each RUN, which is its last stage, or RUN.STAGE; names of runs may hold hyphens themselves.
 
     Raises AbovoError where it can be read in no way or in several, unless one of those names all stages.
@@ -59,12 +59,12 @@ def _readings(parts: Sequence[str], runs: Sequence[str]) -> Iterator[list[str]]:
             yield from ([name, *rest] for rest in _readings(parts[count:], runs))
 
 
-def _model(configuration: "Configuration", name: str, where: str) -> Compared:
+def _model(configuration: "Configuration", name: str, where: str) -> ComparedModel:
     run, _, stage = name.partition(".")
     stages = _stages_of(configuration, run)
     if stage and stage not in stages:
         raise AbovoError(f"run {run} has no stage {stage}", where, f"its stages are {', '.join(stages)}")
-    return Compared(name, run, stage or stages[-1])
+    return ComparedModel(name, run, stage or stages[-1])
 
 
 def _stages_of(configuration: "Configuration", run: str) -> list[str]:

@@ -10,6 +10,7 @@ from abovo.provenance.files import link_or_copy
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.reporting.meanings import headlines
+from abovo.reporting.tables import markdown_table, value
 from abovo.settings.checkpoints import Kept
 from abovo.settings.keys import plain
 
@@ -69,9 +70,8 @@ def list_kept(trained: Manifest, evaluations: Sequence[Manifest], output: Path, 
 def markdown(listed: Sequence[Mapping[str, Any]]) -> str:
     """The list as a table, and why what is missing is."""
     head, *rows = table(listed)
-    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
-    notes = [f"* {name} is absent: {why}" for name, why in absent(listed).items()]
-    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+    notes = [f"* {name} is absent: {why}\n" for name, why in absent(listed).items()]
+    return "".join([markdown_table(head, rows), *(["\n"] if notes else []), *notes])
 
 
 def table(listed: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -80,7 +80,8 @@ def table(listed: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     rows = [["model", "step", "tokens", "words", *metrics.values()]]
     for one in listed:
         words = "" if one["words"] is None else f"{one['words']:,}"
-        scores = [_told(one.get("metrics", {}).get(name)) for name in metrics]
+        found = [one.get("metrics", {}).get(name) for name in metrics]
+        scores = ["" if entry is None else value(entry) for entry in found]
         rows.append([one["name"], f"{one['step']:,}", f"{one['tokens']:,}", words, *scores])
     return rows
 
@@ -99,10 +100,3 @@ def curves(listed: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
 def absent(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Task that could not be had -> why."""
     return {task: why for one in listed for task, why in one.get("absent", {}).items()}
-
-
-def _told(entry: Mapping[str, Any] | None) -> str:
-    if entry is None:
-        return ""
-    between = " ({:.4g} to {:.4g})".format(*entry["interval"]) if entry["interval"] else ""
-    return f"{entry['value']:.4g}{between}"
