@@ -44,7 +44,7 @@ def test_a_run_killed_while_a_checkpoint_is_written_in_the_background_ends_with_
     undisturbed, data, tmp_path
 ):
     run = Run(tmp_path / "run", data, undisturbed.settings)
-    status, log = run.live(Kill(17), slow=14)
+    status, log = run.live(Kill(17, laid=run.state / "step-000000014.partial"), slow=14)
     assert status != 0, log
     assert sorted(path.name for path in run.state.glob("step-*")) == ["step-000000007", "step-000000014.partial"]
     status, log = run.live()
@@ -72,8 +72,8 @@ def error_in(log):
 
 
 def stop_at(run, step):
-    """Kill the run in a step, so that its state lies on the disk."""
-    status, log = run.live(Kill(step))
+    """Kill the run in a step, when the checkpoint before it lies on the disk; those that lie there."""
+    status, log = run.live(Kill(step, laid=run.state / f"step-{(step - 1) // 7 * 7:09d}"))
     assert status != 0, log
     return sorted(run.state.glob("step-*"))
 

@@ -67,12 +67,16 @@ class Data:
 
 @dataclass(frozen=True)
 class Kill:
-    """A signal to `victim` (launcher or a rank) `delay` seconds after the beginning of the first step >= `step`."""
+    """A signal to `victim` (launcher or a rank) `delay` seconds after the beginning of the first step >= `step`.
+
+    Checkpoints are written beside the steps: where one has to lie there (or to be begun), the step waits for `laid`.
+    """
 
     step: int
     delay: float = 0.0
     victim: str = "0"
     signal: int = signal.SIGKILL
+    laid: Path | None = None
 
 
 def random_kills(count, processes, seed):
@@ -208,6 +212,8 @@ def _prepare(fate, rank):
     def factor(schedule, step, steps):
         if armed and step >= kill.step:
             armed.clear()
+            while kill.laid is not None and not kill.laid.exists():
+                time.sleep(0.002)
             threading.Timer(kill.delay, os.kill, (victim, kill.signal)).start()
         return ask(schedule, step, steps) * (1e38 if step == fate.poison else 1.0)
 
