@@ -10,7 +10,7 @@ from real_text import ROOT
 
 from abovo.corpus.shards import read_documents
 from abovo.errors import AbovoError
-from abovo.packing.bins import RowWriter, dtype_for, open_bin, open_mask, read_index
+from abovo.packing.bins import FIRST, LEARNED, RowWriter, dtype_for, open_bin, open_mask, read_index
 from abovo.packing.pack import pack_corpus
 from abovo.provenance.products import Job, Made, produce
 from abovo.tokenizing.special import EOS, PAD
@@ -106,7 +106,7 @@ def make_rows(folder, mask=False):
     def make(place):
         for split in ("train", "val"):
             with RowWriter(place, split, 4, 100, mask=mask) as rows:
-                rows.write([5, 6, 7], [0, 1, 1] if mask else None)
+                rows.write([5, 6, 7], [FIRST, LEARNED, FIRST | LEARNED] if mask else None)
                 rows.write([8, 9, 10, 11, 12], [1] * 5 if mask else None)
                 rows.write([13], [1] if mask else None)
                 assert rows.fill(PAD) == 3 and rows.fill(PAD) == 0
@@ -118,7 +118,7 @@ def make_rows(folder, mask=False):
 def test_rows_and_masks_come_back_as_written(tmp_path):
     manifest = make_rows(tmp_path, mask=True)
     assert open_bin(manifest, "train").tolist() == [[5, 6, 7, 8], [9, 10, 11, 12], [13, PAD, PAD, PAD]]
-    assert open_mask(manifest, "train").tolist() == [[0, 1, 1, 1], [1, 1, 1, 1], [1, 0, 0, 0]]
+    assert open_mask(manifest, "train").tolist() == [[2, 1, 3, 1], [1, 1, 1, 1], [1, 0, 0, 0]]
 
 
 def test_wrong_ids_masks_and_unfinished_rows_are_refused(tmp_path):

@@ -8,7 +8,7 @@ import small_world as world
 from abovo.errors import AbovoError
 from abovo.instruction.prepare import prepare_instruction
 from abovo.instruction.rows import OPEN_ROWS, fill_rows
-from abovo.packing.bins import open_bin, open_mask
+from abovo.packing.bins import FIRST, LEARNED, open_bin, open_mask
 from abovo.provenance.code import reached
 from abovo.settings.instruction import Instruction, Records
 from abovo.tokenizing.chatml import CHATML
@@ -137,16 +137,17 @@ def test_conversation_that_cannot_be_learned_from_is_named(conversation, reason)
     assert CHATML.problem(TALK) is None
 
 
-def test_rows_hold_whole_conversations_and_padding_never_counts():
+def test_rows_hold_whole_conversations_with_their_first_id_flagged_and_padding_has_no_flag():
     sizes = [(number * 37) % 60 + 4 for number in range(200)]
     talks = [([number + 10] * size, [number % 2] * size) for number, size in enumerate(sizes)]
     rows = list(fill_rows(talks, 64, PAD))
     placed = {}
-    for ids, mask, used in rows:
-        assert len(ids) == len(mask) == 64
-        assert ids[used:] == [PAD] * (64 - used) and not any(mask[used:])
-        for token, counts in zip(ids[:used], mask[:used], strict=True):
-            placed.setdefault(token, []).append(counts)
+    for ids, flags, used in rows:
+        assert len(ids) == len(flags) == 64
+        assert ids[used:] == [PAD] * (64 - used) and not any(flags[used:])
+        for token, flag in zip(ids[:used], flags[:used], strict=True):
+            assert bool(flag & FIRST) == (token not in placed)
+            placed.setdefault(token, []).append(flag & LEARNED)
     assert {token: len(counts) for token, counts in placed.items()} == {n + 10: size for n, size in enumerate(sizes)}
     assert all(set(counts) == {(token - 10) % 2} for token, counts in placed.items())
     assert sum(sizes) / (64 * len(rows)) > 0.85 and len(rows) > OPEN_ROWS
@@ -156,12 +157,16 @@ def test_packed_window_never_mixes_labels(small, tokenizer):
     """In every row the labels are exactly the spans between `assistant` and <|im_end|> of whole conversations."""
     folder, corpus, path = small
     made = prepare_instruction(path, corpus, FACTS, folder / "instruction/facts/small/manifest.json", world.SCRIPT)
+    asks = tokenizer.encode("<|im_start|>user\n")
     for split in ("train", "val"):
         ids, mask = open_bin(made, split), open_mask(made, split)
         assert ids.shape == mask.shape and ids.shape[1] == 128
         for row, counts in zip(ids.tolist(), mask.tolist(), strict=True):
             used = [token for token in row if token != PAD]
             text, expected = tokenizer.decode(used), []
+            counts, first = [flag & LEARNED for flag in counts], [flag & FIRST for flag in counts]
+            begins = [place for place in range(len(used)) if used[place : place + len(asks)] == asks]
+            assert [place for place, flag in enumerate(first) if flag] == begins
             for talk in filter(None, text.split("<|im_start|>user\n")):
                 question, answer = talk.split("<|im_end|>\n<|im_start|>assistant\n")
                 messages = [
@@ -178,7 +183,7 @@ def test_rows_are_written_in_the_template_that_the_data_set_names(small, tokeniz
     made = prepare_instruction(path, corpus, replace(FACTS, template="alpaca"), output, world.SCRIPT)
     for row, counts in zip(open_bin(made, "train").tolist(), open_mask(made, "train").tolist(), strict=True):
         text = tokenizer.decode([token for token in row if token != PAD])
-        said = tokenizer.decode([token for token, label in zip(row, counts, strict=True) if label])
+        said = tokenizer.decode([token for token, label in zip(row, counts, strict=True) if label & LEARNED])
         talks = text.removesuffix("\n\n").split("\n\n### Instruction:\n")
         assert text.startswith("### Instruction:\n") and all(talk.endswith("<|im_end|>") for talk in talks)
         assert said == "".join(talk.split("\n\n### Response:\n")[1] for talk in talks)

@@ -83,7 +83,7 @@ def prepare_instruction(
         return Made(counts, fields)
 
     parameters = {**decisive(settings), "revision": found, "unread": unread}
-    return produce(Job(output, "abovo/instruction/1", inputs, parameters, script), make)
+    return produce(Job(output, "abovo/instruction/2", inputs, parameters, script), make)
 
 
 def _source(corpus: Manifest | None, settings: Instruction) -> Rows | None:
@@ -129,7 +129,7 @@ def write_split(
     settings: Instruction,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Write one split's bin and mask; returns its counts, those left out by reason.
+    """Write one split's bin and flags; returns its counts, those left out by reason.
 
     A conversation longer than a row is `shortened` to its leading turns that fit, the last of them an answer; one whose
     first answer ends beyond the row is left out.
@@ -150,8 +150,8 @@ def write_split(
             yield ids, mask
 
     with RowWriter(folder, split, length, tokenizer.vocabulary_size, mask=True) as writer:
-        for ids, mask, used in fill_rows(encoded(), length, PAD):
-            writer.write(ids, mask)
+        for ids, flags, used in fill_rows(encoded(), length, PAD):
+            writer.write(ids, flags)
             counts.update(rows=1, padding=length - used)
     totals = {key: counts[key] for key in ("conversations", "shortened", "tokens", "labels", "rows")}
     padded = counts["padding"] / max(1, counts["rows"] * length)

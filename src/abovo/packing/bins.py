@@ -1,7 +1,8 @@
 """Write token ids as rows of a fixed length that numpy alone can read, and open them after checking every byte.
 
 train.bin holds little-endian ids, row after row; train.idx says in JSON which shape and type they have; train.mask,
-where there is one, holds one byte per id: 1 where the id counts as a label.
+where there is one, holds one byte of flags per id: LEARNED where the id counts as a label, FIRST where a conversation
+begins.
 """
 
 import json
@@ -19,6 +20,8 @@ from abovo.provenance.manifest import Manifest
 
 Split = Literal["train", "val"]
 Ids = Sequence[int] | np.ndarray
+# Flags of an id in {split}.mask
+LEARNED, FIRST = 1, 2
 
 
 def dtype_for(vocabulary_size: int) -> np.dtype:
@@ -45,7 +48,7 @@ class RowWriter:
         self.mask: IO[bytes] | None = (folder / f"{split}.mask").open("wb", 1 << 20) if mask else None
 
     def write(self, ids: Ids, mask: Ids | None = None) -> None:
-        """Append ids, and with `mask` their mask of the same length. Raises ValueError for an id out of range."""
+        """Append ids, and with `mask` their flags, as many. Raises ValueError for an id out of range."""
         array = np.asarray(ids, np.int64)
         if array.size and (array.min() < 0 or array.max() >= self.vocabulary_size):
             raise ValueError(f"an id is outside 0..{self.vocabulary_size - 1}")
@@ -57,7 +60,7 @@ class RowWriter:
         self.written += len(array)
 
     def fill(self, pad_id: int) -> int:
-        """Pad to the end of the row that was begun, with mask 0; returns how many ids that took."""
+        """Pad to the end of the row that was begun, with no flag; returns how many ids that took."""
         missing = -self.written % self.sequence_length
         self.write([pad_id] * missing, [0] * missing if self.mask is not None else None)
         self.padded += missing
@@ -107,7 +110,7 @@ def open_bin(manifest: Manifest, split: Split, verify: bool = True) -> np.ndarra
 
 
 def open_mask(manifest: Manifest, split: Split, verify: bool = True) -> np.ndarray:
-    """uint8 of the bin's shape: 1 where the id counts as a label. Instruction bins have one."""
+    """uint8 of the bin's shape: the flags LEARNED and FIRST of each id. Instruction bins have one."""
     return _open(manifest, f"{split}.mask", np.dtype("u1"), read_index(manifest, split), verify)
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from abovo.errors import AbovoError
-from abovo.packing.bins import Split, open_bin, open_mask, read_index
+from abovo.packing.bins import LEARNED, Split, open_bin, open_mask, read_index
 from abovo.provenance.manifest import Manifest
 from abovo.training.loss import Batch
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of ids [rows, L], and which of them count as targets: those of `mask` [rows, L], else all but `pad`."""
+    """Rows of ids [rows, L]; those LEARNED by the flags of `mask` [rows, L] are targets, without it all but `pad`."""
 
     ids: np.ndarray
     mask: np.ndarray | None
@@ -30,7 +30,7 @@ class Rows:
     @property
     def counts(self) -> np.ndarray:
         """Which ids count as targets, bool [rows, L]."""
-        return self.ids != self.pad if self.mask is None else self.mask.astype(bool)
+        return self.ids != self.pad if self.mask is None else self.mask & LEARNED != 0
 
     def batch(self, source: str = "") -> Batch:
         """All of them as one batch."""
