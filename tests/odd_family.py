@@ -43,7 +43,7 @@ class Odd(Family):
     def adapter_sides(self, model: OddSettings) -> Sequence[tuple[int, int]]:
         return 2 * [(model.width, model.inner), (model.inner, model.width)]
 
-    def build(self, model: OddSettings, rows: int, sequence_length: int) -> Any:
+    def build(self, model: OddSettings, rows: int, sequence_length: int, eos: int | None, pad: int | None) -> Any:
         config, causal = _classes()
         return causal(config(rows, model.width, model.inner, model.half_life, model.initializer_range))
 

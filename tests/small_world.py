@@ -100,7 +100,7 @@ def make_model(
     opened, length = load_tokenizer(tokenizer), packed["sequence_length"]
 
     def make(place: Path) -> Made:
-        model = build_model(SHAPE, opened.vocabulary_size, length, seed)
+        model = build_model(SHAPE, opened.vocabulary_size, length, seed, opened.eos, opened.pad)
         export_model(model, opened, place / "model", length, TEMPLATES["chatml"] if chat else None)
         fields = {
             "tokenizer_sha256": opened.sha256,

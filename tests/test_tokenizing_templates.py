@@ -102,8 +102,8 @@ def test_template_whose_parts_share_a_piece_is_not_exported(tokenizer, tmp_path)
         export_tokenizer(tokenizer, tmp_path, 128, replace(CHATML, jinja=jinja))
 
 
-def test_end_of_an_answer_is_a_stop_beside_the_end_of_a_text(template):
-    assert stop_ids(template) == (EOS, IM_END) and stop_ids(None) == (EOS,)
+def test_end_of_an_answer_is_a_stop_beside_the_end_of_a_text(template, tokenizer):
+    assert stop_ids(tokenizer, template) == (EOS, IM_END) and stop_ids(tokenizer, None) == (EOS,)
     said = [text for text, said in template.parts(TALK) if said]
     assert len(said) == 2 and all(text.endswith(tuple(PIECES[number] for number in template.ends)) for text in said)
 

@@ -26,7 +26,6 @@ from abovo.provenance.products import Job, Made, produce
 from abovo.settings.instruction import Instruction
 from abovo.settings.keys import decisive
 from abovo.tokenizing.load import Tokenizer, load_tokenizer
-from abovo.tokenizing.special import EOS, PAD
 from abovo.tokenizing.templates import TEMPLATES
 
 log = logging.getLogger("abovo")
@@ -75,8 +74,8 @@ def prepare_instruction(
             "tokenizer_sha256": tokenizer.sha256,
             "vocabulary_size": tokenizer.vocabulary_size,
             "sequence_length": settings.sequence_length,
-            "eos_id": EOS,
-            "pad_id": PAD,
+            "eos_id": tokenizer.eos,
+            "pad_id": tokenizer.pad,
             "licences": _licences(corpus, settings),
             "unread": unread,
         }
@@ -150,7 +149,7 @@ def write_split(
             yield ids, mask
 
     with RowWriter(folder, split, length, tokenizer.vocabulary_size, mask=True) as writer:
-        for ids, flags, used in fill_rows(encoded(), length, PAD):
+        for ids, flags, used in fill_rows(encoded(), length, tokenizer.pad):
             writer.write(ids, flags)
             counts.update(rows=1, padding=length - used)
     totals = {key: counts[key] for key in ("conversations", "shortened", "tokens", "labels", "rows")}

@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def build_model(model: Model, vocabulary_size: int, sequence_length: int, seed: int) -> "PreTrainedModel":
-    """A model with initial weights drawn from `seed`, in float32 on the CPU.
+def build_model(
+    model: Model, vocabulary_size: int, sequence_length: int, seed: int, eos: int | None = None, pad: int | None = None
+) -> "PreTrainedModel":
+    """A model with initial weights drawn from `seed`, in float32 on the CPU; `eos` and `pad` are its tokenizer's ids.
+
+    transformers never moves the row of `pad` in a table of inputs, so a pad that ends texts too is not named.
 
     Raises AbovoError for a family that is not in FAMILIES.
     """
     family = family_named(model.family)
     torch.manual_seed(seed)
-    built = family.build(model, padded_vocabulary(vocabulary_size), sequence_length)
+    built = family.build(model, padded_vocabulary(vocabulary_size), sequence_length, eos, pad if pad != eos else None)
     writers = family.residual_writers(built)
     with torch.no_grad():
         for weight in writers:

@@ -9,7 +9,6 @@ from abovo.modeling.family import Family, Operations, Step
 from abovo.modeling.parameters import ParameterCount
 from abovo.settings.keys import key
 from abovo.settings.model import Model
-from abovo.tokenizing.special import EOS, PAD
 
 WRITERS = ("o_proj", "down_proj")
 READERS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
@@ -71,7 +70,7 @@ class Decoder(Family):
         layer = [(width, queries), (width, keys), (width, keys), (queries, width)]
         return model.layers * [*layer, (width, inner), (width, inner), (inner, width)]
 
-    def build(self, model: DecoderSettings, rows: int, sequence_length: int) -> Any:
+    def build(self, model: DecoderSettings, rows: int, sequence_length: int, eos: int | None, pad: int | None) -> Any:
         """Weights are N(0, `initializer_range`^2), so the first loss is close to the logarithm of the vocabulary."""
         import transformers
 
@@ -93,8 +92,8 @@ class Decoder(Family):
                 attention_bias=False,
                 use_cache=False,
                 bos_token_id=None,
-                eos_token_id=EOS,
-                pad_token_id=PAD,
+                eos_token_id=eos,
+                pad_token_id=pad,
                 attn_implementation="sdpa",
             )
         )

@@ -61,8 +61,9 @@ class Family(ABC):
         """(inputs, outputs) of each matrix that low-rank adapters go on."""
 
     @abstractmethod
-    def build(self, model: Any, rows: int, sequence_length: int) -> "PreTrainedModel":
-        """A model with fresh weights, drawn from torch's generator, in float32; works on the meta device."""
+    def build(self, model: Any, rows: int, sequence_length: int, eos: int | None, pad: int | None) -> "PreTrainedModel":
+        """A model with fresh weights, drawn from torch's generator, in float32; works on the meta device. `eos` and
+        `pad` are the ids that its configuration names, None where it is to name none."""
 
     @abstractmethod
     def open(self, folder: Path) -> "PreTrainedModel":

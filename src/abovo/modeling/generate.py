@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from abovo.modeling.family import base_of, family_of
-from abovo.tokenizing.special import EOS
 
 # Takes ids, int64 [rows, n], which follow those of the calls before; gives logits [rows, V] of what follows the last.
 Reader = Callable[[torch.Tensor], torch.Tensor]
@@ -26,7 +25,7 @@ class Limits:
 
     new_tokens: int
     context: int
-    stops: Collection[int] = (EOS,)
+    stops: Collection[int]
 
 
 @dataclass(frozen=True)
@@ -93,16 +92,16 @@ def steps(
 ) -> Iterator[dict[int, int]]:
     """The same as it comes: at every step row -> id, the stop of a row too, for the rows that get one.
 
-    An empty beginning stands for EOS: a text follows the end of the one before. Of one that fills the context only the
-    last ids count, so many that there is room for one more.
+    No beginning is empty: a text without one follows whatever its tokenizer puts before a text. Of one that fills the
+    context only the last ids count, so many that there is room for one more.
     """
-    rows = [list(beginning[-(limits.context - 1) :]) or [EOS] for beginning in beginnings]
+    rows = [list(beginning[-(limits.context - 1) :]) for beginning in beginnings]
     ends = [min(limits.context, len(row) + limits.new_tokens) for row in rows]
     unfinished, seen = set(range(len(rows))), 0
     while unfinished:
         column = min(len(rows[number]) for number in unfinished)
         # what a finished row is given changes no other
-        ids = [(row + [EOS] * (column - len(row)))[seen:column] for row in rows]
+        ids = [(row + [0] * (column - len(row)))[seen:column] for row in rows]
         logits, seen = read(torch.tensor(ids)), column
         due = [number for number in sorted(unfinished) if len(rows[number]) == column]
         step = dict(zip(due, agree(_choose(logits, due, drawing)), strict=True))

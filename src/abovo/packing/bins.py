@@ -34,7 +34,7 @@ class RowWriter:
 
     with RowWriter(folder, "train", 128, vocabulary_size) as rows:
         rows.write(ids)          # may be shorter or longer than a row
-        rows.fill(PAD)           # pad to the row's end
+        rows.fill(tokenizer.pad)     # to the row's end
     """
 
     def __init__(

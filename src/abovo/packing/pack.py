@@ -20,7 +20,6 @@ from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.tokenizing.load import Tokenizer
-from abovo.tokenizing.special import EOS, PAD
 
 BATCH = 64
 
@@ -62,9 +61,9 @@ def pack_corpus(
 
     A document's split is that of its text's hash. Training rows follow the corpus' order; validation rows are grouped
     by source, and val.idx says where each source begins and ends. The last row of training, and of each source in
-    validation, is filled with PAD. Constant memory.
+    validation, is filled up with the tokenizer's pad. Constant memory.
     """
-    settings = {"sequence_length": sequence_length, "eos_id": EOS, "pad_id": PAD}
+    settings = {"sequence_length": sequence_length, "eos_id": tokenizer.eos, "pad_id": tokenizer.pad}
 
     def make(folder: Path) -> Made:
         counts = _write(corpus, tokenizer, sequence_length, folder)
@@ -101,7 +100,7 @@ def _write(corpus: Manifest, tokenizer: Tokenizer, length: int, folder: Path) ->
             rows.write(ids)
             progress.update(f"{train.written + sum(group.written for group in groups.values()):,} tokens")
         for rows in (train, *groups.values()):
-            rows.fill(PAD)
+            rows.fill(tokenizer.pad)
     with RowWriter(folder, "val", length, size) as val, DocumentIndex(folder, "val") as val_index:
         places = {}
         for source, group in groups.items():
@@ -124,7 +123,7 @@ def _write(corpus: Manifest, tokenizer: Tokenizer, length: int, folder: Path) ->
 
 def _encoded(corpus: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[Place, Document, np.ndarray]]:
     """Documents with their place in the corpus, their ids and EOS, in the corpus' order."""
-    documents, end = numbered_documents(corpus), np.uint32(EOS)
+    documents, end = numbered_documents(corpus), np.uint32(tokenizer.eos)
     while batch := list(itertools.islice(documents, BATCH)):
         encoded = tokenizer.encode_arrays([document.text for _, document in batch])
         for (place, document), ids in zip(batch, encoded, strict=True):

@@ -1,6 +1,6 @@
 """Open a trained tokenizer, after its model was found to be the one that its manifest names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,23 @@ from abovo.errors import AbovoError
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.tokenizing.fast import FastEncoder, open_fast
+from abovo.tokenizing.special import EOS, PAD
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A tokenizer; no special piece is ever added to what `encode` returns."""
+    """A tokenizer; no special piece is ever added to what `encode` returns.
+
+    `eos` ends a text, `pad` fills a row; `pieces` are the special pieces that a text may hold or a row end with, by
+    their ids.
+    """
 
     manifest: Manifest
     sha256: str
     vocabulary_size: int
+    eos: int
+    pad: int
+    pieces: Mapping[str, int]
     processor: Any = field(repr=False)
     fast: FastEncoder | None = field(default=None, repr=False)
 
@@ -59,4 +67,4 @@ def load_tokenizer(path: Path) -> Tokenizer:
     if size != manifest["vocabulary_size"]:
         raise AbovoError(f"holds {size} pieces, {path} says {manifest['vocabulary_size']}", model, mend)
     fast = open_fast(manifest.data.get("fast_encoder"), model.read_bytes(), processor)
-    return Tokenizer(manifest, sha256, size, processor, fast)
+    return Tokenizer(manifest, sha256, size, EOS, PAD, manifest["special_ids"], processor, fast)

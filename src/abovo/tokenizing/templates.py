@@ -10,7 +10,6 @@ from itertools import groupby
 
 from abovo.provenance.tables import Table
 from abovo.tokenizing.load import Tokenizer
-from abovo.tokenizing.special import EOS
 
 ROLES = ("system", "user", "assistant")
 Conversation = Sequence[Mapping[str, str]]
@@ -102,6 +101,7 @@ def template_named(name: str | None) -> Template | None:
     return None if name is None else TEMPLATES[name]
 
 
-def stop_ids(template: Template | None) -> tuple[int, ...]:
+def stop_ids(tokenizer: Tokenizer, template: Template | None) -> tuple[int, ...]:
     """The ids at which a model stops that was trained on conversations of this form; without one, at a text's end."""
-    return (EOS, *(template.ends if template is not None else ()))
+    ends = template.ends if template is not None else ()
+    return tuple(dict.fromkeys((tokenizer.eos, *ends)))

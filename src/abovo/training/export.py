@@ -8,7 +8,6 @@ from transformers import GenerationConfig, PreTrainedModel
 from abovo.modeling.family import family_of
 from abovo.tokenizing.export import export_tokenizer
 from abovo.tokenizing.load import Tokenizer
-from abovo.tokenizing.special import PAD
 from abovo.tokenizing.templates import Template, stop_ids
 
 
@@ -20,10 +19,10 @@ def export_model(
     A model with a chat template carries it and stops at EOS or at the end of an answer; one without stops at EOS.
     """
     model.to(torch.device("cpu"), torch.float32)  # type: ignore[arg-type]
-    stops = list(stop_ids(template))
+    stops = list(stop_ids(tokenizer, template))
     model.config.use_cache = True
     model.generation_config = GenerationConfig(
-        eos_token_id=stops if template else stops[0], pad_token_id=PAD, bos_token_id=None
+        eos_token_id=stops if template else stops[0], pad_token_id=tokenizer.pad, bos_token_id=None
     )
     family_of(model).save(model, folder)
     export_tokenizer(tokenizer, folder, sequence_length, template)

@@ -8,7 +8,6 @@ import torch
 from abovo.modeling.generate import Limits, write
 from abovo.settings.training import Samples
 from abovo.tokenizing.load import Tokenizer
-from abovo.tokenizing.special import EOS
 from abovo.tokenizing.templates import Template, stop_ids
 
 
@@ -26,12 +25,13 @@ Sampler = Callable[[Predictor, Share], list[dict[str, str]]]
 def sampler(tokenizer: Tokenizer, settings: Samples, length: int, template: Template | None = None) -> Sampler:
     """A function that continues the prompts of `settings` (a recipe's `samples`), with a `template` by answering them.
 
-    Each continuation ends at EOS or the end of an answer, after `new_tokens` tokens or at `length` ids in all. All
-    processes call the function together; each id is rank 0's choice, by way of `share`.
+    Each continuation ends at EOS or the end of an answer, after `new_tokens` tokens or at `length` ids in all; what is
+    no token stands for the end of the text before. All processes call the function together; each id is rank 0's
+    choice, by way of `share`.
     """
     texts = [template.ask(prompt) if template else prompt for prompt in settings.prompts]
-    beginnings = [tokenizer.encode(text) for text in texts]
-    limits = Limits(settings.new_tokens, length, stop_ids(template))
+    beginnings = [tokenizer.encode(text) or [tokenizer.eos] for text in texts]
+    limits = Limits(settings.new_tokens, length, stop_ids(tokenizer, template))
 
     def sample(engine: Predictor, share: Share) -> list[dict[str, str]]:
         found = write(EngineReader(engine, len(texts), length), beginnings, limits, agree=share)
@@ -49,7 +49,7 @@ class EngineReader:
 
     def __init__(self, engine: Predictor, rows: int, length: int) -> None:
         self.engine, self.seen = engine, 0
-        self.ids = torch.full((rows, length), EOS)
+        self.ids = torch.zeros((rows, length), dtype=torch.int64)
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         first, self.seen = self.seen, self.seen + ids.shape[1]

@@ -27,7 +27,8 @@ def start_model(settings: JobSettings, tokenizer: Tokenizer, start: Manifest | N
     if start is None:
         assert settings.model is not None, "a job without a start needs a model"
         seed = derive_seed(settings.seed, "init")
-        model: Any = build_model(settings.model, tokenizer.vocabulary_size, settings.sequence_length, seed)
+        shape, size = settings.model, tokenizer.vocabulary_size
+        model: Any = build_model(shape, size, settings.sequence_length, seed, tokenizer.eos, tokenizer.pad)
     else:
         model = open_model(model_folder(start))
         _check(model, settings, rows, start)
