@@ -122,7 +122,7 @@ def test_summary_after_a_run_of_ones_own_offers_its_report_and_its_model(tmp_pat
     assert "tiny" not in text and "Worse on plain text" not in text
     model = results / "sft/mine/model"
     model.mkdir()
-    (model / "tokenizer_config.json").write_text('{"chat_template": "x"}')
+    (model / "chat_template.jinja").write_text("x")
     assert '([{"role": "user", "content": "Hello"}], max_new_tokens=64)' in printed(results, run="mine")
 
 

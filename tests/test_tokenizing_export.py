@@ -43,6 +43,21 @@ def test_exported_tokenizer_gives_equal_ids_on_odd_strings_and_on_whole_document
     assert [exported.decode(ids) for ids in tokenizer.encode_batch(texts)] == texts
 
 
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_text_that_is_the_name_of_a_piece_stays_text_wherever_it_stands(text_tokenizers, loaded, kind):
+    tokenizer, exported = text_tokenizers[kind], loaded[kind, True]
+    names = [tokenizer.processor.id_to_piece(i).replace("\u2581", " ") for i in range(tokenizer.vocabulary_size)]
+    texts = [text for name in names for text in (name, f"a{name} b", f"<|im_start|>{name}<|im_end|>")]
+    assert [exported(text)["input_ids"] for text in texts] == tokenizer.encode_batch(texts)
+
+
+def test_markers_and_the_end_of_a_text_are_hidden_where_special_tokens_are_skipped(text_tokenizers, loaded):
+    ids = [*text_tokenizers["bpe"].encode("<|im_start|>user\nWrite </s> <pad>.<|im_end|>\n"), EOS, PAD]
+    assert loaded["bpe", True].decode(ids, skip_special_tokens=True) == "user\nWrite </s> <pad>.\n"
+    assert loaded["bpe", True].decode(ids) == "<|im_start|>user\nWrite </s> <pad>.<|im_end|>\n</s><pad>"
+    assert {EOS, PAD, IM_START, IM_END} <= set(loaded["bpe", True].all_special_ids)
+
+
 @pytest.mark.parametrize("chat", [False, True])
 def test_special_ids_survive_the_export(loaded, chat):
     exported = loaded["bpe", chat]

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from abovo.modeling.family import Family, Operations, Step
+from abovo.modeling.layout import read_config
 from abovo.modeling.parameters import ParameterCount
+from abovo.provenance.files import write_json
 from abovo.settings.keys import key
 from abovo.settings.model import Model
 
@@ -104,6 +106,12 @@ class Decoder(Family):
 
         causal = getattr(transformers, self.classes[1])
         return causal.from_pretrained(folder, dtype=torch.float32, local_files_only=True, use_safetensors=True)
+
+    def save(self, model: Any, folder: Path) -> None:
+        """With the base of the rotary embedding where transformers 4 looks for it, too: it would take 10,000."""
+        super().save(model, folder)
+        config = read_config(folder)
+        write_json(folder / "config.json", {**config, "rope_theta": config["rope_parameters"]["rope_theta"]})
 
     def prepare(self, model: Any) -> None:
         from abovo.modeling.forward import use_training_form

@@ -15,7 +15,6 @@ from abovo.corpus import held_out
 from abovo.corpus.folders import told
 from abovo.evaluation.measures import MEASURES
 from abovo.provenance.chain import Chain
-from abovo.provenance.files import read_json
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.reporting.meanings import (
     WORSE_ON_PLAIN_TEXT,
@@ -75,8 +74,7 @@ def following(run: str, results: Path, report: Path | None) -> Iterator[tuple[st
 
 def is_chat(model: Path) -> bool:
     """Whether a model in the Hugging Face layout is asked in a chat template."""
-    path = model / "tokenizer_config.json"
-    return path.is_file() and "chat_template" in read_json(path)
+    return (model / "chat_template.jinja").is_file()
 
 
 def finished(run: str, results: Path) -> list[Stage]:

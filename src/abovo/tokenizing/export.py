@@ -9,7 +9,7 @@ from typing import Any
 
 from abovo.errors import AbovoError
 from abovo.provenance.files import write_json
-from abovo.tokenizing.huggingface import build
+from abovo.tokenizing.huggingface import build, markers
 from abovo.tokenizing.load import Tokenizer
 from abovo.tokenizing.odd import ODD_STRINGS
 from abovo.tokenizing.special import EOS, PAD, PIECES, UNK
@@ -28,9 +28,10 @@ TALK = [
 def export_tokenizer(
     tokenizer: Tokenizer, folder: Path, model_max_length: int, template: Template | None = None
 ) -> None:
-    """Write tokenizer.json and tokenizer_config.json for AutoTokenizer, with the chat template where there is one.
+    """Write tokenizer.json and tokenizer_config.json for AutoTokenizer, and chat_template.jinja where there is one.
 
-    No BOS; EOS ends a text, with a template or without. Raises AbovoError unless the loaded folder gives, for every odd
+    No BOS; EOS ends a text, with a template or without. Both, and the markers of a chat, are hidden where special
+    tokens are skipped. Raises AbovoError unless the loaded folder gives, for every odd
     string, SentencePiece's ids and text, and for a conversation our ids and mask.
     """
     if tokenizer.manifest["export_differences"]:
@@ -47,20 +48,28 @@ def export_tokenizer(
         "pad_token": PIECES[PAD],
         "unk_token": PIECES[UNK],
         "clean_up_tokenization_spaces": False,
-        # "</s>" inside a text is five characters, not the end of a document.
+        # "</s>" inside a text is four characters, not the end of a document; the model itself finds the markers.
         "split_special_tokens": True,
+        "additional_special_tokens": markers(tokenizer.processor),
         "tokenizer_sha256": tokenizer.sha256,
     }
     if template is not None:
-        config["chat_template"] = template.jinja
+        (folder / "chat_template.jinja").write_text(template.jinja, encoding="utf-8")
     write_json(folder / "tokenizer_config.json", config)
     _prove(tokenizer, folder, template)
+
+
+def _without(marked: list[str], text: str) -> str:
+    for marker in marked:
+        text = text.replace(marker, "")
+    return text
 
 
 def _prove(tokenizer: Tokenizer, folder: Path, template: Template | None) -> None:
     from transformers import AutoTokenizer
 
     loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    marked = markers(tokenizer.processor)
     for text in ODD_STRINGS:
         ids = tokenizer.encode(text)
         what = ""
@@ -68,6 +77,8 @@ def _prove(tokenizer: Tokenizer, folder: Path, template: Template | None) -> Non
             what = "gives other ids than spm.model"
         elif loaded.decode(ids, skip_special_tokens=False) != tokenizer.decode(ids):
             what = "gives other text than spm.model"
+        elif loaded.decode([*ids, EOS], skip_special_tokens=True) != _without(marked, text):
+            what = "does not hide its special tokens"
         if what:
             raise AbovoError(f"the exported tokenizer {what} for {json.dumps(text)[:60]}", folder, "report this")
     ends = (loaded.eos_token_id, loaded.pad_token_id, loaded.unk_token_id, loaded.bos_token_id)
