@@ -97,7 +97,7 @@ def turn(options: argparse.Namespace) -> dict[str, Any]:
     """Seconds and log-likelihoods by task."""
     import torch
 
-    from abovo.evaluation.opened import open_scored
+    from abovo.modeling.opened import open_scored
 
     torch.set_num_threads(options.threads)
     opened = open_scored(options.model, options.context, options.precision if options.side == "ours" else "float32")

@@ -51,7 +51,7 @@ def ours(small_folder):
     """The same, opened, with larger weights."""
     from small_scoring import sharpened
 
-    from abovo.evaluation.opened import open_scored
+    from abovo.modeling.opened import open_scored
 
     return sharpened(open_scored(small_folder))
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import small_world as world
 import torch
 
-from abovo.evaluation.opened import open_scored
+from abovo.modeling.opened import open_scored
 
 # How far a summed log-likelihood (nats) may be from lm-eval's.
 NEAR = 1e-4

@@ -105,7 +105,7 @@ FROM_HUB = """
 import sys
 from pathlib import Path
 from abovo.evaluation.harness import score_harness
-from abovo.evaluation.opened import open_scored
+from abovo.modeling.opened import open_scored
 from abovo.evaluation.scorer import Scorer
 
 model, tasks = map(Path, sys.argv[1:])

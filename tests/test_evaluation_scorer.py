@@ -13,9 +13,9 @@ from small_scoring import NEAR, foreign, harness, requests, sharpened
 
 from abovo.errors import AbovoError
 from abovo.evaluation.branches import Line, ask, lay
-from abovo.evaluation.opened import open_scored
 from abovo.evaluation.scorer import LOGITS, Option, Scorer, encode_pair, encode_pairs, encode_texts
 from abovo.modeling.family import FAMILIES
+from abovo.modeling.opened import open_scored
 from abovo.tokenizing.special import BOS, EOS
 
 
@@ -125,9 +125,9 @@ def test_what_options_begin_with_stands_once_and_options_apart_cost_nothing_more
 def test_a_recurrent_family_and_a_foreign_model_without_positions_are_scored_in_the_plain_form(
     small_folder, monkeypatch, caplog
 ):
-    from abovo.evaluation.opened import Opened
     from abovo.modeling.build import build_model
     from abovo.modeling.family import family_of, shape_of
+    from abovo.modeling.opened import Opened
 
     monkeypatch.setitem(FAMILIES.entries, "odd", "odd_family:ODD")
     model = build_model(shape_of({"family": "odd", "width": 16, "inner": 24}), 600, 64, seed=1).eval()

@@ -184,7 +184,7 @@ def test_ids_are_drawn_with_their_probabilities(values, expected):
         assert abs(drawn[following] / count - share) <= 5 * math.sqrt(share * (1 - share) / count)
 
 
-@pytest.mark.parametrize("values", [{"temperature": 0.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"top_k": 0}])
+@pytest.mark.parametrize("values", [{"temperature": -0.1}, {"top_p": 0.0}, {"top_p": 1.5}, {"top_k": 0}])
 def test_drawing_that_means_nothing_is_refused(values):
-    with pytest.raises(ValueError, match="temperature must be above 0, top_p in"):
+    with pytest.raises(ValueError, match="temperature must be at least 0, top_p in"):
         drawing(1, **values)

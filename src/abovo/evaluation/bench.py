@@ -11,9 +11,9 @@ from abovo.errors import AbovoError
 from abovo.evaluation.evidence import Row, ScoredSet, evidence
 from abovo.evaluation.item import Item
 from abovo.evaluation.metrics import text_baselines
-from abovo.evaluation.opened import Opened, open_scored
 from abovo.evaluation.scorer import Scored, Scorer, encode_pairs, encode_texts
 from abovo.modeling.layout import model_folder
+from abovo.modeling.opened import Opened, open_scored
 from abovo.provenance.manifest import Manifest
 from abovo.settings.stages import TaskJob
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from abovo.errors import AbovoError
-from abovo.evaluation.opened import Opened, rows_of
+from abovo.modeling.opened import Opened, rows_of
 
 log = logging.getLogger("abovo")
 # Largest distance of two values over their size that float32 may make by adding in another order, and one that no

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from abovo.modeling.generate import Limits, ModelReader, Written, write
 
 if TYPE_CHECKING:
-    from abovo.evaluation.opened import Opened
+    from abovo.modeling.opened import Opened
 
 
 def generate(opened: "Opened", prompts: Sequence[str], chat: bool, new_tokens: int) -> list[dict[str, Any]]:

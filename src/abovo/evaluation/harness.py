@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from abovo.errors import AbovoError
 from abovo.evaluation.evidence import option_line
 from abovo.evaluation.metrics import best
-from abovo.evaluation.opened import bars_of, first_line
+from abovo.modeling.opened import bars_of, first_line
 
 if TYPE_CHECKING:
     from abovo.evaluation.scorer import Scored, Scorer

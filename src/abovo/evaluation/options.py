@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from abovo.evaluation.opened import prefix_of
+from abovo.modeling.opened import prefix_of
 
 Ids = tuple[int, ...]
 

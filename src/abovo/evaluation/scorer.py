@@ -11,8 +11,8 @@ from abovo.console.progress import Progress
 from abovo.errors import AbovoError
 from abovo.evaluation.branches import Asked, Line, ask, lay
 from abovo.evaluation.forms import MASKED, Forms
-from abovo.evaluation.opened import Opened
 from abovo.evaluation.options import Option, encode_pair, encode_pairs, encode_texts
+from abovo.modeling.opened import Opened
 
 __all__ = ["Option", "Scored", "Scorer", "encode_pair", "encode_pairs", "encode_texts"]
 # Most logits that are there at once (on a processor: of its caches' size).

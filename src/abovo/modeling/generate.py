@@ -5,6 +5,7 @@ longer one giving its own ids until it is through. Every row has the positions t
 family, attention or recurrent, and wherever the logits come from.
 """
 
+import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,25 +32,40 @@ class Limits:
 @dataclass(frozen=True)
 class Drawing:
     """How ids are drawn: from the logits over `temperature`, among the `top_k` likeliest, and of these among the fewest
-    that hold `top_p` of the probability. Each row has a generator of its own, on the CPU, and takes one number from it
-    per id: what it draws depends on no other row and moves no other random stream.
+    that hold `top_p` of the probability; the likeliest at a temperature of 0. The logits of ids that a row holds
+    already are first divided by `repetition_penalty`, or multiplied where they are negative (Keskar et al. 2019,
+    arXiv:1909.05858, section 4.1).
+
+    Each row has a generator of its own, on the CPU, and takes one number from it per id that is drawn: what it draws
+    depends on no other row and moves no other random stream.
     """
 
-    generators: Sequence[torch.Generator]
+    generators: Sequence[torch.Generator] = ()
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float = 1.0
+    repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or not 0 < self.top_p <= 1 or (self.top_k is not None and self.top_k < 1):
-            raise ValueError("temperature must be above 0, top_p in (0, 1], top_k at least 1")
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or (self.top_k is not None and self.top_k < 1):
+            raise ValueError("temperature must be at least 0, top_p in (0, 1], top_k at least 1")
+        if self.repetition_penalty <= 0:
+            raise ValueError("repetition_penalty must be above 0")
 
-    def choose(self, logits: torch.Tensor, row: int) -> int:
-        """An id for a row from its logits [V], drawn in float64 on the CPU, so that the device changes rounding only.
-
-        Ids of equal logits stand in their own order.
+    def choose(self, logits: torch.Tensor, row: int, held: Sequence[int] = ()) -> int:
+        """An id for a row that holds the ids `held`, from its logits [V]; in float64 on the CPU, so that the device
+        changes rounding only. Ids of equal logits stand in their own order.
         """
-        scaled, ids = (logits.double().cpu() / self.temperature).sort(descending=True, stable=True)
+        scores = logits.double().cpu()
+        if self.repetition_penalty != 1 and held:
+            ids = torch.tensor(sorted(set(held)))
+            found = scores[ids]
+            scores = scores.index_copy(
+                0, ids, torch.where(found < 0, found * self.repetition_penalty, found / self.repetition_penalty)
+            )
+        if self.temperature == 0:
+            return int(scores.argmax())
+        scaled, ids = (scores / self.temperature).sort(descending=True, stable=True)
         reached = scaled[: self.top_k].softmax(0).cumsum(0)
         kept = reached[: int((reached < self.top_p * reached[-1]).sum()) + 1]
         drawn = torch.rand((), generator=self.generators[row], dtype=torch.float64) * kept[-1]
@@ -104,7 +120,7 @@ def steps(
         ids = [(row + [0] * (column - len(row)))[seen:column] for row in rows]
         logits, seen = read(torch.tensor(ids)), column
         due = [number for number in sorted(unfinished) if len(rows[number]) == column]
-        step = dict(zip(due, agree(_choose(logits, due, drawing)), strict=True))
+        step = dict(zip(due, agree(_choose(logits, rows, due, drawing)), strict=True))
         for number, following in step.items():
             rows[number].append(following)
             if following in limits.stops or len(rows[number]) == ends[number]:
@@ -112,10 +128,10 @@ def steps(
         yield step
 
 
-def _choose(logits: torch.Tensor, rows: list[int], drawing: Drawing | None) -> list[int]:
+def _choose(logits: torch.Tensor, rows: list[list[int]], due: list[int], drawing: Drawing | None) -> list[int]:
     if drawing is None:
-        return logits[rows].argmax(-1).tolist()
-    return [drawing.choose(logits[row], row) for row in rows]
+        return logits[due].argmax(-1).tolist()
+    return [drawing.choose(logits[number], number, rows[number]) for number in due]
 
 
 class ModelReader:
@@ -138,3 +154,43 @@ class ModelReader:
         found = self.family.step(self.model, ids, self.cache, keep=True)
         self.cache = found.cache
         return torch.nn.functional.linear(found.hidden[:, -1], self.output)
+
+
+class StockReader:
+    """The same through a model of a class of transformers that no family of ours answers for.
+
+    `keeps` says that the model reads on from what it kept (`reads_on`); one that does not reads all ids again.
+    """
+
+    def __init__(self, model: Any, keeps: bool) -> None:
+        self.model, self.keeps = model, keeps
+        self.last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+        self.ids: torch.Tensor | None = None
+        self.cache: Any = None
+
+    @torch.inference_mode()
+    def __call__(self, ids: torch.Tensor) -> torch.Tensor:
+        ids = ids.to(self.model.device)
+        if self.keeps:
+            found = self.model(input_ids=ids, past_key_values=self.cache, use_cache=True, **self.last)
+            self.cache = found.past_key_values
+        else:
+            self.ids = ids if self.ids is None else torch.cat([self.ids, ids], 1)
+            found = self.model(input_ids=self.ids, use_cache=False, **self.last)
+        return found.logits[:, -1]
+
+
+def reads_on(model: Any, rows: int) -> bool:
+    """Whether a model of another's class, which knows `rows` ids, gives the logits of the whole text where it reads on
+    from what it kept: tried once on random ids, since classes keep what they need in their own ways."""
+    drawn = torch.randint(rows, (1, 12), generator=torch.Generator().manual_seed(1))
+    try:
+        kept = StockReader(model, keeps=True)
+        found = torch.cat([kept(part) for part in (drawn[:, :7], drawn[:, 7:8], drawn[:, 8:])]).float()
+        if kept.cache is None:
+            return False
+        whole = torch.cat([StockReader(model, keeps=False)(drawn[:, :length]) for length in (7, 8, 12)]).float()
+    except Exception:  # what a class of another's does with what it kept, nobody knows
+        return False
+    near = 1e-4 if next(model.parameters()).dtype == torch.float32 else 0.05
+    return bool(((found - whole).norm(dim=-1) <= near * whole.norm(dim=-1)).all())

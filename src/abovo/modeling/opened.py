@@ -1,4 +1,4 @@
-"""Turn a folder in the Hugging Face layout into a model to score: ours, or any causal one that transformers has."""
+"""Turn a folder in the Hugging Face layout into a model to ask: ours, or any causal one that transformers has."""
 
 import io
 import logging
