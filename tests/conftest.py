@@ -57,6 +57,14 @@ def ours(small_folder):
 
 
 @pytest.fixture(scope="session")
+def chat_folder(small_folder):
+    """The folder of an untrained model of ours that was exported for chats; tests only read it."""
+    from small_scoring import made_for_chats
+
+    return made_for_chats(small_folder)
+
+
+@pytest.fixture(scope="session")
 def gpt2(small_folder, tmp_path_factory):
     """A model of none of our families, opened; tests only read it."""
     from small_scoring import two_layers_of_gpt2

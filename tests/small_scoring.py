@@ -7,6 +7,7 @@ import small_world as world
 import torch
 
 from abovo.modeling.opened import open_scored
+from abovo.provenance.manifest import read_manifest
 
 # How far a summed log-likelihood (nats) may be from lm-eval's.
 NEAR = 1e-4
@@ -18,6 +19,14 @@ def made(folder):
     tokenizer = world.make_tokenizer(folder, corpus)
     model = world.make_model(folder, "pretrain", tokenizer, world.make_packed(folder, corpus, tokenizer))
     return model.path.parent / "model"
+
+
+def made_for_chats(small):
+    """The folder of such a model with a chat template, in the results that hold the small one."""
+    folder = small.parents[2]
+    (packed,) = folder.glob("packed/small/small/*/manifest.json")
+    tokenizer = folder / "tokenizers/small/tokenizer_config.json"
+    return world.make_model(folder, "sft", tokenizer, read_manifest(packed), chat=True).path.parent / "model"
 
 
 def sharpened(opened):

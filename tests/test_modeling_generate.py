@@ -9,7 +9,7 @@ from small_training import shape
 
 from abovo.modeling.build import build_model
 from abovo.modeling.family import FAMILIES, Step, shape_of
-from abovo.modeling.generate import Drawing, Limits, ModelReader, steps, write
+from abovo.modeling.generate import Drawing, Limits, ModelReader, StockReader, reads_on, steps, write
 from abovo.modeling.llama import Llama
 
 BEGINNINGS = [[20, 21, 22], [7], [90, 12, 55, 31, 8, 77, 64], [20, 21, 22, 23, 24]]
@@ -188,3 +188,40 @@ def test_ids_are_drawn_with_their_probabilities(values, expected):
 def test_drawing_that_means_nothing_is_refused(values):
     with pytest.raises(ValueError, match="temperature must be at least 0, top_p in"):
         drawing(1, **values)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "llama"])
+def test_repetition_penalty_is_the_librarys(family):
+    model = large(family)
+    for beginning in BEGINNINGS:
+        held = drawing(temperature=0, repetition_penalty=1.7)
+        own = write(ModelReader(model), [beginning], LIMITS, held)[0].ids
+        row = torch.tensor([beginning])
+        how = {"do_sample": False, "repetition_penalty": 1.7, "eos_token_id": None, "pad_token_id": 0}
+        made = model.generate(row, attention_mask=torch.ones_like(row), max_new_tokens=9, **how)
+        assert made[0, len(beginning) :].tolist() == own
+        assert own != write(ModelReader(model), [beginning], LIMITS)[0].ids
+
+
+def test_temperature_of_zero_is_greedy(model):
+    assert write(ModelReader(model), BEGINNINGS, LIMITS, drawing(temperature=0)) == write(
+        ModelReader(model), BEGINNINGS, LIMITS
+    )
+
+
+def test_class_of_another_reads_on_only_if_it_kept_what_it_needs(gpt2):
+    model, beginnings = gpt2.model, [[20, 21, 22, 9], [7, 8]]
+    assert reads_on(model, 640)
+    kept, whole = (write(StockReader(model, keeps), beginnings, LIMITS) for keeps in (True, False))
+    assert kept == whole
+
+    class Forgets(type(model)):
+        def forward(self, input_ids, past_key_values=None, **more):
+            found = super().forward(input_ids, **more)
+            found.past_key_values = (0,)
+            return found
+
+    forgetful = Forgets(model.config).eval()
+    forgetful.load_state_dict(model.state_dict())
+    assert not reads_on(forgetful, 640)
+    assert write(StockReader(forgetful, False), beginnings, LIMITS) == whole

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from abovo.modeling.generate import Limits, ModelReader, Written, write
+from abovo.modeling.generate import Limits, ModelReader, Written, stops_of, write
 
 if TYPE_CHECKING:
     from abovo.modeling.opened import Opened
@@ -62,9 +62,3 @@ def write_alone(opened: "Opened", beginning: Sequence[int], new_tokens: int, tex
     ids = whole[0, len(beginning) :].tolist()
     stop = ids.pop() if ids and ids[-1] in stops else None
     return Written(ids, stop)
-
-
-def stops_of(model: Any, tokenizer: Any) -> set[int]:
-    """The ids at which a model in the Hugging Face layout ends what it writes."""
-    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}

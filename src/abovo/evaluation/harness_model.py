@@ -7,9 +7,10 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from abovo.evaluation.generate import stops_of, write_alone
+from abovo.evaluation.generate import write_alone
 from abovo.evaluation.options import Ids
 from abovo.evaluation.scorer import Scored, Scorer, encode_pairs, encode_texts
+from abovo.modeling.generate import stops_of
 
 log = logging.getLogger("abovo")
 # Longest generation where a task says nothing, as in lm-eval (tokens).

@@ -1,0 +1,54 @@
+"""Turn the name of a run and a stage, or a path, into the folder of a model and what it is called."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from abovo.config.stages import STAGES
+from abovo.errors import AbovoError
+from abovo.modeling.layout import model_folder
+from abovo.provenance.manifest import read_manifest
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model's folder in the Hugging Face layout, and its name: sft/nano, or that of the folder."""
+
+    name: str
+    folder: Path
+
+
+def find_model(run: str = "", stage: str = "", path: Path | None = None, results: Path = Path("results")) -> Found:
+    """The model at `path` (a folder in the Hugging Face layout, or one with a manifest), else that of a run.
+
+    `run` is a name, or a name and the folder of one of its models: nano/chck_1M, nano/phase-late. Without `stage` it is
+    the last stage that the run has a model of. Raises AbovoError where there is none, or where one of its files is not
+    as long as its manifest says.
+    """
+    if path is not None:
+        if run:
+            raise AbovoError("names a model beside a run", f"MODEL={path}", f"leave MODEL or RUN={run} away")
+        if (path / "manifest.json").is_file() and not (path / "config.json").is_file():
+            return Found(path.as_posix(), _of_manifest(path / "manifest.json"))
+        if not path.is_dir():
+            mend = "name a folder in the Hugging Face layout, or a run by RUN=NAME"
+            raise AbovoError("there is no such folder", path, mend)
+        return Found(path.resolve().name, path)
+    if stage and stage not in STAGES:
+        raise AbovoError(f"there is no stage {stage!r}", "STAGE", f"use one of {', '.join(STAGES)}")
+    made = [one for one in STAGES if (results / one / run / "manifest.json").is_file()]
+    chosen = stage or (made[-1] if made else "")
+    if chosen not in made:
+        others = f", or use {' or '.join(f'STAGE={one}' for one in made)}, which there is" if made else ""
+        wanted = results / (chosen or "pretrain") / run / "manifest.json"
+        raise AbovoError("there is no such model", wanted, f"make it: snakemake --cores all {wanted}{others}")
+    return Found(f"{chosen}/{run}", _of_manifest(results / chosen / run / "manifest.json"))
+
+
+def _of_manifest(path: Path) -> Path:
+    manifest = read_manifest(path, "abovo/model/")
+    for name in manifest.names("model/"):
+        file, size = path.parent / name, manifest["outputs"][name]["bytes"]
+        if not file.is_file() or file.stat().st_size != size:
+            what = f"is not there with the {size:,} bytes that {path} lists"
+            raise AbovoError(what, file, "copy the whole folder again, or ask snakemake for it")
+    return model_folder(manifest)

@@ -1,0 +1,186 @@
+"""Turn the folder of a model into one that answers: conversations or texts in, text as it is written out."""
+
+import functools
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from abovo.console.progress import Progress
+from abovo.errors import AbovoError
+from abovo.modeling.generate import Drawing, Limits, ModelReader, Reader, StockReader, reads_on, steps, stops_of
+from abovo.modeling.layout import read_config
+from abovo.modeling.opened import Opened, Precision, first_line, open_scored, rows_of
+from abovo.serving.find import Found
+from abovo.serving.sampling import Sampling, sampling_of
+from abovo.serving.speech import Speech
+
+log = logging.getLogger("abovo")
+Message = Mapping[str, str]
+# Most ids of a conversation where nobody says more: what is kept of them takes memory (tokens)
+CONTEXT = 8192
+PROBE = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was written: its text, its ids counted with the one that ended it, and why it ended."""
+
+    text: str
+    tokens: int
+    finish: Literal["stop", "length", "gone"]
+
+
+class ChatModel:
+    """An opened model that answers one request at a time and thread; several threads may ask it at once."""
+
+    def __init__(self, name: str, opened: Opened) -> None:
+        self.name, self.opened, self.tokenizer, self.context = name, opened, opened.tokenizer, opened.context
+        self.chats = bool(self.tokenizer.chat_template)
+        self.defaults = sampling_of(getattr(opened.model, "generation_config", None))
+        self.stops = stops_of(opened.model, self.tokenizer)
+
+    def ask(self, messages: Sequence[Message]) -> list[int]:
+        """The ids that ask for an answer to a conversation, by the model's own chat template.
+
+        Raises AbovoError for a model without one, a conversation that it refuses, and a message with a marker that
+        only the template may write: it would end the message early and speak for another.
+        """
+        from jinja2 import TemplateError
+
+        if not self.chats:
+            raise AbovoError("has no chat template: it continues texts", self.name, "ask for a completion of a text")
+        for number, message in enumerate(messages):
+            if held := [marker for marker in self.markers if marker in message["content"]]:
+                mend = "take it out"
+                raise AbovoError(f"holds {held[0]}, which only the chat template writes", f"message {number}", mend)
+        try:
+            text = self._rendered(messages)
+        except (TemplateError, TypeError, ValueError) as error:
+            what = f"the model's chat template refuses the conversation ({first_line(error)})"
+            raise AbovoError(what, "messages", "change the order or the roles of the messages") from None
+        return self.tokenizer(text, add_special_tokens=False).input_ids
+
+    def read(self, text: str) -> list[int]:
+        """The ids of a text that is to go on; one that says nothing begins as texts do."""
+        bos = [self.tokenizer.bos_token_id] if getattr(self.tokenizer, "add_bos_token", False) else []
+        return [one for one in bos if one is not None] + (self.encode(text) or ([] if bos else [self.opened.prefix]))
+
+    def encode(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False).input_ids
+
+    def fitting(self, messages: Sequence[Message], room: int) -> tuple[list[int], list[Message]]:
+        """The ids of a conversation without so many of its oldest turns that `room` tokens are left for an answer, and
+        what is left of it; a system message at its head stays.
+
+        Raises AbovoError where not even the last message fits.
+        """
+        head = [message for message in messages[:1] if message["role"] == "system"]
+        turns = list(messages[len(head) :])
+        while True:
+            kept = [*head, *turns]
+            ids = self.ask(kept)
+            if len(ids) + room <= self.context:
+                return ids, kept
+            later = [number for number, message in enumerate(turns) if number and message["role"] == "user"]
+            if not later:
+                if len(ids) < self.context:
+                    return ids, kept
+                what = f"takes {len(ids)} tokens, the model reads {self.context} at most, its answer's among them"
+                raise AbovoError(what, "message", "say it in fewer words")
+            turns = turns[later[0] :]
+
+    def write(
+        self,
+        ids: Sequence[int],
+        wishes: Sampling,
+        emit: Callable[[str], bool] | None = None,
+        stops: Sequence[str] = (),
+        generator: Any = None,
+    ) -> Answer:
+        """Write on after `ids`, of which there are fewer than the context; `emit` gets the text as it comes and says
+        whether it is still wanted. Without `generator` numbers come from the seed of `wishes`, or from the system."""
+        import torch
+
+        how = wishes.over(self.defaults)
+        if generator is None:
+            seed = how.seed if how.seed is not None else secrets.randbits(62)
+            generator = torch.Generator().manual_seed(seed % 2**63)
+        drawing = Drawing((generator,), *self._drawn(how))
+        limits = Limits(how.max_tokens or self.context, self.context, self.stops)
+        speech, said, tokens, finish = Speech(self.tokenizer, ids, stops), [], 0, "length"
+        for step in steps(self._reader(), [ids], limits, drawing):
+            tokens += 1
+            if step[0] in self.stops:
+                finish = "stop"
+                break
+            said.append(speech.add(step[0]))
+            if speech.stopped:
+                finish = "stop"
+            if emit is not None and not emit(said[-1]):
+                finish = "gone"
+            if finish != "length":
+                break
+        said.append(speech.end())
+        if emit is not None and said[-1] and finish != "gone":
+            emit(said[-1])
+        return Answer("".join(said), tokens, finish)  # type: ignore[arg-type]
+
+    @functools.cached_property
+    def markers(self) -> tuple[str, ...]:
+        """The pieces of the tokenizer that its chat template writes, and others that it would take for special ones."""
+        written = self._rendered(PROBE)
+        plain = bool(getattr(self.tokenizer, "split_special_tokens", False))
+        return tuple(
+            piece.content
+            for piece in self.tokenizer.added_tokens_decoder.values()
+            if piece.content.strip() and (piece.content in written or (piece.special and not plain))
+        )
+
+    def _rendered(self, messages: Sequence[Message]) -> str:
+        given = [dict(message) for message in messages]
+        return self.tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=True)
+
+    def _reader(self) -> Reader:
+        if self.opened.family is not None:
+            return ModelReader(self.opened.model)
+        return StockReader(self.opened.model, self._keeps)
+
+    @functools.cached_property
+    def _keeps(self) -> bool:
+        return reads_on(self.opened.model, rows_of(self.opened.model, None))
+
+    def _drawn(self, how: Sampling) -> tuple[float, int | None, float, float]:
+        """What a Drawing takes after its generators."""
+        temperature, top_p, penalty = (
+            1.0 if one is None else one for one in (how.temperature, how.top_p, how.repetition_penalty)
+        )
+        return temperature, how.top_k or None, top_p, penalty
+
+
+def open_chat(found: Found, context: int | None = None, precision: Precision | None = None) -> ChatModel:
+    """Open a model to be asked; `context` (tokens) is by default all positions that it has, CONTEXT at most.
+
+    Without `precision` weights that were saved in 16 bits are bfloat16 on a GPU, others float32. Raises AbovoError in
+    one line for a folder that holds no whole model.
+    """
+    import torch
+
+    progress = Progress("chat")
+    progress.update("opening the model")
+    config = read_config(found.folder)
+    half = str(config.get("dtype", config.get("torch_dtype"))) in ("bfloat16", "float16")
+    kind: Precision = precision or ("bfloat16" if half and torch.cuda.is_available() else "float32")
+    opened = open_scored(found.folder, context, kind, progress)
+    progress.clear()
+    if context is None and opened.context > CONTEXT:
+        opened = Opened(**{**vars(opened), "context": CONTEXT})
+    model = ChatModel(found.name, opened)
+    size = sum(parameter.numel() for parameter in opened.model.parameters())
+    does = "answers" if model.chats else "continues texts (it has no chat template)"
+    log.info(
+        "%s: %s; %.4g M parameters, a context of %s tokens, %s on %s",
+        found.name, does, size / 1e6, f"{opened.context:,}", opened.precision, opened.device,
+    )  # fmt: skip
+    return model
