@@ -1,4 +1,4 @@
-# Fine-tunes the base model of a run on its mix of conversations, with low-rank adapters.
+# Fine-tunes the base model of a run on its mix of conversations: all weights, or adapters, which lie in adapter/ then.
 rule fine_tune:
     input:
         request=asked("results/sft/{run}/manifest.json", "train", "sft"),
@@ -8,7 +8,6 @@ rule fine_tune:
     output:
         manifest="results/sft/{run}/manifest.json",
         model="results/sft/{run}/model/model.safetensors",
-        adapter="results/sft/{run}/adapter/adapter_model.safetensors",
         metrics="results/sft/{run}/metrics.jsonl",
     log:
         "results/logs/sft/{run}.log",

@@ -3,7 +3,7 @@
 It has no output layer (the table serves as one), its two blocks lie in no list, what they forget stands in a buffer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Odd(Family):
 
     settings = OddSettings
     model_type = "odd"
+    adapter_parts: Mapping[str, Sequence[str]] = {"mixing": ("enter", "leave")}
 
     def count(self, model: OddSettings, rows: int) -> ParameterCount:
         return ParameterCount(
@@ -40,8 +41,8 @@ class Odd(Family):
             other=2 * 2 * model.width * sequence_length,
         )
 
-    def adapter_sides(self, model: OddSettings) -> Sequence[tuple[int, int]]:
-        return 2 * [(model.width, model.inner), (model.inner, model.width)]
+    def adapter_sides(self, model: OddSettings) -> Mapping[str, Sequence[tuple[int, int]]]:
+        return {"enter": 2 * [(model.width, model.inner)], "leave": 2 * [(model.inner, model.width)]}
 
     def build(self, model: OddSettings, rows: int, sequence_length: int, eos: int | None, pad: int | None) -> Any:
         config, causal = _classes()
@@ -64,9 +65,6 @@ class Odd(Family):
 
     def output(self, model: Any) -> Any:
         return model.table.weight
-
-    def adapter_targets(self, model: Any) -> Sequence[str]:
-        return ["enter", "leave"]
 
     def step(self, model: Any, ids: Any, cache: Any = None, *, keep: bool = False) -> Step:
         hidden, states = model.table(ids), []

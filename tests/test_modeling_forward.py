@@ -12,7 +12,7 @@ from abovo.modeling.decoder import DecoderSettings
 from abovo.modeling.family import family_of, open_model
 from abovo.modeling.forward import in_training_form, use_training_form
 from abovo.modeling.passes import gated, rotated, use_few_passes
-from abovo.settings.sft import Lora
+from abovo.settings.sft import Adapters
 from abovo.training.adapters import add_adapters, merge_adapters
 from abovo.training.loss import SummedLoss
 
@@ -20,7 +20,7 @@ SHAPE = DecoderSettings(
     family="qwen3", hidden_size=48, layers=2, heads=4, key_value_heads=2, head_dim=16, feed_forward=80,
     tied_embeddings=True,
 )  # fmt: skip
-LORA = Lora(rank=2, alpha=4, dropout=0.0)
+LORA = Adapters(rank=2, alpha=4, dropout=0.0)
 # Rows of an odd number of ids that reach the longest position
 IDS = torch.arange(3 * 21).view(3, 21) * 7 % 128
 EXACT = 1e-12

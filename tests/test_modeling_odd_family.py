@@ -8,7 +8,7 @@ from small_training import CPU, ENGINE, WORLD, changed, counting_batch, fit, rec
 from abovo.modeling.build import build_model
 from abovo.modeling.cost import count_adapter_parameters, count_parameters, training_flops_per_token
 from abovo.modeling.family import FAMILIES, family_of, open_model, shape_of
-from abovo.settings.sft import Lora
+from abovo.settings.sft import Adapters
 from abovo.training.adapters import add_adapters, merge_adapters
 from abovo.training.blocks import prepare_model
 from abovo.training.engines import build_engine
@@ -38,9 +38,10 @@ def test_formulas_need_no_model_and_agree_with_it(shape, model):
     assert counted.total == sum(parameter.numel() for parameter in model.parameters())
     assert counted.tables == model.table.weight.numel()
     assert training_flops_per_token(shape, 128, 16) == 3 * (2 * (4 * 16 * 24 + 128 * 16) + 4 * 16 * 16)
-    adapted = add_adapters(model, Lora(rank=3, alpha=6), seed=1)
+    adapters = Adapters(rank=3, alpha=6)
+    adapted = add_adapters(model, adapters, seed=1)
     trained = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
-    assert trained == count_adapter_parameters(shape, 3) and family_of(adapted) is ODD
+    assert trained == count_adapter_parameters(shape, adapters) and family_of(adapted) is ODD
 
 
 def test_optimizers_tell_its_parameters_apart(model):
@@ -101,7 +102,7 @@ def test_decoding_by_its_state_equals_the_whole_row(model):
 
 
 def test_saved_and_opened_again_it_is_the_same_with_its_buffer(model, tmp_path):
-    merged = merge_adapters(add_adapters(model, Lora(rank=2, alpha=4), seed=1))
+    merged = merge_adapters(add_adapters(model, Adapters(rank=2, alpha=4), seed=1))
     ODD.save(merged, tmp_path)
     again = open_model(tmp_path)
     assert type(again).__name__ == "OddForCausalLM"

@@ -9,6 +9,7 @@ from abovo.errors import AbovoError
 from abovo.modeling.cost import count_adapter_parameters, count_parameters
 from abovo.modeling.family import shape_of
 from abovo.modeling.parameters import padded_vocabulary
+from abovo.settings.sft import Adapters
 
 
 def shape(width, layers, heads, key_value_heads, head, inner, family="qwen3", tied=True):
@@ -60,7 +61,13 @@ def test_vocabulary_is_padded_up_to_a_multiple_of_128(size, rows):
 def test_adapters_have_rank_times_inputs_plus_outputs():
     model = shape(8, 3, 2, 1, 4, 16)
     linear = [(8, 8), (8, 4), (8, 4), (8, 8), (8, 16), (8, 16), (16, 8)]  # q, k, v, o, gate, up, down
-    assert count_adapter_parameters(model, 2) == 3 * sum(2 * (inputs + outputs) for inputs, outputs in linear)
+    assert count_adapter_parameters(model, Adapters(rank=2)) == 3 * sum(2 * sum(sides) for sides in linear)
+    attention = count_adapter_parameters(model, Adapters(rank=2, targets="attention"))
+    assert attention == 3 * sum(2 * sum(sides) for sides in linear[:4])
+    # DoRA has the length of each row besides
+    some = Adapters(rank=2, targets=("feed_forward", "q_proj", "down_proj"), method="dora")
+    chosen = [linear[0], *linear[4:]]
+    assert count_adapter_parameters(model, some) == 3 * sum(2 * sum(sides) + sides[1] for sides in chosen)
 
 
 def test_unknown_family_is_named():

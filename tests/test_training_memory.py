@@ -12,7 +12,7 @@ from small_training import ENGINE, SHORT, WORLD, changed, counting_batch, small_
 
 from abovo.errors import AbovoError
 from abovo.modeling.qwen3 import QWEN3
-from abovo.settings.sft import Lora
+from abovo.settings.sft import Adapters
 from abovo.training import memory
 from abovo.training.adapters import add_adapters
 from abovo.training.blocks import prepare_model
@@ -24,7 +24,7 @@ def losses(recipe, lora=False):
     """Losses and gradient norms of five steps in float64, where rounding cannot grow to what is looked for."""
     model = small_model(layers=3)
     if lora:
-        model = add_adapters(model, Lora(rank=2, alpha=4, dropout=0.1), seed=1)
+        model = add_adapters(model, Adapters(rank=2, alpha=4, dropout=0.1), seed=1)
     return torch.tensor(steps_of(model.double(), recipe, 5))
 
 

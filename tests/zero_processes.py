@@ -16,7 +16,7 @@ from small_training import SHORT, Killed, changed, counting_batch, of_optimizer,
 from abovo.console.launch import run, script_parser
 from abovo.modeling.generate import Limits, write
 from abovo.settings.engine import Engine
-from abovo.settings.sft import Lora
+from abovo.settings.sft import Adapters
 from abovo.training import precision
 from abovo.training.adapters import add_adapters
 from abovo.training.engines import build_engine
@@ -38,7 +38,7 @@ def arguments():
 
 def model_of(options):
     model = small_model()
-    return add_adapters(model, Lora(rank=3, alpha=6, dropout=0.0), seed=1) if "lora" in options else model
+    return add_adapters(model, Adapters(rank=3, alpha=6, dropout=0.0), seed=1) if "lora" in options else model
 
 
 def recipe_of(options):

@@ -56,11 +56,11 @@ def _pretrain(configuration: Configuration, names: Names) -> JobSettings:
 
 
 def _sft(configuration: Configuration, names: Names) -> JobSettings:
-    """One phase over the recipe's sets, adapters on the base model."""
+    """One phase over the recipe's sets, on the base model or adapters on it."""
     run = configuration.run(names["run"])
     sft = sft_of(run)
     phases = (JobPhase(name="sft", sets=sft.datasets, share=1.0),)
-    own = {"phases": phases, "training": sft.training, "adapters": sft.lora, "tokens": sft.tokens}
+    own = {"phases": phases, "training": sft.training, "adapters": sft.adapters, "tokens": sft.tokens}
     # checkpoints and limits are of pretraining
     own |= {"checkpoints": Amounts(), "limits": Limits(), "parameters": None}
     return narrow(JobSettings, run, template=_template(configuration, run), **own)

@@ -25,6 +25,7 @@ from abovo.config.tasks import decontamination, out_of_reach, task_of
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
 from abovo.modeling.cost import count_parameters
+from abovo.modeling.family import chosen_modules, family_named
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.settings.corpus import Corpus
 from abovo.settings.keys import narrow
@@ -257,6 +258,8 @@ class Configuration:
         recipes = [run.training]
         if run.sft:
             refuse_auto(run.sft.training, where)
+            key_of_targets = f"{where}, key sft.lora.targets"
+            chosen_modules(family_named(run.model.family), run.sft.lora.targets, key_of_targets)
             recipes.append(run.sft.training)
             whole = (Phase(name="sft", corpora=run.sft.datasets, share=1.0),)
             tuned = replace(run, tokens=run.sft.tokens, training=run.sft.training, phases=whole)

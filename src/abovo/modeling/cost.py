@@ -1,9 +1,10 @@
 """Turn a model's settings into what training it takes: parameters, those of adapters, operations per token."""
 
 from abovo.errors import AbovoError
-from abovo.modeling.family import family_named
+from abovo.modeling.family import chosen_modules, family_named
 from abovo.modeling.parameters import ParameterCount
 from abovo.settings.model import Model
+from abovo.settings.sft import Adapters
 
 # A backward pass costs two forward passes: one product for the inputs' gradients, one for the weights'.
 BACKWARD = 2
@@ -23,9 +24,15 @@ def count_parameters(model: Model, rows: int) -> ParameterCount:
     return count
 
 
-def count_adapter_parameters(model: Model, rank: int) -> int:
-    """Parameters of low-rank adapters: `rank` times (inputs + outputs) of each matrix that they go on."""
-    return rank * sum(inputs + outputs for inputs, outputs in family_named(model.family).adapter_sides(model))
+def count_adapter_parameters(model: Model, adapters: Adapters) -> int:
+    """Parameters of low-rank adapters: `rank` times (inputs + outputs) of each matrix that they go on, and with DoRA a
+    length of each row (outputs)."""
+    family = family_named(model.family)
+    chosen, sides = chosen_modules(family, adapters.targets, "lora.targets"), family.adapter_sides(model)
+    lengths = adapters.method == "dora"
+    return sum(
+        adapters.rank * (inputs + outputs) + lengths * outputs for name in chosen for inputs, outputs in sides[name]
+    )
 
 
 def training_flops_per_token(model: Model, rows: int, sequence_length: int) -> int:

@@ -1,6 +1,6 @@
 """What the families share that are decoders of the transformers library: attention, a gated feed-forward, RMSNorm."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from abovo.settings.keys import key
 from abovo.settings.model import Model
 
 WRITERS = ("o_proj", "down_proj")
-READERS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +36,10 @@ class Decoder(Family):
     """
 
     settings = DecoderSettings
+    adapter_parts: Mapping[str, Sequence[str]] = {
+        "attention": ("q_proj", "k_proj", "v_proj", "o_proj"),
+        "feed_forward": ("gate_proj", "up_proj", "down_proj"),
+    }
     head_norms: int
     # Names of the classes of its configuration and its model in transformers.
     classes: tuple[str, str]
@@ -65,12 +68,16 @@ class Decoder(Family):
             other=4 * model.layers * model.heads * model.head_dim * sequence_length,
         )
 
-    def adapter_sides(self, model: DecoderSettings) -> Sequence[tuple[int, int]]:
-        """Every linear layer of the blocks: queries, keys, values, their output, gate, up and down."""
+    def adapter_sides(self, model: DecoderSettings) -> Mapping[str, Sequence[tuple[int, int]]]:
         width, inner = model.hidden_size, model.feed_forward
         queries, keys = model.heads * model.head_dim, model.key_value_heads * model.head_dim
-        layer = [(width, queries), (width, keys), (width, keys), (queries, width)]
-        return model.layers * [*layer, (width, inner), (width, inner), (inner, width)]
+        attention = ((width, queries), (width, keys), (width, keys), (queries, width))
+        sides = {"attention": attention, "feed_forward": ((width, inner), (width, inner), (inner, width))}
+        return {
+            name: model.layers * [side]
+            for part, names in self.adapter_parts.items()
+            for name, side in zip(names, sides[part], strict=True)
+        }
 
     def build(self, model: DecoderSettings, rows: int, sequence_length: int, eos: int | None, pad: int | None) -> Any:
         """Weights are N(0, `initializer_range`^2), so the first loss is close to the logarithm of the vocabulary."""
@@ -131,9 +138,6 @@ class Decoder(Family):
 
     def output(self, model: Any) -> Any:
         return model.get_output_embeddings().weight
-
-    def adapter_targets(self, model: Any) -> Sequence[str]:
-        return [name for name, _ in model.named_modules() if name.endswith((*READERS, *WRITERS))]
 
     def step(self, model: Any, ids: Any, cache: Any = None, *, keep: bool = False) -> Step:
         from abovo.modeling.forward import hidden_states, in_training_form

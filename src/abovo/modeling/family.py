@@ -5,7 +5,7 @@ trained or saved; what trains, plans, exports and evaluates asks it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,6 +47,8 @@ class Family(ABC):
     # Keys of its files in config/models, and what config.json of the Hugging Face layout calls it.
     settings: type[Model]
     model_type: str
+    # Last names of the modules that low-rank adapters may go on, by part of the model.
+    adapter_parts: Mapping[str, Sequence[str]]
 
     @abstractmethod
     def count(self, model: Any, rows: int) -> ParameterCount:
@@ -57,8 +59,8 @@ class Family(ABC):
         """Operations of a forward pass per token, in rows of `sequence_length` tokens."""
 
     @abstractmethod
-    def adapter_sides(self, model: Any) -> Sequence[tuple[int, int]]:
-        """(inputs, outputs) of each matrix that low-rank adapters go on."""
+    def adapter_sides(self, model: Any) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """(inputs, outputs) of each matrix that low-rank adapters may go on, by the last name of its module."""
 
     @abstractmethod
     def build(self, model: Any, rows: int, sequence_length: int, eos: int | None, pad: int | None) -> "PreTrainedModel":
@@ -86,10 +88,6 @@ class Family(ABC):
         """The output matrix [rows, width]."""
 
     @abstractmethod
-    def adapter_targets(self, model: "nn.Module") -> Sequence[str]:
-        """The names of the modules that adapters go on."""
-
-    @abstractmethod
     def step(self, model: "nn.Module", ids: "Tensor", cache: Any = None, *, keep: bool = False) -> Step:
         """Go through the blocks with `ids`, int64 [rows, length], which follow those that made `cache`.
 
@@ -100,6 +98,10 @@ class Family(ABC):
         """Hidden states [rows, length, width] of ids [rows, length] that stand at `depths` [rows, length] and see what
         is `visible`, bool [rows, length, length]; None of a family whose ids cannot choose what they see."""
         return None
+
+    def adapter_targets(self, model: "nn.Module", chosen: Collection[str]) -> Sequence[str]:
+        """The names of the modules whose last names are `chosen` from `adapter_parts`."""
+        return [name for name, _ in model.named_modules() if name.rpartition(".")[2] in chosen]
 
     def prepare(self, model: "nn.Module") -> None:  # noqa: B027  (nothing, unless a family has something)
         """Make a model faster where it is to be trained; values may change by rounding."""
@@ -127,6 +129,23 @@ def family_named(name: str, where: object = "config/models, key family") -> Fami
     if name not in FAMILIES:
         raise AbovoError(f"unknown family {name!r}", where, f"use one of {', '.join(FAMILIES)}")
     return FAMILIES[name]
+
+
+def chosen_modules(family: Family, targets: str | Sequence[str], where: object) -> list[str]:
+    """The last names of modules that `targets` means: all, parts of the family's models, or such names.
+
+    Raises AbovoError for one that the family does not know.
+    """
+    parts = family.adapter_parts
+    modules = [name for names in parts.values() for name in names]
+    known = {"all": modules, **parts, **{name: [name] for name in modules}}
+    chosen: set[str] = set()
+    for target in (targets,) if isinstance(targets, str) else targets:
+        if target not in known:
+            what = f"no linear layers of this family are called {target!r}"
+            raise AbovoError(what, where, f"known: {', '.join(known)}")
+        chosen.update(known[target])
+    return [name for name in modules if name in chosen]
 
 
 def shape_of(values: Mapping[str, Any], where: object = "config/models") -> Model:

@@ -129,10 +129,16 @@ def _drawn(tokens: int, corpus: Corpus) -> dict[str, Any]:
 def _sft(run: Run, rows: int) -> dict[str, Any] | None:
     if run.sft is None:
         return None
+    adapters = run.sft.adapters
+    if adapters is None:
+        trained, flops = count_parameters(run.model, rows).total, training_flops_per_token
+    else:
+        trained, flops = count_adapter_parameters(run.model, adapters), adapter_flops_per_token
     return {
+        "method": run.sft.method,
         "tokens": run.sft.tokens,
-        "adapter_parameters": count_adapter_parameters(run.model, run.sft.lora.rank),
-        "flops": adapter_flops_per_token(run.model, rows, run.sequence_length) * run.sft.tokens,
+        "trained_parameters": trained,
+        "flops": flops(run.model, rows, run.sequence_length) * run.sft.tokens,
     }
 
 

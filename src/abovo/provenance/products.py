@@ -5,6 +5,7 @@ A job's fingerprint covers its inputs' digests, its resolved settings and its co
 fingerprint is known takes seconds, whatever it would cost to run.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -218,6 +219,10 @@ def _is_sound(product: Path, name: str) -> bool:
 def _put_in_place(product: Path, output: Path) -> None:
     """Hard-link the product's files beside `output`, the manifest last, and drop what an earlier product left there."""
     files = [path.relative_to(product) for path in sorted(product.rglob("*")) if path.is_file()]
+    for file in _listed(output) - set(files):
+        (output.parent / file).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (output.parent / file).parent.rmdir()  # if it held nothing else
     for folder in {file.parent for file in files if file.parent != Path()}:
         target = output.parent / folder
         for old in target.iterdir() if target.is_dir() else ():
@@ -226,6 +231,13 @@ def _put_in_place(product: Path, output: Path) -> None:
     for file in sorted(files, key=lambda file: (file.name == output.name, file)):
         link_or_copy(product / file, output.parent / file)
     sync(output.parent)
+
+
+def _listed(output: Path) -> set[Path]:
+    """The files that the manifest of an earlier product names; nothing where there is none, or an altered one."""
+    with contextlib.suppress(AbovoError):
+        return set(map(Path, read_manifest(output)["outputs"]))
+    return set()
 
 
 def _prune(store: Path, newest: Path) -> None:

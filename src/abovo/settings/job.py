@@ -8,7 +8,7 @@ from abovo.settings.checkpoints import Amounts, Limits
 from abovo.settings.engine import Engine
 from abovo.settings.instruction import ChatTemplate
 from abovo.settings.keys import key
-from abovo.settings.sft import Lora
+from abovo.settings.sft import Adapters
 from abovo.settings.training import Schedule, Training
 
 
@@ -37,7 +37,9 @@ class JobSettings:
     parameters: int | None = key(
         "Parameters that the model is claimed to have, checked to 1 %", default=None, minimum=1
     )
-    adapters: Lora | None = key("Low-rank adapters that are trained in place of the weights; null: none", default=None)
+    adapters: Adapters | None = key(
+        "Low-rank adapters that are trained in place of the weights; null: all weights train", default=None
+    )
     template: ChatTemplate | None = key(
         "Chat template in which the model answers, exported with it; null: it continues texts", default=None
     )

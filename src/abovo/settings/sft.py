@@ -2,18 +2,34 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from abovo.settings.keys import key
+from abovo.settings.keys import key, narrow
 from abovo.settings.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lora:
-    """Low-rank adapters on all linear layers of the blocks (LoRA, arXiv:2106.09685)."""
+    """Low-rank adapters on linear layers of the blocks (LoRA, arXiv:2106.09685)."""
 
-    rank: int = key("Rank of the adapters (r)", minimum=1, maximum=2**14)
-    alpha: float = key("Scale of the adapters (alpha / r)", above=0)
+    rank: int = key("Rank of the adapters (r)", default=16, minimum=1, maximum=2**14)
+    alpha: float = key("Scale of the adapters (alpha / r)", default=32, above=0)
     dropout: float = key("Dropout before the adapters", default=0.05, minimum=0, below=1)
+    targets: str | tuple[str, ...] = key(
+        "Which linear layers get one: all, a part of the family's blocks (attention, feed_forward), or a list of these"
+        " and of names of modules (q_proj)",
+        default="all", min_length=1, min_items=1,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapters(Lora):
+    """Low-rank adapters as a job is told of them."""
+
+    method: Literal["lora", "dora"] = key(
+        "lora, or dora, which trains the length of each row of a matrix apart from its direction (arXiv:2402.09353)",
+        default="lora",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +41,27 @@ class _Recipe:
         refers="instruction",
     )
     tokens: int = key("Fine-tuning budget, padding included (tokens)", minimum=1)
-    lora: Lora = key("Low-rank adapters on all linear layers of the blocks (LoRA, arXiv:2106.09685)")
+    method: Literal["lora", "dora", "full"] = key(
+        "What trains: low-rank adapters beside frozen weights (lora, or dora, arXiv:2402.09353), or all weights (full)",
+        default="lora",
+    )
+    lora: Lora = key("The adapters of lora and dora (LoRA, arXiv:2106.09685)", default=Lora())
+
+    @property
+    def adapters(self) -> Adapters | None:
+        """The adapters that train; None where all weights do."""
+        return None if self.method == "full" else narrow(Adapters, self.lora, method=self.method)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SftFile(_Recipe):
-    """Supervised fine-tuning of a run's base model with low-rank adapters, as its file names it."""
+    """Supervised fine-tuning of a run's base model, as its file names it."""
 
     training: str = key("Name in config/training", refers="training")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sft(_Recipe):
-    """Supervised fine-tuning of a run's base model with low-rank adapters, with its training recipe in place."""
+    """Supervised fine-tuning of a run's base model, with its training recipe in place."""
 
-    training: Training = key("How the adapters are optimized, as in config/training")
+    training: Training = key("How what trains is optimized, as in config/training")

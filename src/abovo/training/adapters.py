@@ -6,24 +6,28 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import PreTrainedModel
 
-from abovo.modeling.family import family_of
+from abovo.modeling.family import chosen_modules, family_of
 from abovo.provenance.hashing import sha256_file
-from abovo.settings.sft import Lora
+from abovo.settings.sft import Adapters
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 
-def add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> "PeftModel":
-    """Adapters on the matrices that the family names (LoRA, arXiv:2106.09685); all other weights are frozen."""
+def add_adapters(model: PreTrainedModel, adapters: Adapters, seed: int) -> "PeftModel":
+    """Adapters on the matrices that they are for (LoRA, arXiv:2106.09685, or DoRA, arXiv:2402.09353); all other weights
+    are frozen. Raises AbovoError for targets that the model's family does not know."""
     from peft import LoraConfig, PeftModel, get_peft_model
 
+    family = family_of(model)
+    chosen = chosen_modules(family, adapters.targets, "settings, key adapters.targets")
     torch.manual_seed(seed)
     config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # a fraction will do
-        lora_dropout=lora.dropout,
-        target_modules=sorted(family_of(model).adapter_targets(model)),
+        r=adapters.rank,
+        lora_alpha=adapters.alpha,  # type: ignore[arg-type]  # a fraction will do
+        lora_dropout=adapters.dropout,
+        use_dora=adapters.method == "dora",
+        target_modules=sorted(family.adapter_targets(model, chosen)),
         bias="none",
         task_type="CAUSAL_LM",
     )

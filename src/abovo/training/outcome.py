@@ -28,10 +28,10 @@ def export(model: Any, settings: JobSettings, tokenizer: Tokenizer, start: Manif
     counts: dict[str, Any] = {}
     fields: dict[str, Any] = {}
     if start is not None:
+        counts["trained_parameters"] = trained_size(model)
         fields["base_model_sha256"] = sha256_file(model_folder(start) / "model.safetensors")
     if settings.adapters is not None:
         assert start is not None, "adapters need a model"
-        counts["trained_parameters"] = trained_size(model)
         fields["adapter_sha256"] = save_adapter(model.to("cpu"), folder / "adapter", model_folder(start).as_posix())
         model = merge_adapters(model)
     export_model(model, tokenizer, folder / "model", settings.sequence_length, template_named(settings.template))

@@ -1,0 +1,97 @@
+"""Fine-tuning trains what its method says, and what it exports is what it trained."""
+
+import pytest
+import torch
+from peft import PeftModel
+from rounding import ONE_PASS, near
+from safetensors.torch import load_file
+from small_training import shape
+from small_tuning import MODEL, STEPS, Tuning, settings
+from small_world import SHAPE
+from transformers import AutoModelForCausalLM
+
+from abovo.errors import AbovoError
+from abovo.modeling.build import build_model
+from abovo.modeling.cost import count_adapter_parameters
+from abovo.modeling.family import chosen_modules, family_of
+from abovo.provenance.manifest import read_manifest
+from abovo.settings.sft import Adapters, Lora, Sft
+from abovo.training.adapters import add_adapters
+from abovo.training.start import trained_size
+
+IDS = torch.arange(40).view(2, 20) * 11 % 600
+
+
+@pytest.fixture(scope="module")
+def tuning(tmp_path_factory):
+    return Tuning(tmp_path_factory.mktemp("tuning"))
+
+
+METHODS = {
+    "lora": {"rank": 3, "alpha": 6, "dropout": 0.1},
+    "dora": {"rank": 3, "alpha": 6, "dropout": 0.1, "method": "dora", "targets": ["attention", "down_proj"]},
+    "full": None,
+}
+
+
+@pytest.fixture(scope="module")
+def tuned(tuning):
+    return {method: tuning.train(method, settings(adapters=adapters)) for method, adapters in METHODS.items()}
+
+
+def opened(folder):
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fine_tuned_model_learns_and_counts_what_trained(tuning, tuned, method):
+    manifest = read_manifest(tuned[method] / "manifest.json")
+    assert manifest["counts"]["steps"] == STEPS
+    assert manifest["validation_loss"] < manifest["validation_loss_first"] - 0.1
+    adapters = METHODS[method]
+    expected = count_adapter_parameters(SHAPE, Adapters(**adapters)) if adapters else manifest["counts"]["parameters"]
+    assert manifest["counts"]["trained_parameters"] == expected
+    base = load_file(tuning.folder / tuning.base.parent / MODEL)
+    moved = {name for name, weight in load_file(tuned[method] / MODEL).items() if not torch.equal(weight, base[name])}
+    assert all("self_attn" in name or "down_proj" in name for name in moved) == (method == "dora")
+    assert (moved == set(base)) == (method == "full")
+
+
+@pytest.mark.parametrize("method", ["lora", "dora"])
+def test_plain_peft_on_the_base_has_the_logits_of_the_merged_model(tuning, tuned, method):
+    base = opened(tuning.folder / tuning.base.parent / "model")
+    before = base(IDS).logits
+    adapted = PeftModel.from_pretrained(base, str(tuned[method] / "adapter")).eval()
+    merged = opened(tuned[method] / "model")
+    assert near(adapted(IDS).logits, merged(IDS).logits, 100 * ONE_PASS)
+    assert not near(before, merged(IDS).logits, 0.01)
+
+
+def test_adapters_of_an_earlier_method_do_not_stay_beside_a_model_of_another(tuning):
+    folder = tuning.train("changed", settings(tokens=1))
+    assert (folder / "adapter/adapter_model.safetensors").is_file()
+    tuning.train("changed", settings(tokens=1, adapters=None))
+    assert not (folder / "adapter").exists() and (folder / MODEL).is_file()
+
+
+@pytest.mark.parametrize("family", ["qwen3", "llama"])
+def test_targets_are_parts_of_blocks_or_names_of_modules(family):
+    model = build_model(shape(family=family, layers=2), 128, 16, seed=1)
+    attention = ["q_proj", "k_proj", "v_proj", "o_proj"]
+    for targets, names in {
+        "attention": attention, "all": [*attention, "gate_proj", "up_proj", "down_proj"],
+        ("q_proj", "feed_forward"): ["q_proj", "gate_proj", "up_proj", "down_proj"],
+    }.items():  # fmt: skip
+        assert chosen_modules(family_of(model), targets, "here") == names
+        adapters = Adapters(rank=2, targets=targets)
+        adapted = add_adapters(build_model(shape(family=family, layers=2), 128, 16, seed=1), adapters, seed=1)
+        assert trained_size(adapted) == count_adapter_parameters(shape(family=family, layers=2), adapters)
+    with pytest.raises(AbovoError, match=r"here: no linear layers of this family are called 'query'; known: all, att"):
+        chosen_modules(family_of(model), ("v_proj", "query"), "here")
+
+
+def test_a_recipe_without_adapters_tells_its_job_of_none():
+    recipe = {"datasets": {"chats": 1.0}, "tokens": 1, "training": None, "lora": Lora(rank=4)}
+    assert Sft(**recipe).adapters == Adapters(rank=4)
+    assert Sft(method="dora", **recipe).adapters == Adapters(rank=4, method="dora")
+    assert Sft(method="full", **recipe).adapters is None
