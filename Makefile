@@ -11,13 +11,9 @@ PYTHON ?=
 export PYTHON
 # The model of `make chat` and `make serve`: a run and, where it is not the last one, its stage; or any folder in MODEL.
 # What a model is told first is in SYSTEM; more options (--temperature 0.2 --seed 1) in OPTIONS.
-RUN ?=
-STAGE ?=
-MODEL ?=
-SYSTEM ?=
-OPTIONS ?=
+export RUN STAGE MODEL SYSTEM OPTIONS
 
-.PHONY: help setup demo test test-all check chat lock
+.PHONY: help setup demo new test test-all check chat lock
 help: ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -27,9 +23,13 @@ setup: ## The environment .venv from envs/requirements.lock; nothing when it is 
 demo: setup ## The whole chain on the text that comes with the packages: results/sft/nano/results.json and a report
 	@python workflow/tools/demo.py --cores $(CORES)
 
+new: setup ## The files of a run of your own: make new RUN=mine [FROM=nano] [TEXT=folder] [CHATS=file]
+	@python workflow/tools/new.py --run "$${RUN:?says what the run is called}" --from "$${FROM:-nano}" \
+	  $${TEXT:+--text "$$TEXT"} $${CHATS:+--chats "$$CHATS"}
+
 chat: setup ## Talk with a model: RUN=nano STAGE=sft, or MODEL=FOLDER in the Hugging Face layout
-	@python workflow/tools/chat.py $(if $(RUN),--run '$(RUN)') $(if $(STAGE),--stage '$(STAGE)') \
-	    $(if $(MODEL),--model '$(MODEL)') $(if $(SYSTEM),--system '$(SYSTEM)') $(OPTIONS)
+	@python workflow/tools/chat.py $${RUN:+--run "$$RUN"} $${STAGE:+--stage "$$STAGE"} \
+	  $${MODEL:+--model "$$MODEL"} $${SYSTEM:+--system "$$SYSTEM"} $$OPTIONS
 
 test: setup check ## Lint, formats, types and every test that takes seconds
 	pytest -m "not slow"

@@ -1,0 +1,181 @@
+"""Turn the files of a run into those of a new run: linked by their own names, with the comments that they have.
+
+Copied is what says which text, chats and tasks are used: run, corpora, tokenizer, fine-tuning, instruction sets,
+evaluation. Shapes, recipes and engines stay shared by name, since a run may set single values of them.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from abovo.config.load import ALLOWED, NAME, find, load
+from abovo.config.runs import Configuration
+from abovo.errors import AbovoError
+from abovo.provenance.files import atomic_path
+from abovo.settings.keys import references, schema_of
+from abovo.settings.run import RunFile
+
+# The evaluation of a run on text that is nobody's but one's own.
+PLAIN = "text"
+# Kinds of files that a new run has of its own.
+OWN = ("runs", "corpora", "tokenizers", "sft", "instruction", "evaluation")
+CORPUS = """\
+# What the corpus is for (one sentence)
+description: Text of {run}
+# Budget of the whole corpus (tokens; null takes all that the sources hold)
+tokens: null
+# Estimate that budgets count with (bytes per token); a small vocabulary makes about 3 bytes of English each
+bytes_per_token: 3.0
+# Expected share of documents held out (fraction)
+validation_share: 0.05
+# Shorter documents are refused (characters after cleaning)
+min_characters: 150
+# Sources by name; of equal documents the one of the source named first stays
+sources:
+  text:
+    # Where the text comes from
+    type: local
+    # File, folder or list of them: .txt, .md, .jsonl, .csv, .parquet, packed ones too
+    paths: {text}
+    # Licence of the text; travels to manifests and model cards
+    licence: not stated
+    # Language of the text (BCP 47 code)
+    language: en
+"""
+CHATS = """\
+# Where the conversations come from; auto looks at the first records and says what it found
+format: auto
+# Where the records lie: type huggingface (dataset, config, split, revision) or local (paths)
+source:
+  # Kind of source (huggingface, local)
+  type: local
+  # File, folder or list of them
+  paths: {chats}
+  # Licence that the data set states; it travels into manifests and model cards
+  licence: not stated
+# Share of conversations held out, by the hash of the first request (fraction, 0 to 0.5)
+validation_share: 0.1
+# Length of a row (tokens); longer conversations keep the leading turns that fit
+sequence_length: {length}
+"""
+
+
+# A file of config/: its kind and its name.
+File = tuple[str, str]
+# What stands for a key's value in a copy; None takes the key out.
+Changes = dict[str, str | None]
+
+
+def write_new_run(
+    configuration: Configuration, run: str, like: str, text: str | None = None, chats: str | None = None
+) -> list[Path]:
+    """Write the files of `run`, made of those of the run `like`, to the config/ of this call; their paths.
+
+    `text` (file or folder) takes the place of the corpora, `chats` (records) that of the instruction sets; with text
+    and no chats the run makes a base model alone. Raises AbovoError, and writes nothing, for a name that is none or is
+    taken, for text or chats that are not there, and where the files would make no run.
+    """
+    if not NAME.fullmatch(run):
+        raise AbovoError(f"{run!r} is no name of a run", "RUN", ALLOWED)
+    for name, path in (("TEXT", text), ("CHATS", chats)):
+        if path is not None and not Path(path).exists():
+            raise AbovoError(f"{path} is not there", name, "name a file or a folder")
+    old = configuration.run(like)
+    files: dict[File, str] = {}
+    changes: dict[File, Changes] = {("runs", like): {"description": f"The run {like} with files of its own"}}
+    if text is not None or chats is not None:
+        changes["runs", like] |= {"set": _of_other_text(configuration, like)}
+    if text is not None:
+        files["corpora", run] = CORPUS.format(run=run, text=json.dumps(text, ensure_ascii=False))
+        changes["tokenizers", old.parts.tokenizer] = {"corpus": run}
+        changes["runs", like] |= {"corpus": run, "phases": None, "evaluation": f"{run}-{PLAIN}"}
+        changes["runs", like] |= {} if chats else {"sft": "null"}
+        _copy(("evaluation", PLAIN), configuration.folders, (like, run), changes, files)
+    if chats is not None:
+        if old.parts.sft is None:
+            raise AbovoError(f"run {like} is not fine-tuned", "FROM", "take one that is, such as nano")
+        files["instruction", run] = CHATS.format(
+            chats=json.dumps(chats, ensure_ascii=False), length=old.sequence_length
+        )
+        changes["sft", old.parts.sft] = {"datasets": f"{{{run}: 1.0}}"}
+    _copy(("runs", like), configuration.folders, (like, run), changes, files)
+    return _written(configuration, run, files)
+
+
+def _copy(file: File, folders: Sequence[Path], names: tuple[str, str], changes: Mapping[File, Changes],
+          files: dict[File, str]) -> None:  # fmt: skip
+    """Add the copy of a file, and of those that it names and that a run has of its own, to `files`."""
+    kind, new = file[0], _renamed(*file, *names)
+    if (kind, new) in files:
+        return
+    files[kind, new] = ""  # who names it while it is made finds it made
+    own = changes.get(file, {})
+    content = f"{find(*file, *folders).read_text('utf-8').rstrip()}\n"
+    for key, value in own.items():
+        content = _with_value(content, key, value)
+    renamed: dict[str, dict[str, str]] = {}
+    for keys, other, name in references(load(*file, *folders)):
+        if other in OWN and keys[0] not in own:
+            renamed.setdefault(str(keys[0]), {})[name] = _renamed(other, name, *names)
+            _copy((other, name), folders, names, changes, files)
+    for key, found in renamed.items():
+        content = _block(key).sub(partial(_substituted, found), content)
+    files[kind, new] = content
+
+
+def _renamed(kind: str, name: str, like: str, run: str) -> str:
+    """nano-4k of nano is mine-4k of mine; a name that has nothing of the old run's has the new one before it."""
+    if kind in ("runs", "sft"):
+        return run
+    rest = name.removeprefix(like)
+    return run + rest if rest != name and rest[:1] in ("", "-", "_") else f"{run}-{name}"
+
+
+def _of_other_text(configuration: Configuration, like: str) -> str:
+    """The values that a run sets, without beginnings and questions that are about its text."""
+    values = load("runs", like, *configuration.folders).set
+    return json.dumps({key: value for key, value in values.items() if not key.endswith("samples.prompts")})
+
+
+def _block(key: str, *, comments: bool = False) -> re.Pattern[str]:
+    """The lines of a key at the left of a file, with the comments above it or without."""
+    above = r"(?:^#.*\n)*" if comments else ""
+    return re.compile(rf"{above}^{re.escape(key)}:.*\n(?:[ \t-].*\n|[ \t]*\n(?=[ \t-]))*", re.MULTILINE)
+
+
+def _substituted(names: Mapping[str, str], block: re.Match[str]) -> str:
+    """The lines of a block with other names in them; comments stay."""
+    words = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in names))
+    lines = block[0].splitlines(keepends=True)
+    return "".join(
+        line if line.lstrip().startswith("#") else words.sub(lambda found: names[found[0]], line) for line in lines
+    )
+
+
+def _with_value(content: str, key: str, value: str | None) -> str:
+    if value is None:
+        return _block(key, comments=True).sub("", content)
+    changed, found = _block(key).subn(lambda _: f"{key}: {value}\n", content)
+    if found:
+        return changed
+    return f"{content}# {schema_of(RunFile)['properties'][key]['description']}\n{key}: {value}\n"
+
+
+def _written(configuration: Configuration, run: str, files: Mapping[File, str]) -> list[Path]:
+    """Write the files, all or none, and see that they make a run."""
+    paths = {configuration.root / kind / f"{name}.yaml": content for (kind, name), content in files.items()}
+    for path in paths:
+        if path.exists():
+            raise AbovoError("is there already", path, "choose another name, or remove it")
+    try:
+        for path, content in paths.items():
+            with atomic_path(path) as temporary:
+                temporary.write_text(content, encoding="utf-8")
+        Configuration(configuration.root, shipped=configuration.folders[-1]).run(run)
+    except BaseException:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise
+    return list(paths)
