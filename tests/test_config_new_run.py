@@ -80,7 +80,7 @@ def test_own_text_takes_the_place_of_phases_and_of_what_is_about_other_text(here
 def test_what_makes_no_run_is_told_and_nothing_is_written(here, run, like, more, says):
     Path("config/corpora").mkdir(parents=True)
     Path("config/corpora/taken.yaml").write_text("kept")
-    with pytest.raises(AbovoError) as told:  # noqa: PT011
+    with pytest.raises(AbovoError) as told:
         write_new_run(configuration(), run, like, **more)
     assert says in str(told.value)
     assert written(here) == ["corpora/taken.yaml"]
