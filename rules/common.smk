@@ -48,6 +48,19 @@ def environment(name):
     return path.replace("{", "{{").replace("}", "}}")
 
 
+# --- wildcards
+
+
+def one_of(names):
+    """What a wildcard may be: one of these names alone."""
+    return "|".join(names) or "(?!)"
+
+
+def none_of(names):
+    """What a wildcard may be: any name but these."""
+    return rf"(?!(?:{one_of(names)})(?![A-Za-z0-9_-]))[A-Za-z0-9_-]+"
+
+
 # --- params
 
 

@@ -16,6 +16,8 @@ rule train_tokenizer:
         "results/logs/tokenizers/{tokenizer}.log",
     benchmark:
         "results/benchmarks/tokenizers/{tokenizer}.jsonl"
+    wildcard_constraints:
+        tokenizer=none_of(CONFIGURATION.adopted()),
     conda:
         environment("data")
     threads: 2
@@ -28,3 +30,36 @@ rule train_tokenizer:
     shell:
         "exec python {params.script:q} --settings {params.settings:q}"
         " --corpus {input.corpus} --output {output.manifest} --log {log}"
+
+
+# Takes over the tokenizer of a model that was trained elsewhere, its files byte for byte.
+rule adopt_tokenizer:
+    input:
+        request=asked(
+            "results/tokenizers/{tokenizer}/tokenizer_config.json",
+            "adopt_tokenizer",
+            "tokenizer",
+        ),
+        files=files(inputs.files_of_tokenizer),
+    output:
+        manifest="results/tokenizers/{tokenizer}/tokenizer_config.json",
+        opened="results/tokenizers/{tokenizer}/opened.json",
+        card="results/tokenizers/{tokenizer}/TOKENIZER_CARD.md",
+    log:
+        "results/logs/tokenizers/{tokenizer}.log",
+    benchmark:
+        "results/benchmarks/tokenizers/{tokenizer}.jsonl"
+    wildcard_constraints:
+        tokenizer=one_of(CONFIGURATION.adopted()),
+    conda:
+        environment("training")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="30m",
+    params:
+        settings=settings_for("tokenizer"),
+        script=path_of("adopt_tokenizer"),
+    shell:
+        "exec python {params.script:q} --settings {params.settings:q}"
+        " --output {output.manifest} --log {log}"

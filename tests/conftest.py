@@ -72,6 +72,22 @@ def gpt2(small_folder, tmp_path_factory):
     return two_layers_of_gpt2(small_folder, tmp_path_factory.mktemp("gpt2"))
 
 
+@pytest.fixture(scope="session")
+def gpt2_folder(tmp_path_factory):
+    """The folder of a model of none of our families, with a tokenizer of its own; tests only read it."""
+    from small_given import gpt2_folder
+
+    return gpt2_folder(tmp_path_factory.mktemp("given") / "gpt2")
+
+
+@pytest.fixture(scope="session")
+def llama_folder(tmp_path_factory):
+    """The folder of a chat model of one of our families, with a tokenizer of its own; tests only read it."""
+    from small_given import llama_folder
+
+    return llama_folder(tmp_path_factory.mktemp("given") / "llama")
+
+
 @pytest.fixture
 def make_manifest(tmp_path):
     """A function that writes files (name -> bytes) and a manifest with `fields` for them, by way of produce()."""

@@ -16,3 +16,8 @@ class AbovoError(Exception):
 
 class Unreachable(AbovoError):
     """Data that are not there or cannot be had now: a missing file, no network, a data set that is not given out."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, as far as it fits into one of our lines."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

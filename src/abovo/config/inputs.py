@@ -20,6 +20,7 @@ from abovo.corpus.readers import kind_of
 from abovo.errors import AbovoError
 from abovo.settings.run import Phase, corpora_of
 from abovo.settings.task import TaskRowsOf
+from abovo.tokenizing.adopt import files_among
 
 Names = Mapping[str, str]
 # Kinds of files that hold no records with keys.
@@ -217,6 +218,13 @@ def duplicates(configuration: Configuration, names: Names) -> list[str]:
 
 def corpus_of_tokenizer(configuration: Configuration, names: Names) -> str:
     return f"results/corpora/{configuration.shared('tokenizers', names['tokenizer']).corpus}/manifest.json"
+
+
+def files_of_tokenizer(configuration: Configuration, names: Names) -> list[str]:
+    """The files of a tokenizer that came with a model."""
+    folder = Path(configuration.shared("tokenizers", names["tokenizer"]).model_directory)
+    found = files_among((path.name for path in folder.glob("*") if path.is_file()), folder)
+    return [(folder / name).as_posix() for name in found]
 
 
 def corpus_of_dataset(configuration: Configuration, names: Names) -> list[str]:

@@ -23,7 +23,7 @@ from abovo.settings.run import GivenFile, RunFile
 from abovo.settings.sft import SftFile
 from abovo.settings.strict_yaml import Read, read_yaml
 from abovo.settings.task import TaskFile
-from abovo.settings.tokenizer import TokenizerSettings
+from abovo.settings.tokenizer import AdoptedSettings, TokenizerSettings
 from abovo.settings.training import Training
 
 # Folder of config/ -> what its files say.
@@ -41,6 +41,8 @@ KINDS: dict[str, type] = {
     "hardware": Hardware,
     "decontamination": DecontaminationFile,
 }
+# The same of files that name a model_directory: what was trained elsewhere.
+GIVEN: dict[str, type] = {"runs": GivenFile, "tokenizers": AdoptedSettings}
 # What a file may be called: its name is a folder of results, and a word of --config set="RUN.KEY=VALUE".
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")
 ALLOWED = "letters (a-z), digits, - and _ make a name"
@@ -154,9 +156,9 @@ def _with_model(read: Read, kind: str, path: Path, folders: Sequence[Path], seen
 
 
 def class_of(kind: str, data: Mapping[str, Any], where: str) -> type:
-    """What a file may say; a model's family has keys of its own, and so has a model that was trained elsewhere."""
-    if kind == "runs" and "model_directory" in data:
-        return GivenFile
+    """What a file may say; a model's family has keys of its own, and so has what was trained elsewhere."""
+    if kind in GIVEN and "model_directory" in data:
+        return GIVEN[kind]
     return family_named(str(data.get("family", "")), where).settings if kind == "models" else KINDS[kind]
 
 

@@ -32,6 +32,7 @@ from abovo.settings.keys import narrow
 from abovo.settings.run import GivenFile, Parts, Phase, Recipe, Run, RunFile, ScoredRun
 from abovo.settings.sft import Sft, SftFile
 from abovo.settings.task import Task
+from abovo.settings.tokenizer import AdoptedSettings
 
 log = logging.getLogger("abovo")
 # Parts that belong to one run alone.
@@ -207,6 +208,16 @@ class Configuration:
         one."""
         task: Task = self.shared(TASKS, name, folder)
         return task
+
+    def adopted(self) -> list[str]:
+        """The names of tokenizers that came with a model."""
+        return [name for name in self.names("tokenizers") if self._is_adopted(name)]
+
+    def _is_adopted(self, name: str) -> bool:
+        try:
+            return isinstance(self.shared("tokenizers", name), AdoptedSettings)
+        except AbovoError:  # who asks for it is told what is wrong with its file
+            return False
 
     def has_task(self, name: str) -> bool:
         """Whether a task has a file; one without is lm-eval's own."""

@@ -6,12 +6,11 @@ from typing import Any
 from abovo.errors import AbovoError
 from abovo.modeling.layout import positions_of, read_config, weights_among
 from abovo.provenance.code import Script
-from abovo.provenance.hashing import sha256_json
 from abovo.provenance.manifest import Manifest, describe_folder
 from abovo.provenance.products import Job, Made, produce
+from abovo.tokenizing.adopt import hash_of, vocabularies_among
 
 SCHEMA = "abovo/model/1"
-TOKENIZER = ("tokenizer.json", "spm.model", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
 def describe_model(folder: Path, context: int | None, output: Path, script: Script | Path) -> Manifest:
@@ -30,9 +29,7 @@ def describe_model(folder: Path, context: int | None, output: Path, script: Scri
         what = f"a context of {context} tokens is longer than the model's {positions} positions"
         raise AbovoError(what, folder / "config.json", f"ask for at most {positions}")
     weights = _hash_of(found, weights_among(found.names(), folder))
-    tokenizer = _hash_of(found, [name for name in found.names() if name in TOKENIZER])
-    if tokenizer is None:
-        raise AbovoError(f"holds no tokenizer ({', '.join(TOKENIZER)})", folder, "save the model's tokenizer beside it")
+    tokenizer = _hash_of(found, vocabularies_among(found.names(), folder))
     fields: dict[str, Any] = {
         "folder": folder.as_posix(),
         "model_sha256": weights,
@@ -46,7 +43,5 @@ def describe_model(folder: Path, context: int | None, output: Path, script: Scri
     return produce(job, lambda _: Made({}, fields))
 
 
-def _hash_of(folder: Manifest, names: list[str]) -> str | None:
-    """The sha256 of the one file, or what tells several of them from others; None of none."""
-    hashes = {name: folder["outputs"][name]["sha256"] for name in names}
-    return next(iter(hashes.values())) if len(hashes) == 1 else sha256_json(hashes) if hashes else None
+def _hash_of(folder: Manifest, names: list[str]) -> str:
+    return hash_of({name: folder["outputs"][name]["sha256"] for name in names})

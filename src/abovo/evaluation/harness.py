@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from abovo.errors import AbovoError
+from abovo.errors import AbovoError, first_line
 from abovo.evaluation.evidence import option_line
 from abovo.evaluation.metrics import best
-from abovo.modeling.opened import bars_of, first_line
+from abovo.modeling.opened import bars_of
 
 if TYPE_CHECKING:
     from abovo.evaluation.scorer import Scored, Scorer

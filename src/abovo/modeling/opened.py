@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from abovo.console.progress import Progress
-from abovo.errors import AbovoError
+from abovo.errors import AbovoError, first_line
 from abovo.modeling.family import FAMILIES, Family, open_model
 from abovo.modeling.layout import positions_of, read_config, weights_among
 
@@ -130,11 +130,6 @@ def _tokenizer(folder: Path) -> Any:
     except (OSError, ValueError, KeyError, ImportError) as error:
         what = f"its tokenizer cannot be opened ({first_line(error)})"
         raise AbovoError(what, folder, "save the model's tokenizer beside it") from None
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of a library says, as far as it fits into one of our lines."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def rows_of(model: Any, family: Family | None) -> int:

@@ -1,4 +1,4 @@
-"""Turn the documents of a corpus into rows of token ids: EOS after each, one after the other, cut at the rows' ends."""
+"""Turn the documents of a corpus into rows of token ids: one after the other, EOS after each, cut at the rows' ends."""
 
 import itertools
 import shutil
@@ -63,7 +63,12 @@ def pack_corpus(
     by source, and val.idx says where each source begins and ends. The last row of training, and of each source in
     validation, is filled up with the tokenizer's pad. Constant memory.
     """
-    settings = {"sequence_length": sequence_length, "eos_id": tokenizer.eos, "pad_id": tokenizer.pad}
+    settings = {
+        "sequence_length": sequence_length,
+        "bos_id": tokenizer.bos,
+        "eos_id": tokenizer.eos,
+        "pad_id": tokenizer.pad,
+    }
 
     def make(folder: Path) -> Made:
         counts = _write(corpus, tokenizer, sequence_length, folder)
@@ -122,9 +127,10 @@ def _write(corpus: Manifest, tokenizer: Tokenizer, length: int, folder: Path) ->
 
 
 def _encoded(corpus: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[Place, Document, np.ndarray]]:
-    """Documents with their place in the corpus, their ids and EOS, in the corpus' order."""
-    documents, end = numbered_documents(corpus), np.uint32(tokenizer.eos)
+    """Documents with their place in the corpus, their ids and what they begin and end with, in the corpus' order."""
+    documents, begin = numbered_documents(corpus), np.array([] if tokenizer.bos is None else [tokenizer.bos], np.uint32)
+    end = np.array([tokenizer.eos], np.uint32)
     while batch := list(itertools.islice(documents, BATCH)):
         encoded = tokenizer.encode_arrays([document.text for _, document in batch])
         for (place, document), ids in zip(batch, encoded, strict=True):
-            yield place, document, np.append(ids, end)
+            yield place, document, np.concatenate([begin, ids, end])

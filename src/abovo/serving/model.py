@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from abovo.console.progress import Progress
-from abovo.errors import AbovoError
+from abovo.errors import AbovoError, first_line
 from abovo.modeling.generate import Drawing, Limits, ModelReader, Reader, StockReader, reads_on, steps, stops_of
 from abovo.modeling.layout import read_config
-from abovo.modeling.opened import Opened, Precision, first_line, open_scored, rows_of
+from abovo.modeling.opened import Opened, Precision, open_scored, rows_of
 from abovo.serving.find import Found
 from abovo.serving.sampling import Sampling, sampling_of
 from abovo.serving.speech import Speech

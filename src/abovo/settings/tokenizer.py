@@ -1,4 +1,4 @@
-"""A SentencePiece tokenizer and the corpus that it is trained on: config/tokenizers/."""
+"""A tokenizer that is trained on a corpus, or that of a model that was trained elsewhere: config/tokenizers/."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -30,4 +30,15 @@ class TokenizerSettings:
     split_digits: bool = key("Whether every digit is a piece of its own", default=False)
     measure_mb: float = key(
         "Validation text per source that the card is measured on (MB)", default=2, above=0, maximum=1e5
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdoptedSettings:
+    """The tokenizer of a model that was trained elsewhere."""
+
+    description: str = key("What the tokenizer is for (one sentence)", default="", decides=False)
+    model_directory: str = key(
+        "Folder in the Hugging Face layout that holds the tokenizer, with its chat template where it has one",
+        min_length=1,
     )

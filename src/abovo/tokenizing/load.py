@@ -1,5 +1,6 @@
-"""Open a trained tokenizer, after its model was found to be the one that its manifest names."""
+"""Open the tokenizer of an artifact, after its files were found to be those that its manifest names."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +12,20 @@ from abovo.errors import AbovoError
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.tokenizing.fast import FastEncoder, open_fast
-from abovo.tokenizing.special import EOS, PAD
+from abovo.tokenizing.special import EOS, PAD, PIECES, UNK
+
+# Files of a tokenizer that was trained here; and of one that came with a model, its own and how they are opened.
+MODEL = "spm.model"
+FILES, OPENED = "files", "opened.json"
 
 
-@dataclass(frozen=True)
-class Tokenizer:
+@dataclass(frozen=True, kw_only=True)
+class Tokenizer(ABC):
     """A tokenizer; no special piece is ever added to what `encode` returns.
 
-    `eos` ends a text, `pad` fills a row; `pieces` are the special pieces that a text may hold or a row end with, by
-    their ids.
+    `eos` ends a text, `pad` fills a row, `bos` begins a text where the tokenizer asks for that. `pieces` are the ids of
+    special pieces, `named` those that chat templates know by name (eos_token and the like); `chat_template` is the one
+    that it came with.
     """
 
     manifest: Manifest
@@ -28,6 +34,32 @@ class Tokenizer:
     eos: int
     pad: int
     pieces: Mapping[str, int]
+    named: Mapping[str, str]
+    bos: int | None = None
+    chat_template: str | None = field(default=None, repr=False)
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text; special pieces that stand in it are found."""
+
+    @abstractmethod
+    def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The ids of each of several documents, uint32, with the fastest encoder that gives the same ids."""
+
+    @abstractmethod
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, special pieces and all."""
+
+    @property
+    def beginning(self) -> int:
+        """What a text follows that nothing stands before."""
+        return self.eos if self.bos is None else self.bos
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedTokenizer(Tokenizer):
+    """One that was trained here: a SentencePiece model."""
+
     processor: Any = field(repr=False)
     fast: FastEncoder | None = field(default=None, repr=False)
 
@@ -39,7 +71,6 @@ class Tokenizer:
         return self.processor.encode(list(texts), num_threads=1)
 
     def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The ids of each text, with the fastest encoder that gives SentencePiece's ids."""
         if self.fast is not None:
             return [self.fast.encode(text) for text in texts]
         return [np.array(ids, np.uint32) for ids in self.encode_batch(texts)]
@@ -48,15 +79,39 @@ class Tokenizer:
         return self.processor.decode(list(ids))
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdoptedTokenizer(Tokenizer):
+    """One that came with a model: a fast tokenizer of Hugging Face's library, which finds special pieces in a text, and
+    the same for documents, in which they are characters like all others."""
+
+    fast: Any = field(repr=False)
+    plain: Any = field(repr=False)
+
+    def encode(self, text: str) -> list[int]:
+        return self.fast.encode(text, add_special_tokens=False).ids
+
+    def encode_arrays(self, texts: Sequence[str]) -> list[np.ndarray]:
+        # not as a batch, which takes all cores
+        return [np.array(self.plain.encode(text, add_special_tokens=False).ids, np.uint32) for text in texts]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.fast.decode(list(ids), skip_special_tokens=False)
+
+
 def load_tokenizer(path: Path) -> Tokenizer:
     """Load the tokenizer whose tokenizer_config.json is at `path`.
 
-    Raises AbovoError naming spm.model when it is missing or its sha256 is not `tokenizer_sha256`; null never passes.
+    Raises AbovoError naming the file that is missing or is not the one that it was made with; null never passes.
     """
+    manifest = read_manifest(path, "abovo/tokenizer/")
+    return _adopted(manifest) if "model_directory" in manifest["parameters"] else _trained(manifest)
+
+
+def _trained(manifest: Manifest) -> TrainedTokenizer:
     import sentencepiece
 
-    manifest = read_manifest(path, "abovo/tokenizer/")
-    model, mend = path.parent / "spm.model", f"remove {path} and make it again"
+    path = manifest.path
+    model, mend = path.parent / MODEL, f"remove {path} and make it again"
     if not model.is_file():
         raise AbovoError(f"the file is missing, {path} names it", model, mend)
     sha256 = sha256_file(model)
@@ -66,5 +121,26 @@ def load_tokenizer(path: Path) -> Tokenizer:
     size = processor.get_piece_size()
     if size != manifest["vocabulary_size"]:
         raise AbovoError(f"holds {size} pieces, {path} says {manifest['vocabulary_size']}", model, mend)
-    fast = open_fast(manifest.data.get("fast_encoder"), model.read_bytes(), processor)
-    return Tokenizer(manifest, sha256, size, EOS, PAD, manifest["special_ids"], processor, fast)
+    return TrainedTokenizer(
+        manifest=manifest,
+        sha256=sha256,
+        vocabulary_size=size,
+        eos=EOS,
+        pad=PAD,
+        pieces=manifest["special_ids"],
+        named={"eos_token": PIECES[EOS], "pad_token": PIECES[PAD], "unk_token": PIECES[UNK]},
+        processor=processor,
+        fast=open_fast(manifest.data.get("fast_encoder"), model.read_bytes(), processor),
+    )
+
+
+def _adopted(manifest: Manifest) -> AdoptedTokenizer:
+    import tokenizers
+
+    opened = manifest.file(OPENED).read_text(encoding="utf-8")
+    fast, plain = (tokenizers.Tokenizer.from_str(opened) for _ in range(2))
+    fast.encode_special_tokens = manifest["split_special_tokens"]
+    plain.encode_special_tokens = True
+    known = ("vocabulary_size", "eos", "pad", "bos", "pieces", "named", "chat_template")
+    values = {name: manifest[name] for name in known}
+    return AdoptedTokenizer(manifest=manifest, sha256=manifest["tokenizer_sha256"], fast=fast, plain=plain, **values)

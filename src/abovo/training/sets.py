@@ -15,22 +15,31 @@ from abovo.training.loss import Batch
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of ids [rows, L]; those LEARNED by the flags of `mask` [rows, L] are targets, without it all but `pad`."""
+    """Rows of ids [rows, L]; those LEARNED by the flags of `mask` [rows, L] are targets, without it all but padding.
+
+    Where `pad` `ends` texts too, as in tokenizers without a pad of their own, the first of several is no padding.
+    """
 
     ids: np.ndarray
     mask: np.ndarray | None
     pad: int
+    ends: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, part: slice) -> Self:
-        return type(self)(self.ids[part], None if self.mask is None else self.mask[part], self.pad)
+        return type(self)(self.ids[part], None if self.mask is None else self.mask[part], self.pad, self.ends)
 
     @property
     def counts(self) -> np.ndarray:
         """Which ids count as targets, bool [rows, L]."""
-        return self.ids != self.pad if self.mask is None else self.mask & LEARNED != 0
+        if self.mask is not None:
+            return self.mask & LEARNED != 0
+        found = self.ids != self.pad
+        if self.ends:
+            found[:, 1:] |= found[:, :-1].copy()
+        return found
 
     def batch(self, source: str = "") -> Batch:
         """All of them as one batch."""
@@ -44,7 +53,7 @@ def open_rows(packed: Manifest, split: Split, length: int | None = None, verify:
         raise AbovoError(what, packed.path, "set sequence_length of the data set to the run's")
     masked = f"{split}.mask" in packed["outputs"]
     mask = open_mask(packed, split, verify) if masked else None
-    return Rows(open_bin(packed, split, verify), mask, packed["pad_id"])
+    return Rows(open_bin(packed, split, verify), mask, packed["pad_id"], packed["pad_id"] == packed["eos_id"])
 
 
 def held_out_sources(name: str, packed: Manifest, length: int | None = None, verify: bool = True) -> dict[str, Rows]:
