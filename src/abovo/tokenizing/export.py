@@ -10,7 +10,7 @@ from typing import Any
 from abovo.errors import AbovoError
 from abovo.provenance.files import write_json
 from abovo.tokenizing.huggingface import build, markers
-from abovo.tokenizing.load import Tokenizer
+from abovo.tokenizing.load import TrainedTokenizer
 from abovo.tokenizing.odd import ODD_STRINGS
 from abovo.tokenizing.special import EOS, PAD, PIECES, UNK
 from abovo.tokenizing.templates import Template
@@ -26,7 +26,7 @@ TALK = [
 
 
 def export_tokenizer(
-    tokenizer: Tokenizer, folder: Path, model_max_length: int, template: Template | None = None
+    tokenizer: TrainedTokenizer, folder: Path, model_max_length: int, template: Template | None = None
 ) -> None:
     """Write tokenizer.json and tokenizer_config.json for AutoTokenizer, and chat_template.jinja where there is one.
 
@@ -65,7 +65,7 @@ def _without(marked: list[str], text: str) -> str:
     return text
 
 
-def _prove(tokenizer: Tokenizer, folder: Path, template: Template | None) -> None:
+def _prove(tokenizer: TrainedTokenizer, folder: Path, template: Template | None) -> None:
     from transformers import AutoTokenizer
 
     loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

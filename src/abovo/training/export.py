@@ -6,8 +6,9 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from abovo.modeling.family import family_of
+from abovo.tokenizing.carry import carry_tokenizer
 from abovo.tokenizing.export import export_tokenizer
-from abovo.tokenizing.load import Tokenizer
+from abovo.tokenizing.load import AdoptedTokenizer, Tokenizer, TrainedTokenizer
 from abovo.tokenizing.templates import Template, stop_ids
 
 
@@ -25,4 +26,7 @@ def export_model(
         eos_token_id=stops if template else stops[0], pad_token_id=tokenizer.pad, bos_token_id=None
     )
     family_of(model).save(model, folder)
-    export_tokenizer(tokenizer, folder, sequence_length, template)
+    if isinstance(tokenizer, TrainedTokenizer):
+        export_tokenizer(tokenizer, folder, sequence_length, template)
+    elif isinstance(tokenizer, AdoptedTokenizer):
+        carry_tokenizer(tokenizer, folder, template)
