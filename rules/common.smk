@@ -176,6 +176,15 @@ def named_packed_of_task(wildcards, input):
     return named_packed(wildcards, input) if input.packed else []
 
 
+def named_conversations(wildcards, input):
+    """Of the task that asks about instruction sets; nothing for another one."""
+    return (
+        named(of_run(wildcards).sft.datasets, input.conversations)
+        if input.conversations
+        else []
+    )
+
+
 def option_of_items(wildcards, input):
     return f"--items {input.prepared}" if input.prepared else ""
 

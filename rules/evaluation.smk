@@ -90,6 +90,7 @@ rule evaluate:
         prepared=of(inputs.items_of_task),
         sets=of(inputs.sets_of_task),
         packed=of(inputs.packed_of_task),
+        conversations=of(inputs.conversations_of_task),
     output:
         scored="results/{stage}/{run}{below}/evaluation/{task}.json",
         rows="results/{stage}/{run}{below}/evaluation/{task}.rows.jsonl.zst",
@@ -107,11 +108,13 @@ rule evaluate:
         prepared=option_of_items,
         sets=named_sets,
         packed=named_packed_of_task,
+        conversations=named_conversations,
         settings=settings_for("evaluate"),
         script=path_of("score"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q} --model {input.model} {params.prepared}"
-        " --sets {params.sets} --packed {params.packed} --output {output.scored} --log {log}"
+        " --sets {params.sets} --packed {params.packed} --conversations {params.conversations}"
+        " --output {output.scored} --log {log}"
 
 
 # Puts together what a model was scored on: each metric with its interval, baselines and protocol.

@@ -20,6 +20,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--items", type=Path, help="manifest of the task's items")
     parser.add_argument("--sets", nargs="*", default=[], type=named_path, help="CORPUS=manifest of its sets")
     parser.add_argument("--packed", nargs="*", default=[], type=named_path, help="CORPUS=manifest of its rows")
+    parser.add_argument("--conversations", nargs="*", default=[], type=named_path, help="NAME=instruction set")
     parser.add_argument("--output", required=True, type=Path, help="manifest of the scored task, to be made")
     return parser
 
@@ -34,6 +35,7 @@ def main(options: argparse.Namespace) -> None:
         read_manifest(options.items, "abovo/task/") if options.items else None,
         {name: read_manifest(path, "abovo/evaluation_set/") for name, path in options.sets},
         {name: read_manifest(path, "abovo/packed/") for name, path in options.packed},
+        {name: read_manifest(path, "abovo/instruction/") for name, path in options.conversations},
     )
     model = read_manifest(options.model, "abovo/model/")
     script = Script(Path(__file__), decisive(options.settings))

@@ -11,7 +11,7 @@ from typing import Any
 
 from abovo.config.compared import compared_models
 from abovo.config.overrides import TASKS
-from abovo.config.runs import GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to, sft_of
+from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to, sft_of
 from abovo.config.stages import Stage, checkpoint_of, phase_of, stages_up_to
 from abovo.config.starts import files_of_model, start_of, starts
 from abovo.config.tasks import local_paths
@@ -79,10 +79,25 @@ def evaluation_sets(configuration: Configuration, names: Names) -> list[str]:
 
 
 def tasks(configuration: Configuration, names: Names) -> list[str]:
-    """The names of all that a run's models are scored on: what its corpora hold out, its prompts, and its tasks."""
+    """The names of all that a run's models are scored on: what its corpora and instruction sets hold out, its prompts,
+    and its tasks."""
     run, own = configuration.scored(names["run"], checkpoint_of(names)), corpora(configuration, names)
     configuration.check_evaluation(run.evaluation_name, own)
-    return [*([HELD_OUT] if own else []), GENERATIONS, *run.evaluation.tasks]
+    held_out = [*([HELD_OUT] if own else []), *([CONVERSATIONS] if conversations(configuration, names) else [])]
+    return [*held_out, GENERATIONS, *run.evaluation.tasks]
+
+
+def conversations(configuration: Configuration, names: Names) -> list[str]:
+    """The instruction sets whose held-out conversations the models of a run are scored on: those that it is fine-tuned
+    on. None for phases and models on the way, which are not held against a fine-tuned one."""
+    name = names["run"]
+    scored = not names["below"] and configuration.scored(name).evaluation.conversations > 0
+    tuned = scored and not configuration.given(name) and configuration.run(name).sft is not None
+    return instruction(configuration, names) if tuned else []
+
+
+def conversations_of_task(configuration: Configuration, names: Names) -> list[str]:
+    return conversations(configuration, names) if names["task"] == CONVERSATIONS else []
 
 
 def sets_of_task(configuration: Configuration, names: Names) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from abovo.config.budget import budget
 from abovo.config.checkpoints import check_kept
 from abovo.config.expected import expected_settings
-from abovo.config.runs import GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to, sft_of
+from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to, sft_of
 from abovo.config.stages import STAGES, checkpoint_of, phase_of
 from abovo.errors import AbovoError
 from abovo.settings.checkpoints import Amounts, Kept, Limits
@@ -113,7 +113,11 @@ def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
     if kind == HELD_OUT:
         own["template"] = _template(configuration, configuration.run(run.name))
     if kind != GENERATIONS:
-        own |= {"prompts": (), "new_tokens": None}
+        own["prompts"] = ()
+    if kind not in (GENERATIONS, CONVERSATIONS):
+        own["new_tokens"] = None
+    if kind != CONVERSATIONS:
+        own["conversations"] = 0
     if kind != HELD_OUT and not (kind == "items" and configuration.task(task).kind == "rolling"):
         own["stride"] = None
     return narrow(TaskJob, run.evaluation, threads=run.threads, **own)

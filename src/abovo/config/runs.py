@@ -41,9 +41,9 @@ OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "engine": 
 Changes = dict[str, tuple[Values, ...]]
 Made = TypeVar("Made")
 # What every run's models are scored on besides its tasks: what its corpora hold out, and the prompts of its evaluation.
-HELD_OUT, GENERATIONS = "held_out", "generations"
+HELD_OUT, CONVERSATIONS, GENERATIONS = "held_out", "conversations", "generations"
 # What these are called in results, which no task may be.
-TAKEN = (HELD_OUT, GENERATIONS, "validation", "rows", "yesno", "yesno_chat", "choice", "choice_chat")
+TAKEN = (HELD_OUT, CONVERSATIONS, GENERATIONS, "validation", "rows", "yesno", "yesno_chat", "choice", "choice_chat")
 
 
 class Configuration:
@@ -313,7 +313,7 @@ class Configuration:
 
     def kind_of_task(self, task: str) -> Any:
         """Where the questions of a task come from, as its job is told."""
-        if task in (HELD_OUT, GENERATIONS):
+        if task in (HELD_OUT, CONVERSATIONS, GENERATIONS):
             return task
         return "items" if self.has_task(task) else "lm_eval"
 

@@ -34,12 +34,15 @@ class Given:
     items: Manifest | None = None
     sets: Mapping[str, Manifest] = field(default_factory=dict)
     packed: Mapping[str, Manifest] = field(default_factory=dict)
+    conversations: Mapping[str, Manifest] = field(default_factory=dict)
+    """By name, instruction sets whose held-out conversations are scored."""
 
     def inputs(self) -> dict[str, Manifest]:
         """By the roles that the manifest names them by."""
         found = {"items": self.items} if self.items is not None else {}
         found |= {f"set/{name}": item for name, item in self.sets.items()}
-        return found | {f"packed/{name}": item for name, item in self.packed.items()}
+        found |= {f"packed/{name}": item for name, item in self.packed.items()}
+        return found | {f"conversations/{name}": item for name, item in self.conversations.items()}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ Entry = Mapping[str, Any]
 # What differs between tokenizers although the text does not.
 OF_TOKENIZER = ("tokens", "targets")
 # Tasks that are not those of a config file: what a run's own corpora hold out, and what a model writes.
-OWN = ("held_out", "generations")
+OWN = ("held_out", "conversations", "generations")
 CENTRED = Measure(
     "proportion", "higher", "centred mean",
     "mean over tasks of (accuracy - chance) / (1 - chance), chance being 0 where nothing is chosen from; 0 is guessing"

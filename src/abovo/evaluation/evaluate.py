@@ -25,6 +25,7 @@ SCHEMA = "abovo/evaluation_task/1"
 KINDS: Table[Callable[[Bench, Given], Iterator[ScoredSet]]] = Table(
     {
         "held_out": "abovo.evaluation.held_out:score_held_out",
+        "conversations": "abovo.evaluation.conversations:score_conversations",
         "items": "abovo.evaluation.from_items:score_items",
         "lm_eval": "abovo.evaluation.public:score_public",
         "generations": "abovo.evaluation.generations:score_generations",

@@ -1,12 +1,15 @@
 """Let a model continue fixed prompts greedily."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from abovo.modeling.generate import Limits, ModelReader, Written, stops_of, write
 
 if TYPE_CHECKING:
     from abovo.modeling.opened import Opened
+
+# Beginnings that are continued at once.
+TOGETHER = 64
 
 
 def generate(opened: "Opened", prompts: Sequence[str], chat: bool, new_tokens: int) -> list[dict[str, Any]]:
@@ -21,11 +24,7 @@ def generate(opened: "Opened", prompts: Sequence[str], chat: bool, new_tokens: i
         texts = tokenizer.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
     whole = [tokenizer(text, add_special_tokens=False).input_ids or [opened.prefix] for text in texts]
     beginnings = [ids[-(opened.context - 1) :] for ids in whole]
-    if opened.family is None:
-        found = [write_alone(opened, beginning, new_tokens) for beginning in beginnings]
-    else:
-        limits = Limits(new_tokens, opened.context, stops_of(opened.model, tokenizer))
-        found = write(ModelReader(opened.model), beginnings, limits)
+    found = write_ids(opened, beginnings, new_tokens)
     return [
         {
             "prompt": text,
@@ -38,14 +37,30 @@ def generate(opened: "Opened", prompts: Sequence[str], chat: bool, new_tokens: i
     ]
 
 
-def write_alone(opened: "Opened", beginning: Sequence[int], new_tokens: int, texts: Sequence[str] = ()) -> Written:
+def write_ids(
+    opened: "Opened", beginnings: Sequence[Sequence[int]], new_tokens: int, ends: Collection[int] = ()
+) -> list[Written]:
+    """Greedy continuations of ids that fit the context, each up to an end that the model names, or to one of `ends`."""
+    if opened.family is None:
+        return [write_alone(opened, beginning, new_tokens, ends=ends) for beginning in beginnings]
+    limits = Limits(new_tokens, opened.context, stops_of(opened.model, opened.tokenizer) | set(ends))
+    found = []
+    for first in range(0, len(beginnings), TOGETHER):
+        found += write(ModelReader(opened.model), beginnings[first : first + TOGETHER], limits)
+    return found
+
+
+def write_alone(
+    opened: "Opened", beginning: Sequence[int], new_tokens: int, texts: Sequence[str] = (), ends: Collection[int] = ()
+) -> Written:
     """What a model that is not of our families writes, by transformers' own generation, also up to one of `texts`.
 
     One beginning at a time, since not every class of models takes padding well.
     """
     import torch
 
-    stops, given = stops_of(opened.model, opened.tokenizer), torch.tensor([list(beginning)], device=opened.device)
+    stops = stops_of(opened.model, opened.tokenizer) | set(ends)
+    given = torch.tensor([list(beginning)], device=opened.device)
     more: dict[str, Any] = {"stop_strings": list(texts), "tokenizer": opened.tokenizer} if texts else {}
     with torch.inference_mode():
         whole = opened.model.generate(

@@ -84,6 +84,21 @@ MEASURES = {
         "proportion", "higher", "exact match",
         "share of prompts to which the model writes the answer and nothing else; higher is better",
     ),
+    "answer_perplexity": Measure(
+        "ratio", "lower", "answer perplexity",
+        "e to the mean nats that the model needs for a token of what the assistant says, ends of turns included;"
+        " compares models of one tokenizer alone; lower is better", exponent=True, whole="tokens", headline=True,
+    ),
+    "ends_its_turn": Measure(
+        "proportion", "higher", "ends its turn",
+        "share of answers that the model ends by itself, within the tokens that the protocol allows; form, not"
+        " quality; higher is better", headline=True,
+    ),
+    "stays_in_role": Measure(
+        "proportion", "higher", "stays in role",
+        "share of answers without a marker of the chat template inside, with which the model would begin another"
+        " turn; form, not quality; higher is better",
+    ),
     "yes_rate": Measure(
         "proportion", None, "answers yes",
         "share of questions that the model answers with yes, rightly or not; near 0 or 1 it says the same to all of"

@@ -21,6 +21,7 @@ UNITS = {
     "last_word": "passages",
     "generation": "prompts",
     "packed_rows": "rows",
+    "conversation": "conversations",
 }
 NO, YES = 0, 1
 
@@ -136,7 +137,9 @@ def _by_source(rows: Sequence[Row], name: str) -> dict[str, float]:
 def _baseline(kind: str, name: str, rows: Sequence[Row], about: Mapping[str, Any]) -> Baseline:
     """What needs no model, as far as the rows tell it: for answers the most frequent one and one drawn from the options
     of each row, for texts a uniform guess."""
-    if kind in ("rolling", "packed_rows", "last_word"):
+    if name in ("ends_its_turn", "stays_in_role"):
+        return {"nothing said": 1.0}
+    if kind in ("rolling", "packed_rows", "last_word", "conversation"):
         return _uniform(kind, name, rows, about.get("vocabulary"))
     if kind == "minimal_pair":
         return {"chance": 0.5}

@@ -16,6 +16,7 @@ TASKS = {
     "choice": "questions about the text with several options, asked as plain text",
     "yesno_chat": "the same questions as yesno, asked in the chat format",
     "choice_chat": "the same questions as choice, asked in the chat format",
+    "conversations": "held-out conversations of each instruction set that the run is fine-tuned on",
 }
 WORSE_ON_PLAIN_TEXT = (
     "Worse on plain text than before: the last training was on other text than this, such as conversations in a chat"
@@ -24,9 +25,11 @@ WORSE_ON_PLAIN_TEXT = (
 
 
 def parts_of(name: str) -> tuple[str, str]:
-    """The task and the metric in TASK.METRIC, or in CORPUS.TASK.METRIC of a run with several corpora."""
+    """The task and the metric in TASK.METRIC, in CORPUS.TASK.METRIC of a run with several corpora, and in
+    conversations.SET.METRIC."""
     rest, _, metric = name.rpartition(".")
-    return rest.rpartition(".")[2], metric
+    whole, _, last = rest.rpartition(".")
+    return whole if whole in TASKS else last, metric
 
 
 def meanings(names: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -52,6 +52,10 @@ class Measures(Scoring):
         "Beginnings that the base model continues and the fine-tuned one answers, greedily", min_items=1, min_length=1
     )
     new_tokens: int = key("Longest generation (tokens)", default=48, minimum=1, maximum=2**16)
+    conversations: int = key(
+        "Held-out conversations of each instruction set of a run that its models are scored on, drawn by hash; 0: none",
+        default=200, minimum=0, maximum=10**6,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,15 +36,19 @@ class TaskJob(Scoring):
     """How a model is scored on one task."""
 
     task: str = key("Name of the task")
-    kind: Literal["held_out", "items", "lm_eval", "generations"] = key(
-        "Where its questions come from: the run's corpora, prepared items, lm-eval itself, or the prompts of the job"
+    kind: Literal["held_out", "conversations", "items", "lm_eval", "generations"] = key(
+        "Where its questions come from: the run's corpora or instruction sets, prepared items, lm-eval itself, or the"
+        " prompts of the job"
     )
     family: str | None = key(
         "Family of the model that is scored, whose code counts; null: not one of ours", default=None
     )
     template: ChatTemplate | None = key("Chat template in which questions about corpora are asked", default=None)
     prompts: tuple[str, ...] = key("Beginnings that are continued (kind generations)", default=())
-    new_tokens: int | None = key("Longest generation (tokens; kind generations)", default=None, minimum=1)
+    new_tokens: int | None = key(
+        "Longest generation (tokens; kinds generations and conversations)", default=None, minimum=1
+    )
+    conversations: int = key("Conversations of each set (kind conversations)", default=0, minimum=0)
     seed: int = key("Seed of whatever is drawn", default=42, minimum=0, maximum=2**32 - 1)
     threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
 
