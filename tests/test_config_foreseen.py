@@ -115,7 +115,15 @@ def test_facts_of_a_corpus_that_has_none_are_refused(tmp_path):
             "key facts: corpus nano-docs",
         ),
         ("format: facts\nsequence_length: 256\ncorpus: nano\n", "key format: format facts does not go"),
-        ("format: sharegpt\nsequence_length: 256\n", "key format: 'sharegpt' is not one of"),
+        ("format: shareGPT\nsequence_length: 256\n", "key format: 'shareGPT' is not one of"),
+        (ALPACA + "source: {type: local, paths: x.jsonl}\npaths: all\n", "key paths: is for format oasst only"),
+        (
+            ALPACA + "source: {type: local, paths: x.jsonl}\ncolumns: {instructions: frage}\n",
+            "key columns: format alpaca has no key 'instructions'; did you mean instruction?",
+        ),
+        (ALPACA + "sources: {a: {source: {type: local, paths: x.jsonl}}}\n", "key format: does not stand beside"),
+        ("sources: {a: {format: dolly}}\nsequence_length: 256\n", "key sources.a.source: is missing"),
+        ("sources: {a: {source: {type: local}}}\nsequence_length: 256\n", "key sources.a.source: a source of type"),
     ],
 )
 def test_conversations_that_cannot_exist_stop_the_run(tmp_path, text, words):

@@ -1,20 +1,13 @@
 """Records of instruction data sets become the conversations that they mean."""
 
-import json
-
 import pytest
-import small_world as world
 
 from abovo.corpus.records import Row
 from abovo.errors import AbovoError
-from abovo.instruction.fields import Tally
-from abovo.instruction.formats import FORMATS
-from abovo.instruction.prepare import prepare_instruction
-from abovo.packing.bins import open_bin
-from abovo.settings.instruction import Instruction
-from abovo.settings.keys import build
-from abovo.tokenizing.load import load_tokenizer
-from abovo.tokenizing.special import PAD
+from abovo.instruction.detect import detect
+from abovo.instruction.fields import Tally, between
+from abovo.instruction.formats import FORMATS, renamed
+from abovo.settings.instruction import Conversations
 
 
 def message(name, parent, role, text="Hm", **more):
@@ -38,8 +31,18 @@ def rows_of(records):
 
 
 def conversations(name, records, tally=None, **settings):
-    settings = Instruction(format=name, sequence_length=64, **settings)
-    return list(FORMATS[name](rows_of(records), settings, Tally() if tally is None else tally))
+    """(first request, conversation) of each that the records hold."""
+    tally = Tally() if tally is None else tally
+    found = FORMATS[name](rows_of(records), Conversations(format=name, **settings), tally)
+    whole = (between(one, tally) for one in found)
+    return [(one.requests[0], one.messages) for one in whole if one]
+
+
+def said(*texts, system=""):
+    """The conversation of texts that user and assistant say in turns."""
+    roles = ("user", "assistant")
+    turns = [{"role": roles[number % 2], "content": text} for number, text in enumerate(texts)]
+    return [{"role": "system", "content": system}] * bool(system) + turns
 
 
 BEST = [
@@ -105,7 +108,6 @@ TREE = message("x", None, "prompter", "Hm")
         ("oasst", [SOUND], "file, line 1, message tree None: no message_tree_id"),
         ("oasst", [TREE | {"message_tree_id": 3}], "file, line 1, message tree 3: no message_tree_id"),
         ("oasst", [TREE | {"message_id": None}], "file, line 1: key 'message_id' holds null, not text"),
-        ("oasst", [TREE | {"role": "critic"}], "file, line 1, message x: unknown role 'critic'"),
         ("oasst", [TREE, message("y", "x", "assistant", None)], "line 2, message y: key 'text' holds null"),
         (
             "oasst", [TREE, *(message(name, "x", "assistant", "A", rank="0") for name in "yz")],
@@ -153,7 +155,7 @@ def test_earlier_turns_and_a_system_text_are_taken_with_their_record():
 def test_keys_that_are_not_read_are_counted():
     tally = Tally()
     conversations("alpaca", [SOUND | {"context": "x", "id": None}, SOUND | {"context": "y", "id": 2}], tally)
-    assert tally.counts() == {"left_out": {}, "unread_keys": {"context": 2, "id": 1}}
+    assert tally.counts() == {"records": 0, "left_out": {}, "unread_keys": {"context": 2, "id": 1}}
 
 
 def answered(name, **more):
@@ -186,7 +188,7 @@ def answered(name, **more):
                 message("d", "a", "assistant", "No", rank=3), message("e", "d", "prompter", "?"),
             ],
             {
-                "message beside the best path or after its last answer": 2,
+                "message beside the paths that are taken or after their last answers": 2,
                 "message that is deleted or answers a deleted one": 2,
             },
         ),
@@ -214,70 +216,137 @@ def test_a_tree_may_be_as_deep_as_json_can_be():
     assert len(messages) == 5002
 
 
-def test_long_conversations_are_shortened_at_an_answer_and_counted(tmp_path, caplog):
-    caplog.set_level("INFO", "abovo")
-    path = world.make_tokenizer(tmp_path, world.make_corpus(tmp_path))
-    turns = [("prompter", "Count"), ("assistant", "One ship"), ("prompter", "More"), ("assistant", "ships " * 300)]
-    with (tmp_path / "trees.jsonl").open("w") as file:
-        for tree in range(40):
-            for number, (role, text) in enumerate(turns):
-                row = message(f"{tree}-{number}", f"{tree}-{number - 1}" if number else None, role, text, lang="en")
-                text = f"{text} {tree}" if number == 0 else text
-                file.write(json.dumps(row | {"message_tree_id": str(tree), "text": text}) + "\n")
-    settings = {
-        "format": "oasst", "source": {"type": "local", "paths": str(tmp_path / "trees.jsonl")}, "languages": ["en"],
-        "validation_share": 0.3, "max_conversations": None, "sequence_length": 64,
-    }  # fmt: skip
-    made = prepare_instruction(
-        path, None, build(Instruction, settings), tmp_path / "trees/small/manifest.json", world.SCRIPT
-    )
-    counts = made["counts"]
-    assert sum(counts[split]["shortened"] for split in ("train", "val")) == 40
-    assert "(40 shortened to the turns that fit); left out: none" in caplog.text
-    text = load_tokenizer(path).decode([i for i in open_bin(made, "train")[0].tolist() if i != PAD])
-    assert "One ship<|im_end|>" in text and "More" not in text
+def test_every_path_of_a_tree_is_taken_to_its_last_answer():
+    found = conversations("oasst", FLAT, paths="all")
+    assert [messages[1]["content"] for _, messages in found] == ["Second best", "Best", "Never ranked"]
+    assert found[1][1] == BEST and all(key == "Ask" for key, _ in found)
+    tally = Tally()
+    conversations("oasst", FLAT, tally, paths="all")
+    beside = "message beside the paths that are taken or after their last answers"
+    assert tally.left_out == {"message that is deleted or answers a deleted one": 1, beside: 1}
 
 
-def test_conversations_beyond_the_limit_are_counted(tmp_path):
-    path = world.make_tokenizer(tmp_path, world.make_corpus(tmp_path))
-    rows = [{"instruction": f"Count the ships {n}", "output": f"There are {n}."} for n in range(60)]
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    settings = {
-        "format": "alpaca", "source": {"type": "local", "paths": str(tmp_path / "a.jsonl")}, "validation_share": 0.3,
-        "max_conversations": 5, "sequence_length": 64,
-    }  # fmt: skip
-    output = tmp_path / "alpaca/small/manifest.json"
-    counts = prepare_instruction(path, None, build(Instruction, settings), output, world.SCRIPT)["counts"]
-    assert [counts[split]["conversations"] for split in ("train", "val")] == [5, 5]
-    assert sum(counts[split]["left_out"]["beyond max_conversations"] for split in ("train", "val")) == 50
+def test_a_deep_tree_of_many_paths_needs_no_recursion():
+    tree = message("0", None, "assistant", "last")
+    for number in range(1, 3001):
+        side = [message(f"s{number}", None, "assistant", "side")] if number % 1001 == 0 else []
+        tree = message(str(number), None, ("assistant", "prompter")[number % 2], f"{number}", replies=[tree, *side])
+    found = conversations("oasst", [{"prompt": message("root", None, "prompter", "Ask", replies=[tree])}], paths="all")
+    assert [len(messages) for _, messages in found] == [3002, 2002, 1001]
 
 
-def test_rows_of_local_records_do_not_depend_on_where_the_file_lies_and_what_is_left_out_is_told(tmp_path, caplog):
-    caplog.set_level("INFO", "abovo")
-    corpus = world.make_corpus(tmp_path)
-    path = world.make_tokenizer(tmp_path, corpus)
-    rows = [{"instruction": f"Count the ships {n}", "input": "", "output": f"There are {n}."} for n in range(60)]
-    rows.append({"instruction": "Say nothing", "input": "", "output": ""})
-    rows.append({"instruction": "Say much", "input": "", "output": "ships " * 400, "topic": "ships"})
-    made = []
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        settings = {
-            "format": "alpaca", "source": {"type": "local", "paths": "a.jsonl"}, "validation_share": 0.2,
-            "max_conversations": None, "sequence_length": 64,
-        }  # fmt: skip
-        settings["source"]["paths"] = str(tmp_path / folder / "a.jsonl")
-        output = tmp_path / folder / "alpaca/small/manifest.json"
-        made.append(prepare_instruction(path, None, build(Instruction, settings), output, world.SCRIPT))
-    assert made[0]["outputs"] == made[1]["outputs"]
-    counts = made[0]["counts"]
-    assert sum(counts[split]["conversations"] for split in ("train", "val")) == 60
-    left_out = [counts[split]["left_out"].get("empty message", 0) for split in ("train", "val")]
-    assert sum(left_out) == 1
-    assert sum(counts[split]["left_out"].get("first answer ends beyond a row", 0) for split in ("train", "val")) == 1
-    assert counts["source"] == {"left_out": {}, "unread_keys": {"topic": 1}}
-    assert "keys of its records that are not read: topic 1" in caplog.text
-    assert "; left out: empty message 1, first answer ends beyond a row 1 (" in caplog.text
-    text = load_tokenizer(path).decode([i for i in open_bin(made[0], "train")[0].tolist() if i != PAD])
-    assert text.startswith("<|im_start|>user\nCount the ships ")
+CHAT = [{"role": "user", "content": "Ask"}, {"role": "assistant", "content": "Best"}]
+SHARED = [{"from": "human", "value": "Ask"}, {"from": "gpt", "value": "Best"}]
+OTHERS = [{"from": "user", "value": "Ask"}, {"from": "chatgpt", "value": "Best"}]
+PARTS = [{"type": "text", "text": "As"}, {"type": "text", "text": "k"}]
+PLAIN, LED = said("Ask", "Best"), said("Ask", "Best", system="Be brief")
+TOOLS = "uses tools, which no template writes"
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "meant"),
+    [
+        ("messages", {"messages": CHAT}, PLAIN),
+        ("messages", {"messages": [{"role": "developer", "content": "Be brief"}, *CHAT]}, LED),
+        ("messages", {"conversations": CHAT}, PLAIN),
+        ("messages", {"messages": [{"role": "user", "content": PARTS}, CHAT[1]]}, PLAIN),
+        ("sharegpt", {"conversations": SHARED}, PLAIN),
+        ("sharegpt", {"system": "Be brief", "conversations": SHARED}, LED),
+        ("sharegpt", {"conversations": [{"from": "system", "value": "Be brief"}, *SHARED]}, LED),
+        ("sharegpt", {"conversations": OTHERS}, PLAIN),
+        ("prompt", {"prompt": "Ask", "completion": "Best"}, PLAIN),
+        ("prompt", {"prompt": "Ask", "response": "Best"}, PLAIN),
+        ("prompt", {"system_prompt": "Be brief", "question": "Ask", "answer": "Best"}, LED),
+        ("prompt", {"prompt": CHAT[:1], "completion": CHAT[1:]}, PLAIN),
+        ("dolly", {"instruction": "Ask", "context": "", "response": "Best", "category": "qa"}, PLAIN),
+        ("dolly", {"instruction": "Ask", "context": "Here", "response": "Best"}, said("Ask\n\nHere", "Best")),
+        ("alpaca", {"instruction": "Ask", "output": "Best"}, PLAIN),
+    ],
+)
+def test_each_format_gives_the_conversation_that_is_meant_and_is_found_by_its_records(name, record, meant):
+    assert conversations(name, [record]) == [(meant[-2]["content"], meant)]
+    found, why = detect(rows_of([record] * 3))
+    assert found == name and why.startswith("3 of the first 3 records have ")
+
+
+def test_trees_are_found_by_their_records():
+    assert detect(rows_of(FLAT))[0] == detect(rows_of([{"prompt": FLAT[0]}]))[0] == "oasst"
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [
+        ([{"text": "Once"}], "file, line 1: the record is of no format that is known (has: text); name the `format`"),
+        (
+            [{"messages": CHAT}, {"conversations": SHARED}],
+            "the first records are of several formats: messages (file, line 1: a list `messages` of role and content)"
+            " and sharegpt (file, line 2: ",
+        ),
+    ],
+)
+def test_records_of_no_format_or_of_several_are_told_with_what_they_hold(records, says):
+    with pytest.raises(AbovoError) as caught:
+        detect(rows_of(records))
+    assert says in str(caught.value)
+
+
+def test_columns_of_a_table_are_read_under_the_keys_of_a_format():
+    table = [{"frage": "Ask", "antwort": "Best", "id": 1}]
+    columns = {"prompt": "frage", "completion": "antwort"}
+    (row,) = renamed(rows_of(table), columns)
+    assert row.values == {"prompt": "Ask", "completion": "Best", "id": 1}
+    with pytest.raises(AbovoError, match=r"file, line 1: no column 'frage' \(has: text\)"):
+        list(renamed(rows_of([{"text": "a"}]), columns))
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "reason"),
+    [
+        ("messages", {"messages": [*CHAT, {"role": "tool", "content": "3"}]}, TOOLS),
+        ("messages", {"messages": [CHAT[0], {"role": "assistant", "content": None, "tool_calls": [{}]}]}, TOOLS),
+        ("sharegpt", {"conversations": [*SHARED, {"from": "observation", "value": "3"}]}, TOOLS),
+        ("messages", {"messages": [{"role": "critic", "content": "Hm"}, *CHAT]}, "unknown role"),
+        ("messages", {"messages": [CHAT[0] | {"content": [{"type": "x"}]}, CHAT[1]]}, "content that is no text"),
+        ("messages", {"messages": CHAT[:1]}, "no assistant turn"),
+        ("messages", {"messages": []}, "no assistant turn"),
+        ("sharegpt", {"conversations": SHARED[::-1]}, "no assistant turn"),
+        ("oasst", TREE | {"role": "critic", "replies": [message("y", None, "assistant", "A")]}, "unknown role"),
+    ],
+)  # fmt: skip
+def test_what_is_no_conversation_is_left_out_by_reason(name, record, reason):
+    tally = Tally()
+    assert conversations(name, [record], tally) == []
+    assert tally.left_out[reason] == 1 and reason in tally.examples
+
+
+def test_turns_before_the_first_request_and_after_the_last_answer_are_dropped_and_counted():
+    tally = Tally()
+    shared = [SHARED[1], *SHARED, SHARED[0]]
+    assert conversations("sharegpt", [{"conversations": shared}], tally) == [("Ask", said("Ask", "Best"))]
+    assert tally.left_out == {"message before the first request": 1, "message after the last answer": 1}
+
+
+def test_keys_of_messages_and_of_records_that_are_not_read_are_counted():
+    tally = Tally()
+    record = {"messages": [CHAT[0] | {"name": "Ann"}, CHAT[1]], "tools": [], "id": 3}
+    conversations("messages", [record] * 2, tally)
+    assert tally.unread_keys == {"id": 2, "tools": 2, "messages.name": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "says"),
+    [
+        ("messages", {"text": "a"}, "line 1: key 'messages' holds nothing, not a list of messages; format messages"),
+        ("messages", {"messages": "a"}, "file, line 1: key 'messages' holds str, not a list of messages"),
+        ("messages", {"messages": ["a"]}, "file, line 1, message 1: is str, not an object"),
+        ("messages", {"messages": [{"content": "a"}]}, "file, line 1, message 1: no role (role, from)"),
+        ("messages", {"messages": [{"role": "user", "content": {"a": 1}}]}, "message 1: its content holds dict"),
+        ("prompt", {"prompt": "a"}, "line 1: key 'completion' is missing (has: prompt); format prompt needs"),
+        ("prompt", {"prompt": CHAT[:1], "completion": "a"}, "one of prompt and completion is a list, the other is not"),
+        ("dolly", {"instruction": "a", "response": None}, "file, line 1: key 'response' holds null, not text"),
+    ],
+)  # fmt: skip
+def test_a_record_that_fits_no_chat_is_named_with_its_place_and_key(name, record, says):
+    with pytest.raises(AbovoError) as caught:
+        conversations(name, [record])
+    assert says in str(caught.value)

@@ -30,13 +30,13 @@ CHOSEN = [
     (TaskSource, "rows", "abovo.corpus.task_rows:RESHAPED"),
     (EvaluationSets, "facts", "abovo.facts.question:FACTS"),
     (Instruction, "facts", "abovo.facts.question:FACTS"),
-    (Instruction, "format", "abovo.instruction.prepare:FORMATS"),
+    (Instruction, "format", "abovo.instruction.formats:FORMATS"),
     (Instruction, "template", "abovo.tokenizing.templates:TEMPLATES"),
     (JobSettings, "template", "abovo.tokenizing.templates:TEMPLATES"),
     (TaskJob, "template", "abovo.tokenizing.templates:TEMPLATES"),
 ]
 # Words that stand for something without an entry: null, and questions that come from documents, not from records.
-BESIDE = {"facts": {None}, "format": {"facts"}, "template": {None}}
+BESIDE = {"facts": {None}, "format": {"facts", "auto"}, "template": {None}}
 # Entries that no file can name: what a job makes of the schedules of its phases.
 OWN = {"abovo.training.schedule:KINDS": {"phases"}}
 

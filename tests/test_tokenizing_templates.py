@@ -7,7 +7,7 @@ import small_world as world
 
 from abovo.errors import AbovoError
 from abovo.instruction.prepare import prepare_instruction
-from abovo.instruction.rows import OPEN_ROWS, fill_rows
+from abovo.instruction.rows import OPEN_ROWS, RowFiller
 from abovo.packing.bins import FIRST, LEARNED, open_bin, open_mask
 from abovo.provenance.code import reached
 from abovo.settings.instruction import Instruction, Records
@@ -140,7 +140,8 @@ def test_conversation_that_cannot_be_learned_from_is_named(conversation, reason)
 def test_rows_hold_whole_conversations_with_their_first_id_flagged_and_padding_has_no_flag():
     sizes = [(number * 37) % 60 + 4 for number in range(200)]
     talks = [([number + 10] * size, [number % 2] * size) for number, size in enumerate(sizes)]
-    rows = list(fill_rows(talks, 64, PAD))
+    filler = RowFiller(64, PAD)
+    rows = [row for talk in talks for row in filler.add(*talk)] + list(filler.close())
     placed = {}
     for ids, flags, used in rows:
         assert len(ids) == len(flags) == 64
@@ -206,7 +207,7 @@ def test_too_long_conversations_are_left_out_and_counted(small):
     folder, corpus, path = small
     output = folder / "instruction/short/small/manifest.json"
     made = prepare_instruction(path, corpus, replace(FACTS, sequence_length=68), output, world.SCRIPT)
-    assert made["counts"]["train"]["left_out"]["first answer ends beyond a row"] > 0
+    assert made["counts"]["left_out"]["first answer ends beyond a row"] > 0
     assert made["counts"]["train"]["conversations"] > 0
     with pytest.raises(AbovoError, match="no conversation is left for train"):
         prepare_instruction(path, corpus, replace(FACTS, sequence_length=16), output, world.SCRIPT)

@@ -6,13 +6,14 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from abovo.corpus.consistency import NEEDED
 from abovo.errors import AbovoError
 from abovo.facts.readers import READERS
 from abovo.settings.corpus import Corpus
-from abovo.settings.instruction import Instruction
+from abovo.settings.instruction import KEYS, Conversations, Instruction
 
 # What names a task, or a group of them, in lm-eval's files; the word may stand alone in a list.
 NAMING = r"(?m)^[ \t-]*(?:(?:task|group|tag)[ \t]*:[ \t]*(?:-[ \t]*)?)?[\"']?(%s)[\"']?[ \t]*(?:#.*)?$"
@@ -31,18 +32,40 @@ def check_facts(kinds: Sequence[str], corpora: Mapping[str, Corpus], where: str)
 def check_instruction(settings: Instruction, corpus: Corpus | None, where: str) -> None:
     """Raise AbovoError where the keys of an instruction set do not fit together, or its facts cannot be made."""
     facts = settings.format == "facts"
-    if facts != (corpus is not None) or facts != (settings.facts is not None) or facts != (settings.source is None):
+    if facts != (corpus is not None) or facts != (settings.facts is not None) or facts == bool(settings.by_source):
         what = f"format {settings.format} does not go with the other keys"
-        mend = "format facts needs `corpus` and `facts`, any other one needs `source`"
+        mend = "format facts needs `corpus` and `facts`, any other one needs `source` or `sources`"
         raise AbovoError(what, f"{where}, key format", mend)
     if settings.facts is not None and corpus is not None:
         check_facts([settings.facts], {settings.corpus or "": corpus}, f"{where}, key facts")
-    if settings.source is not None:
-        key = NEEDED[settings.source.type]
-        if not getattr(settings.source, key):
-            raise AbovoError(f"a source of type {settings.source.type} needs `{key}`", f"{where}, key source", "set it")
-    if settings.languages is not None and settings.format != "oasst":
-        raise AbovoError("is for format oasst only", f"{where}, key languages", "remove it")
+    if settings.sources:
+        unset = Conversations()
+        names = (one.name for one in fields(Conversations))
+        beside = [name for name in names if getattr(settings, name) != getattr(unset, name)]
+        if beside:
+            mend = "say it of each of the `sources`"
+            raise AbovoError("does not stand beside `sources`", f"{where}, key {beside[0]}", mend)
+    for name, one in settings.by_source.items():
+        _check_source(one, f"{where}, key sources.{name}." if settings.sources else f"{where}, key ")
+
+
+def _check_source(settings: Conversations, at: str) -> None:
+    """Raise AbovoError where the keys of one source of conversations do not fit together; `at` begins their names."""
+    if settings.source is None:
+        raise AbovoError("is missing", f"{at}source", "say where the records lie")
+    needed = NEEDED[settings.source.type]
+    if not getattr(settings.source, needed):
+        what = f"a source of type {settings.source.type} needs `{needed}`"
+        raise AbovoError(what, f"{at}source", "set it")
+    for key, unset in (("languages", None), ("paths", "best")):
+        if getattr(settings, key) != unset and settings.format not in ("oasst", "auto"):
+            raise AbovoError("is for format oasst only", f"{at}{key}", "remove it")
+    known = KEYS.get(settings.format) or tuple(sorted({key for keys in KEYS.values() for key in keys}))
+    for key in settings.columns:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            mend = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+            raise AbovoError(f"format {settings.format} has no key {key!r}", f"{at}columns", mend)
 
 
 def check_public_tasks(tasks: Sequence[str], own: Sequence[str], where: str) -> None:

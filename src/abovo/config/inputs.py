@@ -297,13 +297,17 @@ def _of_task(task: TaskRowsOf, where: str, there: bool) -> list[str]:
 
 
 def files_of_dataset(configuration: Configuration, names: Names) -> list[str]:
-    source = configuration.shared("instruction", names["dataset"]).source
-    where = configuration.place("instruction", names["dataset"], "source.paths")
-    files = _files(source, where) if source else []
-    for path in files:
-        if kind_of(path)[0] in TEXTS:
-            raise AbovoError(f"{path} holds text, not records", where, "name .jsonl, .json, .csv or .parquet files")
-    return files
+    settings, found = configuration.shared("instruction", names["dataset"]), []
+    for name, one in settings.by_source.items():
+        inner = f"sources.{name}.source.paths" if settings.sources else "source.paths"
+        where = configuration.place("instruction", names["dataset"], inner)
+        files = _files(one.source, where)
+        for path in files:
+            if kind_of(path)[0] in TEXTS:
+                mend = "name .jsonl, .json, .csv or .parquet files"
+                raise AbovoError(f"{path} holds text, not records", where, mend)
+        found += files
+    return list(dict.fromkeys(found))
 
 
 def _files(source: Any, where: str) -> list[str]:

@@ -1,41 +1,84 @@
-"""Turn rows of instruction data sets into conversations: the table of formats, one function per format.
+"""Turn rows of instruction data sets into conversations: the table of formats, and those whose records are one request.
 
-A conversation is a list of {role, content}. Each format takes an iterable of rows and yields (key, conversation); the
-key is the first request and decides the split, so rows that must not be parted from each other share it. What a format
-leaves out, and the keys that it does not read, it counts in a `Tally`.
+A conversation is a list of {role, content}. Each format takes an iterable of rows and yields what it `Found`. What a
+format leaves out, and the keys that it does not read, it counts in a `Tally`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from abovo.corpus.records import Row
 from abovo.errors import AbovoError
-from abovo.instruction.fields import Tally, absent, text, text_of, text_or_none
+from abovo.instruction.fields import Found, Tally, absent, first_of, opening, text, text_of, text_or_none, turn
 from abovo.provenance.tables import Table
-from abovo.settings.instruction import Instruction
+from abovo.settings.instruction import KEYS, Conversations
 
-Messages = list[dict[str, str]]
-ALPACA_KEYS = ("instruction", "input", "output", "history", "system")
-FORMATS: Table[Callable[[Iterable[Row], Instruction, Tally], Iterator[tuple[str, Messages]]]] = Table(
-    {"alpaca": "abovo.instruction.formats:alpaca", "oasst": "abovo.instruction.trees:oasst"}, chosen_by="format"
+FORMATS: Table[Callable[[Iterable[Row], Conversations, Tally], Iterator[Found]]] = Table(
+    {
+        "alpaca": "abovo.instruction.formats:alpaca",
+        "dolly": "abovo.instruction.formats:dolly",
+        "messages": "abovo.instruction.chats:messages",
+        "oasst": "abovo.instruction.trees:oasst",
+        "prompt": "abovo.instruction.formats:prompt",
+        "sharegpt": "abovo.instruction.chats:sharegpt",
+    },
+    chosen_by="format",
+    groups={"auto": ("alpaca", "dolly", "messages", "oasst", "prompt", "sharegpt")},
 )
+# What data sets call the two texts of a record, and the text that stands before them.
+REQUESTS = ("prompt", "question", "query", "input")
+ANSWERS = ("completion", "response", "answer", "output")
+SYSTEMS = ("system", "system_prompt")
 
 
-def alpaca(rows: Iterable[Row], settings: Instruction, tally: Tally) -> Iterator[tuple[str, Messages]]:
-    """instruction, input and output; the input, where there is one, follows the instruction after a blank line.
+def alpaca(rows: Iterable[Row], settings: Conversations, tally: Tally) -> Iterator[Found]:
+    """instruction, input and output; the input, where there is one, follows the instruction after an empty line.
 
     `history`, a list of [user, assistant] pairs, are the turns before, and `system` is the message before all of them.
     """
     mend = "format alpaca needs the texts instruction and output, and input where there is one"
-    for row in tally.watched(rows, ALPACA_KEYS):
+    for row in tally.watched(rows, KEYS["alpaca"]):
         instruction, output = (text(row.values, key, row.where, mend) for key in ("instruction", "output"))
         extra = text_or_none(row.values, "input", row.where, mend)
         system = text_or_none(row.values, "system", row.where, "format alpaca takes a text as `system`")
-        turns = [*_history(row), ("\n\n".join(filter(None, (instruction, extra))), output)]
-        messages = [{"role": "system", "content": system}] if system else []
-        for request, answer in turns:
-            messages += [{"role": "user", "content": request}, {"role": "assistant", "content": answer}]
-        yield turns[0][0], messages
+        messages = [one for pair in _history(row) for one in turn(*pair)] + turn(_joined(instruction, extra), output)
+        yield Found(row.where, opening(system) + messages)
+
+
+def dolly(rows: Iterable[Row], settings: Conversations, tally: Tally) -> Iterator[Found]:
+    """instruction, context and response; the context, where there is one, stands after the instruction."""
+    mend = "format dolly needs the texts instruction and response, and context where there is one"
+    for row in tally.watched(rows, KEYS["dolly"]):
+        instruction, response = (text(row.values, key, row.where, mend) for key in ("instruction", "response"))
+        request = _joined(instruction, text_or_none(row.values, "context", row.where, mend))
+        yield Found(row.where, turn(request, response))
+
+
+def prompt(rows: Iterable[Row], settings: Conversations, tally: Tally) -> Iterator[Found]:
+    """A request and an answer, under any of the names that data sets give them, and a text before where there is one.
+
+    The first of the names counts that a record has something under. Both may be lists of messages.
+    """
+    from abovo.instruction.chats import listed
+
+    mend = f"format prompt needs one of {', '.join(REQUESTS)} and one of {', '.join(ANSWERS)}"
+    for row in rows:
+        used = [first_of(row.values, keys) or keys[0] for keys in (REQUESTS, ANSWERS, SYSTEMS)]
+        list(tally.watched([row], used))
+        request, answer, system = used
+        lists = [isinstance(row.values.get(key), list) for key in (request, answer)]
+        if any(lists):
+            if not all(lists):
+                raise AbovoError(f"one of {request} and {answer} is a list, the other is not", row.where, mend)
+            yield from listed(row, [*row.values[request], *row.values[answer]], "", tally)
+            continue
+        asked, answered = (text(row.values, key, row.where, mend) for key in (request, answer))
+        before = text_or_none(row.values, system, row.where, f"format prompt takes a text as `{system}`")
+        yield Found(row.where, opening(before) + turn(asked, answered))
+
+
+def _joined(request: str, extra: str) -> str:
+    return "\n\n".join(filter(None, (request, extra)))
 
 
 def _history(row: Row) -> Iterator[tuple[str, str]]:
@@ -52,3 +95,15 @@ def _history(row: Row) -> Iterator[tuple[str, str]]:
             raise AbovoError(f"{what} is no list of two texts", row.where, mend)
         request, answer = (text_of(value, what, row.where, mend) for value in pair)
         yield request, answer
+
+
+def renamed(rows: Iterable[Row], columns: Mapping[str, str]) -> Iterator[Row]:
+    """The rows with the keys of their format in place of the names that their table gives them."""
+    for row in rows:
+        values = dict(row.values)
+        for key, column in columns.items():
+            if column not in values:
+                mend = "mend `columns` of the source"
+                raise AbovoError(f"no column {column!r} (has: {', '.join(sorted(values)[:12])})", row.where, mend)
+            values[key] = values.pop(column)
+        yield Row(row.where, values)

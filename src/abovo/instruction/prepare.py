@@ -1,173 +1,158 @@
 """Turn an instruction data set into packed rows of conversations with a label mask: train.bin, val.bin, a manifest."""
 
-import heapq
-import itertools
-import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from abovo.console.progress import Progress
-from abovo.corpus.shards import Split, read_documents
-from abovo.corpus.sources import Rows, open_rows, tell_unread
-from abovo.corpus.split import document_hash, is_validation
+from abovo.corpus.shards import Split
+from abovo.corpus.sources import tell_unread
 from abovo.errors import AbovoError
-from abovo.facts.lots import number
-from abovo.facts.question import make_facts, revision
+from abovo.instruction.duplicates import Seen
 from abovo.instruction.fields import Tally
-from abovo.instruction.formats import FORMATS, Messages
-from abovo.instruction.rows import Encoded, fill_rows
-from abovo.packing.bins import RowWriter
+from abovo.instruction.lengths import Fitter
+from abovo.instruction.shelf import Shelf
+from abovo.instruction.sources import SPLITS, Source, SplitBy, open_sources
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.instruction import Instruction
 from abovo.settings.keys import decisive
-from abovo.tokenizing.load import Tokenizer, load_tokenizer
+from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.templates import TEMPLATES
 
 log = logging.getLogger("abovo")
-SPLITS: tuple[Split, ...] = ("train", "val")
 
 
 def prepare_instruction(
     tokenizer_path: Path, corpus: Manifest | None, settings: Instruction, output: Path, script: Script | Path
 ) -> Manifest:
-    """Write the rows of a data set; `corpus` gives the documents of format facts, other formats read their source.
+    """Write the rows of a data set; `corpus` gives the documents of format facts, other formats read their sources.
 
-    Conversations made from documents inherit the split of their document; others are split by the hash of their
-    first request, so that two answers to one request never part. Raises AbovoError where a split stays empty.
+    The records stream past. A conversation that stood before, or that the template cannot write, is left out; the
+    counts say by source and reason how many. Raises AbovoError where a split stays empty.
     """
     tokenizer = load_tokenizer(tokenizer_path)
     inputs = {"tokenizer": read_manifest(tokenizer_path, "abovo/tokenizer/")}
-    source = _source(corpus, settings)
     if corpus is not None:
         inputs["corpus"] = corpus
-    found = source.revision if source is not None else revision([settings.facts or ""])
-    unread = source.unread if source is not None else {}
-    tell_unread(f"instruction data {output.parent}", unread)
+    sources = open_sources(corpus, settings)
+    unread = {source.name: dict(source.unread) for source in sources if source.unread}
+    for name, found in unread.items():
+        tell_unread(f"instruction data {output.parent}, source {name}", found)
 
     def make(folder: Path) -> Made:
-        counts: dict[str, dict[str, Any]] = {}
         progress = Progress(f"instruction data {output.parent}")
-        for split in SPLITS:
-            tally = Tally()  # the same in both passes over a source
-            found = conversations(split, corpus, source, settings, tally)
-            counts[split] = write_split(folder, split, found, tokenizer, settings, progress)
-        if source is not None:
-            counts["source"] = tally.counts()
-            if tally.unread_keys:
-                log.warning("%s: keys of its records that are not read: %s", output.parent, told(tally.unread_keys))
-        left_out = total_left_out(counts)
-        for split in SPLITS:
-            if not counts[split]["rows"]:
-                what = f"no conversation is left for {split} (left out: {told(left_out) or 'none'})"
-                mend = "raise validation_share or sequence_length; records of one first request share a split"
-                raise AbovoError(what, output.parent, mend)
-        kept = ", ".join(f"{split} {counts[split]['conversations']}" for split in SPLITS)
-        shortened = sum(counts[split]["shortened"] for split in SPLITS)
-        kept += f" ({shortened:,} shortened to the turns that fit)" if shortened else ""
-        progress.close(f"{kept}; left out: {told(left_out) or 'none'}")
+        fitter = Fitter(TEMPLATES[settings.template], tokenizer, settings.sequence_length, settings.too_long)
+        by: SplitBy = "first request"
+        counts = _fill(folder, sources, by, fitter, settings, progress)
+        if settings.validation_share and _empty(counts) and total(counts, "conversations") > 1:
+            log.info("%s: one first request is all that there is, so all requests decide the split", output.parent)
+            by = "all requests"
+            counts = _fill(folder, sources, by, fitter, settings, progress)
+        left_out = counts["left_out"]
+        _tell(output.parent, sources)
+        for split in _empty(counts):
+            what = f"no conversation is left for {split} (left out: {told(left_out) or 'none'})"
+            mend = "raise validation_share or sequence_length; records of the same requests share a split"
+            raise AbovoError(what, output.parent, mend)
+        progress.close(_outcome(counts))
         fields = {
             "tokenizer_sha256": tokenizer.sha256,
             "vocabulary_size": tokenizer.vocabulary_size,
             "sequence_length": settings.sequence_length,
             "eos_id": tokenizer.eos,
             "pad_id": tokenizer.pad,
-            "licences": _licences(corpus, settings),
+            "licences": {source.name: source.licence for source in sources},
             "unread": unread,
+            "split_by": by,
         }
         return Made(counts, fields)
 
-    parameters = {**decisive(settings), "revision": found, "unread": unread}
+    revisions = {source.name: source.revision for source in sources}
+    parameters = {**decisive(settings), "revision": revisions, "unread": unread}
     return produce(Job(output, "abovo/instruction/2", inputs, parameters, script), make)
 
 
-def _source(corpus: Manifest | None, settings: Instruction) -> Rows | None:
-    facts = settings.format == "facts"
-    if facts != (corpus is not None) or facts != (settings.facts is not None) or facts != (settings.source is None):
-        what = f"format {settings.format} does not go with the other keys"
-        mend = "format facts needs `corpus` and `facts`, any other one needs `source`"
-        raise AbovoError(what, "instruction data set", mend)
-    return None if settings.source is None else open_rows(settings.source)
-
-
-def conversations(
-    split: Split, corpus: Manifest | None, source: Rows | None, settings: Instruction, tally: Tally
-) -> Iterator[Messages]:
-    """The conversations of one split in the order of the data; `tally` counts what a source's format leaves out."""
-    if corpus is not None:
-        documents = read_documents(corpus, split)
-        for fact in make_facts(settings.facts or "", documents, settings.facts_per_document):
-            yield [{"role": "user", "content": fact.question}, {"role": "assistant", "content": fact.answer}]
-    elif source is not None:
-        share = settings.validation_share
-        for key, messages in FORMATS[settings.format](source.read(), settings, tally):
-            if is_validation(document_hash(key), share) == (split == "val"):
-                yield messages
-
-
-def select(found: Iterable[Messages], limit: int | None, left_out: Counter[str]) -> Iterable[Messages]:
-    """At most `limit` conversations, drawn and ordered by hash; never more of them in memory than that."""
-    if limit is None:
-        return found
-    read = itertools.count()
-    counted = (messages for messages, _ in zip(found, read, strict=False))
-    chosen = heapq.nsmallest(limit, counted, key=lambda messages: number(json.dumps(messages, ensure_ascii=False)))
-    left_out["beyond max_conversations"] += next(read) - len(chosen)
-    return chosen
-
-
-def write_split(
-    folder: Path,
-    split: Split,
-    found: Iterable[Messages],
-    tokenizer: Tokenizer,
-    settings: Instruction,
-    progress: Progress,
+def _fill(
+    folder: Path, sources: Sequence[Source], by: SplitBy, fitter: Fitter, settings: Instruction, progress: Progress
 ) -> dict[str, Any]:
-    """Write one split's bin and flags; returns its counts, those left out by reason.
-
-    A conversation longer than a row is `shortened` to its leading turns that fit, the last of them an answer; one whose
-    first answer ends beyond the row is left out.
-    """
-    left_out: Counter[str] = Counter()
-    counts: Counter[str] = Counter()
-    template, length = TEMPLATES[settings.template], settings.sequence_length
-
-    def encoded() -> Iterator[Encoded]:
-        for messages in select(found, settings.max_conversations, left_out):
-            reason = template.problem(messages)
-            (ids, mask), kept = (([], []), 0) if reason else template.encode_leading(messages, tokenizer, length)
-            if not ids:
-                left_out[reason or "first answer ends beyond a row"] += 1
-                continue
-            counts.update(conversations=1, shortened=int(kept < len(messages)), tokens=len(ids), labels=sum(mask))
-            progress.update(f"{split}: {counts['conversations']} conversations")
-            yield ids, mask
-
-    with RowWriter(folder, split, length, tokenizer.vocabulary_size, mask=True) as writer:
-        for ids, flags, used in fill_rows(encoded(), length, tokenizer.pad):
-            writer.write(ids, flags)
-            counts.update(rows=1, padding=length - used)
-    totals = {key: counts[key] for key in ("conversations", "shortened", "tokens", "labels", "rows")}
-    padded = counts["padding"] / max(1, counts["rows"] * length)
-    return {**totals, "padded_share": round(padded, 6), "left_out": dict(sorted((+left_out).items()))}
+    """Write both splits in one pass over the sources; the counts."""
+    with ExitStack() as stack:
+        shelves = {split: stack.enter_context(Shelf(folder, split, fitter, settings, progress)) for split in SPLITS}
+        seen = Seen()
+        stack.callback(seen.close)
+        for source in sources:
+            source.tally = Tally()
+            for split, one in source.read(source, by):
+                reason = fitter.template.problem(one.messages)
+                if reason is None and not source.made and (other := seen.before(one, source.name)) is not None:
+                    named = f" of {other}" if len(sources) > 1 else ""
+                    reason = f"duplicate of a conversation before it{named}"
+                if reason is None:
+                    shelves[split].take(source, one)
+                else:
+                    source.tally.leave_out(reason, one.where)
+        counts: dict[str, Any] = {split: shelf.counts() for split, shelf in shelves.items()}
+    left_out = sum((source.tally.left_out for source in sources), Counter())
+    by_source = _by_source(sources, list(shelves.values()))
+    return {**counts, "sources": by_source, "left_out": dict(sorted((+left_out).items()))}
 
 
-def total_left_out(counts: Mapping[str, Mapping[str, Any]]) -> Counter[str]:
-    """What the source and both splits left out, by reason."""
-    return sum((Counter(count["left_out"]) for count in counts.values()), Counter())
+def _empty(counts: Mapping[str, Any]) -> list[Split]:
+    return [split for split in SPLITS if not counts[split]["rows"]]
+
+
+def total(counts: Mapping[str, Any], key: str) -> int:
+    """What both splits count under a key."""
+    return sum(counts[split][key] for split in SPLITS)
+
+
+def _by_source(sources: Sequence[Source], shelves: Sequence[Shelf]) -> dict[str, dict[str, Any]]:
+    """Of each source its format, what was taken of it, its share of all tokens, and what was not taken."""
+    found = {
+        name: sum((shelf.by_source.get(name, Counter()) for shelf in shelves), Counter())
+        for name in (source.name for source in sources)
+    }
+    total = max(1, sum(own["tokens"] for own in found.values()))
+    return {
+        source.name: {
+            "format": source.format,
+            **({"found": source.why} if source.why else {}),
+            **{key: found[source.name][key] for key in ("conversations", "tokens")},
+            "share": round(found[source.name]["tokens"] / total, 6),
+            **source.tally.counts(),
+        }
+        for source in sources
+    }
+
+
+def _tell(name: Path, sources: Sequence[Source]) -> None:
+    """Say of each source what its records hold that is not read, and where the first of what is left out stands."""
+    for source in sources:
+        where = f"{name}, source {source.name}" if len(sources) > 1 else str(name)
+        if source.tally.unread_keys:
+            log.warning("%s: keys of its records that are not read: %s", where, told(source.tally.unread_keys))
+        for reason, count in sorted((+source.tally.left_out).items()):
+            first = source.tally.examples.get(reason)
+            log.info("%s: left out: %s %s%s", where, reason, f"{count:,}", f" (the first: {first})" if first else "")
+
+
+def _outcome(counts: Mapping[str, Any]) -> str:
+    kept = ", ".join(f"{split} {counts[split]['conversations']}" for split in SPLITS)
+    changed = {
+        "shortened to the turns that fit": total(counts, "shortened"),
+        "parted into pieces that fit": total(counts, "parted"),
+    }
+    words = ", ".join(f"{count:,} {what}" for what, count in changed.items() if count)
+    shares = ", ".join(f"{name} {own['share']:.1%}" for name, own in counts["sources"].items())
+    shares = f"; of the tokens {shares}" if len(counts["sources"]) > 1 else ""
+    return f"{kept}{f' ({words})' if words else ''}{shares}; left out: {told(counts['left_out']) or 'none'}"
 
 
 def told(counts: Mapping[str, int]) -> str:
     """Counts as a person reads them: too long 3, empty message 1."""
-    return ", ".join(f"{what} {count:,}" for what, count in sorted(counts.items()))
-
-
-def _licences(corpus: Manifest | None, settings: Instruction) -> Any:
-    if corpus is not None:
-        return corpus.data.get("sources")
-    return (settings.source.licence if settings.source else None) or "not stated"
+    return ", ".join(f"{what} {count:,}" for what, count in sorted(counts.items()) if count)

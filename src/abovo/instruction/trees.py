@@ -1,4 +1,4 @@
-"""Turn trees of messages, as OpenAssistant ships them, into the conversation along the best path of each.
+"""Turn trees of messages, as OpenAssistant ships them, into the conversations along their paths.
 
 Trees come nested (`prompt`, `replies`), or flat: messages that name their parent, those of a tree one after the other.
 """
@@ -9,14 +9,10 @@ from typing import Any, NamedTuple
 
 from abovo.corpus.records import Row
 from abovo.errors import AbovoError
-from abovo.instruction.fields import Tally, absent, text
-from abovo.settings.instruction import Instruction
+from abovo.instruction.fields import UNKNOWN_ROLE, Found, Tally, absent, text
+from abovo.settings.instruction import KEYS, Conversations
 
-Messages = list[dict[str, str]]
 ROLES = {"prompter": "user", "user": "user", "assistant": "assistant"}
-KEYS = (
-    "prompt", "replies", "message_tree_id", "message_id", "parent_id", "role", "text", "lang", "rank", "deleted",
-)  # fmt: skip
 # Why trees and messages are left out. Of a tree that is left out the messages are not counted.
 DELETED_ROOT = "tree whose root is deleted"
 NO_ROOT = "tree without a root"
@@ -27,7 +23,7 @@ REPEATED = "message whose message_id stood before"
 ORPHAN = "message whose parent is missing"
 DETACHED = "message that leads to no root"
 DELETED = "message that is deleted or answers a deleted one"
-BESIDE = "message beside the best path or after its last answer"
+BESIDE = "message beside the paths that are taken or after their last answers"
 
 
 class Message(NamedTuple):
@@ -50,28 +46,36 @@ class Message(NamedTuple):
         raise AbovoError(f"key 'deleted' holds {type(value).__name__}, not true or false", self.place, mend)
 
 
-def oasst(rows: Iterable[Row], settings: Instruction, tally: Tally) -> Iterator[tuple[str, Messages]]:
-    """The best path of each tree whose root stands and is of a language that is kept.
+def oasst(rows: Iterable[Row], settings: Conversations, tally: Tally) -> Iterator[Found]:
+    """Of each tree whose root stands and is of a language that is kept, the best path or all of them.
 
-    At every step the reply of the best rank is taken (0 is the best, unranked ones come last); the path ends with
-    the last answer of the assistant.
+    On the best path the reply of the best rank is taken at every step (0 is the best, unranked ones come last). A path
+    ends with the last answer of the assistant. All paths of a tree are told apart by its root, so they share a split.
     """
-    mend = "format oasst needs the text of each message"
-    for root in _trees(tally.watched(rows, KEYS), tally):
-        path, reason = [], _reason(root, settings)
-        if reason is None:
-            path = _best_path(root)
-            reason = None if path else NO_ANSWER
-        if reason is not None:
-            tally.left_out[reason] += 1
+    for root in _trees(tally.watched(rows, KEYS["oasst"]), tally):
+        if (reason := _reason(root, settings)) is not None:
+            tally.leave_out(reason, root.where)
             continue
-        standing = _size(root, standing=True)
-        tally.left_out += {DELETED: _size(root) - standing, BESIDE: standing - len(path)}
-        messages = [{"role": _role(one), "content": text(one.values, "text", one.place, mend)} for one in path]
-        yield messages[0]["content"], messages
+        ends = [_best_path(root)] if settings.paths == "best" else list(_all_paths(root))
+        paths = [path for path in ends if path]
+        if not paths:
+            tally.leave_out(NO_ANSWER, root.where)
+            continue
+        standing, taken = _size(root, standing=True), {id(one) for path in paths for one in path}
+        tally.left_out += {DELETED: _size(root) - standing, BESIDE: standing - len(taken)}
+        for path in paths:
+            odd = next((one for one in path if _role(one) is None), None)
+            if odd is not None:
+                tally.leave_out(UNKNOWN_ROLE, odd.place, repr(odd.values.get("role")))
+                continue
+            yield Found(root.place, [{"role": str(_role(one)), "content": _text(one)} for one in path])
 
 
-def _reason(root: Message, settings: Instruction) -> str | None:
+def _text(one: Message) -> str:
+    return text(one.values, "text", one.place, "format oasst needs the text of each message")
+
+
+def _reason(root: Message, settings: Conversations) -> str | None:
     """Why a tree is left out, whatever its replies."""
     if root.deleted:
         return DELETED_ROOT
@@ -81,11 +85,38 @@ def _reason(root: Message, settings: Instruction) -> str | None:
 
 def _best_path(root: Message) -> list[Message]:
     path = [root]
-    while replies := [reply for reply in path[-1].replies if not reply.deleted]:
+    while replies := _standing(path[-1]):
         path.append(min(replies, key=_rank))
     while path and _role(path[-1]) != "assistant":
         path.pop()
     return path
+
+
+def _all_paths(root: Message) -> Iterator[list[Message]]:
+    """The path to each answer that no other answer hangs on, in the order of the tree, however deep that is."""
+    inner: set[int] = set()  # messages below which an answer stands
+    order: list[tuple[Message, Message | None]] = []
+    waiting: list[tuple[Message, Message | None]] = [(root, None)]
+    while waiting:
+        one, parent = waiting.pop()
+        order.append((one, parent))
+        waiting += [(reply, one) for reply in reversed(_standing(one))]
+    above = {id(one): parent for one, parent in order}
+    for one, parent in reversed(order):
+        if parent is not None and (id(one) in inner or _role(one) == "assistant"):
+            inner.add(id(parent))
+    for one, _ in order:
+        if _role(one) == "assistant" and id(one) not in inner:
+            path: list[Message] = []
+            last: Message | None = one
+            while last is not None:
+                path.append(last)
+                last = above[id(last)]
+            yield path[::-1]
+
+
+def _standing(message: Message) -> list[Message]:
+    return [reply for reply in message.replies if not reply.deleted]
 
 
 def _size(root: Message, *, standing: bool = False) -> int:
@@ -107,11 +138,10 @@ def _rank(reply: Message) -> tuple[bool, float]:
     return (True, 0.0) if absent(rank) else (False, float(rank or 0))
 
 
-def _role(message: Message) -> str:
+def _role(message: Message) -> str | None:
+    """What a role means; None for one that is not known."""
     role = message.values.get("role")
-    if not isinstance(role, str) or role not in ROLES:
-        raise AbovoError(f"unknown role {role!r}", message.place, f"format oasst knows {', '.join(ROLES)}")
-    return ROLES[role]
+    return ROLES.get(role) if isinstance(role, str) else None
 
 
 def _trees(rows: Iterable[Row], tally: Tally) -> Iterator[Message]:
@@ -171,7 +201,7 @@ def _nest(rows: list[Row], tally: Tally) -> Message | None:
         nodes.setdefault(name, Message(row.where, row.values, []))
     roots = [node for node in nodes.values() if absent(node.values.get("parent_id"))]
     if not roots:
-        tally.left_out[NO_ROOT] += 1
+        tally.leave_out(NO_ROOT, rows[0].where)
         return None
     orphans = 0
     for node in nodes.values():
