@@ -11,7 +11,7 @@ from abovo.provenance.manifest import read_manifest
 
 @dataclass(frozen=True)
 class Found:
-    """A model's folder in the Hugging Face layout, and its name: sft/nano, or that of the folder."""
+    """A model's folder in the Hugging Face layout, and its name: nano.sft, or that of the folder."""
 
     name: str
     folder: Path
@@ -41,7 +41,7 @@ def find_model(run: str = "", stage: str = "", path: Path | None = None, results
         others = f", or use {' or '.join(f'STAGE={one}' for one in made)}, which there is" if made else ""
         wanted = results / (chosen or "pretrain") / run / "manifest.json"
         raise AbovoError("there is no such model", wanted, f"make it: snakemake --cores all {wanted}{others}")
-    return Found(f"{chosen}/{run}", _of_manifest(results / chosen / run / "manifest.json"))
+    return Found(f"{run}.{chosen}", _of_manifest(results / chosen / run / "manifest.json"))
 
 
 def _of_manifest(path: Path) -> Path:

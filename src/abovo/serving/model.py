@@ -3,6 +3,7 @@
 import functools
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,6 +41,7 @@ class ChatModel:
         self.chats = bool(self.tokenizer.chat_template)
         self.defaults = sampling_of(getattr(opened.model, "generation_config", None))
         self.stops = stops_of(opened.model, self.tokenizer)
+        self._encoding = threading.Lock()  # a tokenizer sets how it cuts at each call
 
     def ask(self, messages: Sequence[Message]) -> list[int]:
         """The ids that ask for an answer to a conversation, by the model's own chat template.
@@ -53,14 +55,14 @@ class ChatModel:
             raise AbovoError("has no chat template: it continues texts", self.name, "ask for a completion of a text")
         for number, message in enumerate(messages):
             if held := [marker for marker in self.markers if marker in message["content"]]:
-                mend = "take it out"
-                raise AbovoError(f"holds {held[0]}, which only the chat template writes", f"message {number}", mend)
+                what = f"holds {held[0]}, which only the chat template writes"
+                raise AbovoError(what, f"request, key messages.{number}", "take it out")
         try:
             text = self._rendered(messages)
         except (TemplateError, TypeError, ValueError) as error:
             what = f"the model's chat template refuses the conversation ({first_line(error)})"
-            raise AbovoError(what, "messages", "change the order or the roles of the messages") from None
-        return self.tokenizer(text, add_special_tokens=False).input_ids
+            raise AbovoError(what, "request, key messages", "change the order or the roles of the messages") from None
+        return self.encode(text)
 
     def read(self, text: str) -> list[int]:
         """The ids of a text that is to go on; one that says nothing begins as texts do."""
@@ -68,7 +70,8 @@ class ChatModel:
         return [one for one in bos if one is not None] + (self.encode(text) or ([] if bos else [self.opened.prefix]))
 
     def encode(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False).input_ids
+        with self._encoding:
+            return self.tokenizer(text, add_special_tokens=False).input_ids
 
     def fitting(self, messages: Sequence[Message], room: int) -> tuple[list[int], list[Message]]:
         """The ids of a conversation without so many of its oldest turns that `room` tokens are left for an answer, and
