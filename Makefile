@@ -11,9 +11,11 @@ PYTHON ?=
 export PYTHON
 # The model of `make chat` and `make serve`: a run and, where it is not the last one, its stage; or any folder in MODEL.
 # What a model is told first is in SYSTEM; more options (--temperature 0.2 --seed 1) in OPTIONS.
-export RUN STAGE MODEL SYSTEM OPTIONS
+# Where `make serve` listens: HOST and PORT; elsewhere than on this machine only with a token in ABOVO_TOKEN, or OPEN=yes.
+export RUN STAGE MODEL SYSTEM OPTIONS HOST PORT OPEN
+ASKED := $${RUN:+--run "$$RUN"} $${STAGE:+--stage "$$STAGE"} $${MODEL:+--model "$$MODEL"}
 
-.PHONY: help setup demo new test test-all check chat lock
+.PHONY: help setup demo new test test-all check chat serve lock
 help: ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -28,8 +30,10 @@ new: setup ## The files of a run of your own: make new RUN=mine [FROM=nano] [TEX
 	  $${TEXT:+--text "$$TEXT"} $${CHATS:+--chats "$$CHATS"}
 
 chat: setup ## Talk with a model: RUN=nano STAGE=sft, or MODEL=FOLDER in the Hugging Face layout
-	@python workflow/tools/chat.py $${RUN:+--run "$$RUN"} $${STAGE:+--stage "$$STAGE"} \
-	  $${MODEL:+--model "$$MODEL"} $${SYSTEM:+--system "$$SYSTEM"} $$OPTIONS
+	@python workflow/tools/chat.py $(ASKED) $${SYSTEM:+--system "$$SYSTEM"} $$OPTIONS
+
+serve: setup ## The same model as a server: OpenAI's protocol and a chat page at http://127.0.0.1:8000/ (HOST, PORT)
+	@python workflow/tools/serve.py $(ASKED) $${HOST:+--host "$$HOST"} $${PORT:+--port "$$PORT"} $${OPEN:+--open} $$OPTIONS
 
 test: setup check ## Lint, formats, types and every test that takes seconds
 	pytest -m "not slow"

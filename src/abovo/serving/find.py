@@ -32,7 +32,9 @@ def find_model(run: str = "", stage: str = "", path: Path | None = None, results
         if not path.is_dir():
             mend = "name a folder in the Hugging Face layout, or a run by RUN=NAME"
             raise AbovoError("there is no such folder", path, mend)
-        return Found(path.resolve().name, path)
+        whole = path.resolve()
+        # folders of models are often called so, which names none
+        return Found(whole.parent.name if whole.name in ("model", "hf") else whole.name, path)
     if stage and stage not in STAGES:
         raise AbovoError(f"there is no stage {stage!r}", "STAGE", f"use one of {', '.join(STAGES)}")
     made = [one for one in STAGES if (results / one / run / "manifest.json").is_file()]

@@ -14,7 +14,7 @@ function headers() {
   return { "Content-Type": "application/json", ...(token ? { Authorization: `Bearer ${token}` } : {}) };
 }
 
-async function open() {
+async function meet() {
   const answer = await fetch("v1/models", { headers: headers() });
   if (!answer.ok) return tell((await problem(answer)).message);
   about = (await answer.json()).data[0];
@@ -58,7 +58,7 @@ function wishes() {
 
 // The oldest question with its answer no longer goes along; it stays on the page, paler.
 function leaveOutOldest() {
-  if (messages.length < 3) return false;
+  if (messages.length < 2) return false;
   messages = messages.slice(2);
   for (const element of shown.splice(0, 2)) element.classList.add("out");
   return true;
@@ -93,7 +93,7 @@ async function* events(answer) {
 async function send() {
   const text = at("text").value;
   if (!text.trim() || running) return;
-  if (!about) await open();
+  if (!about) await meet();
   if (!about) return;
   at("text").value = "";
   messages.push({ role: "user", content: text });
@@ -170,5 +170,5 @@ at("text").addEventListener("keydown", (happened) => {
 at("stop").addEventListener("click", () => running?.abort());
 at("reset").addEventListener("click", reset);
 at("save").addEventListener("click", save);
-at("token").addEventListener("change", open);
-open().catch(() => tell("the server does not answer"));
+at("token").addEventListener("change", meet);
+meet().catch(() => tell("the server does not answer"));
