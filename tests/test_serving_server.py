@@ -201,7 +201,7 @@ def test_killed_server_loses_nothing_and_a_token_keeps_others_out(folder):
         stream = client.chat.completions.create(model="roomy", **told)
         next(stream)
         os.kill(first.process.pid, signal.SIGKILL)
-        with pytest.raises(Exception, match="(?i)peer|incomplete|connection"):
+        with pytest.raises(Exception, match=r"(?i)peer|incomplete|connection"):
             list(stream)
     finally:
         first.end()

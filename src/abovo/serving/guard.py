@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from abovo.errors import AbovoError
 from abovo.serving.refusal import Refused
 
-# What of a body that is too long is still taken off the line, so that its sender reads the answer (times the limit)
-DRAINED = 32
+# What of a body that is too long is still taken off the line, so that its sender reads the answer (bytes)
+DRAINED = 2**26
 # How long a body may take (s)
 BODY_SECONDS = 30
 # What a page may load and ask: this server alone
@@ -113,7 +113,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 async def _read(receive: Receive, limit: int, announced: int) -> bytes:
     parts: list[bytes] = []
-    size, more = 0, announced <= DRAINED * limit
+    size, more = 0, announced <= max(DRAINED, limit)
     while more:
         message: Any = await receive()
         if message["type"] == "http.disconnect":
@@ -121,7 +121,7 @@ async def _read(receive: Receive, limit: int, announced: int) -> bytes:
         size += len(message.get("body", b""))
         if size <= limit:
             parts.append(message.get("body", b""))
-        more = message.get("more_body", False) and size <= DRAINED * limit
+        more = message.get("more_body", False) and size <= max(DRAINED, limit)
     if max(size, announced) > limit:
         raise Refused(413, f"the body is longer than {limit:,} bytes", "body_too_long")
     return b"".join(parts)
