@@ -56,12 +56,12 @@ class ChatModel:
         for number, message in enumerate(messages):
             if held := [marker for marker in self.markers if marker in message["content"]]:
                 what = f"holds {held[0]}, which only the chat template writes"
-                raise AbovoError(what, f"request, key messages.{number}", "take it out")
+                raise AbovoError(what, f"messages.{number}", "take it out")
         try:
             text = self._rendered(messages)
         except (TemplateError, TypeError, ValueError) as error:
             what = f"the model's chat template refuses the conversation ({first_line(error)})"
-            raise AbovoError(what, "request, key messages", "change the order or the roles of the messages") from None
+            raise AbovoError(what, "messages", "change the order or the roles of the messages") from None
         return self.encode(text)
 
     def read(self, text: str) -> list[int]:
@@ -91,7 +91,7 @@ class ChatModel:
                 if len(ids) < self.context:
                     return ids, kept
                 what = f"takes {len(ids)} tokens, the model reads {self.context} at most, its answer's among them"
-                raise AbovoError(what, "message", "say it in fewer words")
+                raise AbovoError(what, "messages", "say it in fewer words")
             turns = turns[later[0] :]
 
     def write(

@@ -27,4 +27,6 @@ class Refused(Exception):
 
 def refused(error: AbovoError) -> Refused:
     """A mistake in a request as its refusal; where it lies is the key."""
-    return Refused(400, str(error), "invalid_value", error.where.partition(", key ")[2] or None)
+    key = error.where.removeprefix("request, key ")
+    named = key != error.where or key.startswith("messages")
+    return Refused(400, str(error), "invalid_value", key if named else None)
