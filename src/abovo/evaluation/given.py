@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from abovo.errors import AbovoError
-from abovo.modeling.layout import positions_of, read_config, weights_among
+from abovo.modeling.layout import check_whole, positions_of, read_config
 from abovo.provenance.code import Script
+from abovo.provenance.hashing import sha256_of_files
 from abovo.provenance.manifest import Manifest, describe_folder
 from abovo.provenance.products import Job, Made, produce
-from abovo.tokenizing.adopt import hash_of, vocabularies_among
+from abovo.tokenizing.adopt import vocabularies_among
 
 SCHEMA = "abovo/model/1"
 
@@ -28,7 +29,7 @@ def describe_model(folder: Path, context: int | None, output: Path, script: Scri
     if context is not None and positions is not None and context > positions:
         what = f"a context of {context} tokens is longer than the model's {positions} positions"
         raise AbovoError(what, folder / "config.json", f"ask for at most {positions}")
-    weights = _hash_of(found, weights_among(found.names(), folder))
+    weights = _hash_of(found, check_whole(folder))
     tokenizer = _hash_of(found, vocabularies_among(found.names(), folder))
     fields: dict[str, Any] = {
         "folder": folder.as_posix(),
@@ -44,4 +45,4 @@ def describe_model(folder: Path, context: int | None, output: Path, script: Scri
 
 
 def _hash_of(folder: Manifest, names: list[str]) -> str:
-    return hash_of({name: folder["outputs"][name]["sha256"] for name in names})
+    return sha256_of_files({name: folder["outputs"][name]["sha256"] for name in names})

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.modeling.family import Family, Operations, Step
-from abovo.modeling.layout import read_config
+from abovo.modeling.layout import open_weights, read_config
 from abovo.modeling.parameters import ParameterCount
 from abovo.provenance.files import write_json
 from abovo.settings.keys import key
@@ -108,11 +108,9 @@ class Decoder(Family):
         )
 
     def open(self, folder: Path) -> Any:
-        import torch
         import transformers
 
-        causal = getattr(transformers, self.classes[1])
-        return causal.from_pretrained(folder, dtype=torch.float32, local_files_only=True, use_safetensors=True)
+        return open_weights(getattr(transformers, self.classes[1]), folder)
 
     def save(self, model: Any, folder: Path) -> None:
         """With the base of the rotary embedding where transformers 4 looks for it, too: it would take 10,000."""

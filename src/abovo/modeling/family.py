@@ -5,7 +5,7 @@ trained or saved; what trains, plans, exports and evaluates asks it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -94,6 +94,11 @@ class Family(ABC):
         With `keep` the step holds the cache for the ids after them; without, none is made.
         """
 
+    def logits(self, model: "nn.Module", ids: "Tensor") -> "Tensor | None":
+        """The logits [rows, length, V] of ids [rows, length] of a family that makes them by itself; None where they are
+        products of `step`'s hidden states with the output matrix."""
+        return None
+
     def tree(self, model: "nn.Module", ids: "Tensor", depths: "Tensor", visible: "Tensor") -> "Tensor | None":
         """Hidden states [rows, length, width] of ids [rows, length] that stand at `depths` [rows, length] and see what
         is `visible`, bool [rows, length, length]; None of a family whose ids cannot choose what they see."""
@@ -122,6 +127,10 @@ FAMILIES: Table[Family] = Table(
     },
     chosen_by="family",
 )
+
+
+# Models whose class is of none of these families.
+OTHERS: Table[Callable[[Any], Family]] = Table({"stock": "abovo.modeling.stock:Stock"}, chosen_by="family")
 
 
 def family_named(name: str, where: object = "config/models, key family") -> Family:
@@ -156,17 +165,22 @@ def shape_of(values: Mapping[str, Any], where: object = "config/models") -> Mode
     return build(family_named(values.get("family", ""), f"{where}, key family").settings, values, where)
 
 
-def family_of_type(model_type: str, where: object) -> Family:
-    """The family that config.json calls `model_type`. Raises AbovoError where none is called so."""
+def family_of_type(model_type: str | None) -> Family | None:
+    """The family that config.json calls `model_type`; None where none is called so."""
     known = {family.model_type: family for family in map(FAMILIES.__getitem__, FAMILIES)}
-    if model_type not in known:
-        raise AbovoError(f"no family has the model_type {model_type!r}", where, f"known: {', '.join(known)}")
-    return known[model_type]
+    return known.get(str(model_type))
+
+
+def name_of_family(model_type: str | None) -> str:
+    """What settings call the family of a model that config.json calls so."""
+    names = (name for name in FAMILIES if FAMILIES[name].model_type == model_type)
+    return next(names, next(iter(OTHERS)))
 
 
 def family_of(model: Any) -> Family:
     """The family of a model, with adapters or without."""
-    return family_of_type(base_of(model).config.model_type, "model")
+    base = base_of(model)
+    return family_of_type(base.config.model_type) or OTHERS["stock"](base)
 
 
 def base_of(model: Any) -> Any:
@@ -175,5 +189,9 @@ def base_of(model: Any) -> Any:
 
 
 def open_model(folder: Path) -> "PreTrainedModel":
-    """The model in a folder in the Hugging Face layout, whatever its family, in float32."""
-    return family_of_type(read_config(folder).get("model_type", ""), folder / "config.json").open(folder)
+    """The model in a folder in the Hugging Face layout, whatever its family, in float32.
+
+    Raises AbovoError where it is not whole, or of no class of transformers.
+    """
+    family: Any = family_of_type(read_config(folder).get("model_type")) or OTHERS["stock"]
+    return family.open(folder)

@@ -1,11 +1,13 @@
 """Say what a folder in the Hugging Face layout holds before any of it is opened: configuration, weights, positions."""
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from abovo.errors import AbovoError
+from abovo.errors import AbovoError, first_line
 from abovo.provenance.files import read_json
+from abovo.provenance.hashing import sha256_of_files
 from abovo.provenance.manifest import Manifest, describe_folder
 
 # Keys of config.json that say how many positions a model has: those that lm-eval looks for first, in its order.
@@ -42,12 +44,81 @@ def weights_among(names: Iterable[str], folder: Path) -> list[str]:
     return found
 
 
+def check_whole(folder: Path) -> list[str]:
+    """The files of a model's weights, none of them missing and each as long as its head says; they are not read.
+
+    Raises AbovoError for one that was copied in part, or not at all.
+    """
+    names = weights_among((path.name for path in folder.glob("*")), folder)
+    index = folder / "model.safetensors.index.json"
+    listed = set(read_json(index)["weight_map"].values()) if index.is_file() else set()
+    if missing := sorted(listed - set(names)):
+        what = f"{missing[0]} is missing" + (f" and {len(missing) - 1} more files" if missing[1:] else "")
+        raise AbovoError(f"{what}, which {index.name} names", folder, "copy the model again, whole")
+    for path in (folder / name for name in names):
+        if wrong := _cut_short(path):
+            mend = "fetch or save the file again; it may have been cut short"
+            raise AbovoError(f"its weights cannot be read ({wrong})", path, mend)
+    return names
+
+
+def _cut_short(path: Path) -> str:
+    """What is wrong with a file of weights, by its head: 8 bytes of length, JSON that says where each tensor ends."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = int.from_bytes(file.read(8), "little")
+        if size < 8 or head > size - 8:
+            return f"{size:,} bytes, its head alone needs more"
+        try:
+            tensors = json.loads(file.read(head))
+            ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return "it does not begin as a file of safetensors does"
+    needed = 8 + head + max(ends, default=0)
+    return "" if size == needed else f"{size:,} bytes, its head says {needed:,}"
+
+
+def open_weights(causal: Any, folder: Path) -> Any:
+    """A model of a class of transformers, in float32 on the CPU; no code and no pickle of the folder is read.
+
+    Raises AbovoError where its weights are not whole, or its class cannot be had.
+    """
+    import torch
+
+    check_whole(folder)
+    try:
+        opened: Any = causal.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        what, mend = "transformers cannot open it as a causal model", "name the folder of a causal language model"
+        raise AbovoError(f"{what} ({first_line(error)})", folder, f"{mend} whose class transformers has") from None
+    model, found = opened
+    if missing := sorted(found["missing_keys"]):
+        what = f"its weights lack {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
+        raise AbovoError(what, folder, "save the whole model again")
+    return model
+
+
 def model_folder(model: Manifest) -> Path:
     """Where the model lies that a manifest speaks for: a folder of its own, the one that the manifest names, or model/
     beside the manifest of a run."""
     if model.path.is_dir():
         return model.path
     return Path(model.data["folder"]) if "folder" in model.data else model.path.parent / "model"
+
+
+def hash_of_weights(model: Manifest) -> str:
+    """What tells the weights of a model from others, as its manifest says it, or by the files of a plain folder."""
+    if "model_sha256" in model.data:
+        return model["model_sha256"]
+    names = weights_among(model.names(), model.path)
+    return sha256_of_files({name: model["outputs"][name]["sha256"] for name in names})
 
 
 def verify_model(model: Manifest) -> None:

@@ -4,7 +4,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from abovo.console.progress import Progress
 from abovo.errors import AbovoError, first_line
-from abovo.modeling.family import FAMILIES, Family, open_model
-from abovo.modeling.layout import positions_of, read_config, weights_among
+from abovo.modeling.family import Family, family_of_type, open_model
+from abovo.modeling.layout import positions_of, read_config
 
 log = logging.getLogger("abovo")
 Precision = Literal["float32", "bfloat16"]
@@ -53,10 +53,9 @@ def open_scored(
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # cores are shared out by whoever starts the job
     config = read_config(folder)
-    _check_weights(folder, weights_among((path.name for path in folder.iterdir()), folder))
     with bars_of(progress):
-        family = _family(config)
-        model: Any = _foreign(folder) if family is None else open_model(folder)
+        family = family_of_type(config.get("model_type"))
+        model: Any = open_model(folder)
         tokenizer = _tokenizer(folder)
     _check_rows(tokenizer, rows_of(model, family), folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -75,49 +74,6 @@ def prefix_of(tokenizer: Any) -> int:
         what = "its tokenizer has neither BOS nor EOS, so the first token of a text has nothing to follow"
         raise AbovoError(what, tokenizer.name_or_path, "name eos_token in tokenizer_config.json")
     return int(found)
-
-
-def _check_weights(folder: Path, names: Sequence[str]) -> None:
-    """Fail where a file of weights is not as long as its head says, or has none."""
-    from safetensors import SafetensorError, safe_open
-
-    for path in (folder / name for name in names):
-        try:
-            with safe_open(path, "pt"):
-                pass
-        except SafetensorError as error:
-            what = f"its weights cannot be read ({first_line(error)})"
-            raise AbovoError(what, path, "fetch or save the file again; it may have been cut short") from None
-
-
-def _family(config: Mapping[str, Any]) -> Family | None:
-    known = {family.model_type: family for family in map(FAMILIES.__getitem__, FAMILIES)}
-    return known.get(str(config.get("model_type")))
-
-
-def _foreign(folder: Path) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    try:
-        opened: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        what = f"transformers cannot open it as a causal model ({first_line(error)})"
-        raise AbovoError(
-            what, folder, "name the folder of a causal language model whose class transformers has"
-        ) from None
-    model, found = opened
-    if missing := sorted(found["missing_keys"]):
-        what = f"its weights lack {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
-        raise AbovoError(what, folder, "save the whole model again")
-    return model
 
 
 def _tokenizer(folder: Path) -> Any:

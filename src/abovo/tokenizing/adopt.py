@@ -8,7 +8,7 @@ from typing import Any
 
 from abovo.errors import AbovoError, first_line
 from abovo.provenance.code import Script
-from abovo.provenance.hashing import sha256_file, sha256_json
+from abovo.provenance.hashing import sha256_file, sha256_of_files
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.keys import decisive
@@ -41,11 +41,6 @@ def files_among(names: Iterable[str], folder: Path) -> list[str]:
     return sorted([*vocabularies_among(names, folder), *(name for name in names if name in BESIDE)])
 
 
-def hash_of(hashes: dict[str, str]) -> str:
-    """What a tokenizer is told from others by: the sha256 of its vocabulary, or of the hashes of its several files."""
-    return next(iter(hashes.values())) if len(hashes) == 1 else sha256_json(hashes)
-
-
 def adopt_tokenizer(settings: AdoptedSettings, output: Path, script: Script | Path) -> Manifest:
     """Copy the tokenizer's files, and write the form in which all jobs open it.
 
@@ -62,7 +57,7 @@ def adopt_tokenizer(settings: AdoptedSettings, output: Path, script: Script | Pa
             (own / name).write_bytes((source / name).read_bytes())
         fields = _open(own, source, folder / OPENED)
         vocabulary = {name: hashes[name] for name in vocabularies_among(names, source)}
-        fields["tokenizer_sha256"] = hash_of(vocabulary)
+        fields["tokenizer_sha256"] = sha256_of_files(vocabulary)
         _write_card(folder / "TOKENIZER_CARD.md", source, fields)
         return Made({}, fields)
 

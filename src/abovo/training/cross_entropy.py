@@ -30,6 +30,15 @@ def summed_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, z_loss
     return _SummedCrossEntropy.apply(hidden, weight, targets, z_loss)
 
 
+def cross_entropy_of(logits: Tensor, targets: Tensor, z_loss: float = 0.0) -> Tensor:
+    """The same of logits [n, V] that a model made by itself."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    denominators = logits.logsumexp(-1)
+    total = (denominators - logits.gather(-1, targets[:, None]).squeeze(-1)).sum()
+    penalty = z_loss * denominators.square().sum()
+    return total + penalty - penalty.detach() if z_loss else total
+
+
 class _SummedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor, z_loss: float) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from abovo.modeling.family import base_of, family_of
-from abovo.training.cross_entropy import summed_cross_entropy
+from abovo.training.cross_entropy import cross_entropy_of, summed_cross_entropy
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -79,13 +79,19 @@ class SummedLoss(nn.Module):
     def forward(self, ids: torch.Tensor, chosen: torch.Tensor | None, predict: int | None = None) -> torch.Tensor:
         """`chosen` holds the places of the targets that count, among those of all rows; None stands for all. With
         `predict`, the logits [rows, V] of what follows that column instead."""
-        base = base_of(self.model)
+        base, targets = base_of(self.model), ids[:, 1:].flatten()
+        if (logits := self.family.logits(base, ids)) is not None:
+            if predict is not None:
+                return logits[:, predict].float()
+            logits = logits[:, :-1].flatten(0, 1)
+            if chosen is not None:
+                logits, targets = logits.index_select(0, chosen), targets[chosen]
+            return cross_entropy_of(logits, targets, self.z_loss)
         hidden = self.family.step(base, ids).hidden
         output = self.family.output(base)
         if predict is not None:
             return nn.functional.linear(hidden[:, predict], output).float()
         hidden = hidden[:, :-1].flatten(0, 1)
-        targets = ids[:, 1:].flatten()
         if chosen is not None:
             hidden, targets = hidden.index_select(0, chosen), targets[chosen]
         return summed_cross_entropy(hidden, output, targets, self.z_loss)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.console.progress import several
-from abovo.modeling.layout import model_folder
+from abovo.modeling.layout import hash_of_weights, model_folder
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Made
@@ -29,7 +29,7 @@ def export(model: Any, settings: JobSettings, tokenizer: Tokenizer, start: Manif
     fields: dict[str, Any] = {}
     if start is not None:
         counts["trained_parameters"] = trained_size(model)
-        fields["base_model_sha256"] = sha256_file(model_folder(start) / "model.safetensors")
+        fields["base_model_sha256"] = hash_of_weights(start)
     if settings.adapters is not None:
         assert start is not None, "adapters need a model"
         fields["adapter_sha256"] = save_adapter(model.to("cpu"), folder / "adapter", model_folder(start).as_posix())

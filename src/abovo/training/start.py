@@ -23,7 +23,6 @@ def start_model(settings: JobSettings, tokenizer: Tokenizer, start: Manifest | N
     `start` is the manifest of a finished model or of a folder in the Hugging Face layout. Raises AbovoError where the
     vocabulary, the shape or the size is not the job's.
     """
-    rows = padded_vocabulary(tokenizer.vocabulary_size)
     if start is None:
         assert settings.model is not None, "a job without a start needs a model"
         seed = derive_seed(settings.seed, "init")
@@ -31,7 +30,7 @@ def start_model(settings: JobSettings, tokenizer: Tokenizer, start: Manifest | N
         model: Any = build_model(shape, size, settings.sequence_length, seed, tokenizer.eos, tokenizer.pad)
     else:
         model = open_model(model_folder(start))
-        _check(model, settings, rows, start)
+        _check(model, settings, tokenizer, start)
     check_claim(settings.parameters, size_of(model), "settings, key parameters")
     if settings.adapters is not None:
         model = add_adapters(model, settings.adapters, derive_seed(settings.seed, "adapters"))
@@ -47,10 +46,12 @@ def trained_size(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _check(model: Any, settings: JobSettings, rows: int, start: Manifest) -> None:
+def _check(model: Any, settings: JobSettings, tokenizer: Tokenizer, start: Manifest) -> None:
     """Tell a start that does not fit: other rows than the tokenizer has, or another shape than the run names."""
-    found = len(family_of(model).output(model))
-    if found != rows:
+    rows = padded_vocabulary(tokenizer.vocabulary_size)
+    found, named = len(family_of(model).output(model)), "tokenizer_sha256" in start.data
+    # one that names its tokenizer was found to name this one, and may have any number of rows beyond
+    if found < tokenizer.vocabulary_size or (not named and found != rows):
         what = f"its output matrix has {found} rows, the run's tokenizer needs {rows}"
         raise AbovoError(what, start.path, "name the tokenizer that the model was trained with")
     if settings.model is None:
