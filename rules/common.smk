@@ -17,6 +17,7 @@ from abovo.config.stages import (
     titles,
     training_title,
 )
+from abovo.config.tuning import weights_of
 from abovo.console.last_words import last_words
 from abovo.provenance.code import code_hash
 from abovo.provenance.hashing import sha256_file
@@ -194,7 +195,7 @@ def named_packed(wildcards, input):
 
 
 def named_datasets(wildcards, input):
-    return named(of_run(wildcards).sft.datasets, input.datasets)
+    return named(weights_of(of_run(wildcards)), input.datasets)
 
 
 def named_models(wildcards, input):

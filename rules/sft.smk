@@ -1,9 +1,9 @@
-# Fine-tunes the base model of a run on its mix of conversations: all weights, or adapters, which lie in adapter/ then.
+# Fine-tunes the base model of a run on conversations, and text among them: all weights, or adapters, which lie in adapter/ then.
 rule fine_tune:
     input:
         request=asked("results/sft/{run}/manifest.json", "train", "sft"),
         base="results/pretrain/{run}/manifest.json",
-        datasets=of(inputs.instruction),
+        datasets=of(inputs.tuning),
         tokenizer=of(inputs.tokenizer),
     output:
         manifest="results/sft/{run}/manifest.json",

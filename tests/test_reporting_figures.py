@@ -14,7 +14,7 @@ from abovo.provenance.products import Job, Made, produce
 from abovo.reporting import figures, pages
 from abovo.reporting.draw import composition_of_corpus, loss_of_model, page_of_results, page_of_tokenizer
 from abovo.reporting.figures import draw_composition, draw_loss, draw_sources
-from abovo.reporting.loss_by_source import losses_after_phases
+from abovo.reporting.loss_by_source import losses_after_phases, losses_by_source
 from abovo.settings.stages import LossFigure
 
 HERE = Path(__file__)
@@ -209,6 +209,18 @@ def test_table_shows_each_source_before_and_after_each_phase():
     one = pages.sources(losses_after_phases([*PHASES[1:4], *PHASES[5:6]], {}), [])
     assert "after training" in one
     assert "<td>not measured</td><td>5.000</td>" in one
+
+
+def test_sources_are_called_by_what_tells_them_apart():
+    def called(*names):
+        return list(losses_by_source([{"step": 0, "tokens": 0, **{f"validation_loss/{name}": 1.0 for name in names}}]))
+
+    assert called("nano/books", "nano/web") == ["books", "web"]
+    assert called("a/books", "b/web") == ["a/books", "b/web"]
+    assert called("chats", "text/nano/books", "text/nano/web") == ["chats", "books", "web"]
+    assert called("chats", "text/nano") == ["chats", "nano"]
+    assert called("nano", "text/nano") == ["nano", "text/nano"]
+    assert called("chats", "text/ab/x", "text/abc/x") == ["chats", "ab/x", "abc/x"]
 
 
 def test_metrics_without_sources_are_told():

@@ -1,11 +1,13 @@
 """Fine-tuning trains what its method says, and what it exports is what it trained."""
 
+import math
+
 import pytest
 import torch
 from peft import PeftModel
 from rounding import ONE_PASS, near
 from safetensors.torch import load_file
-from small_training import shape
+from small_training import mean_loss, shape
 from small_tuning import MODEL, STEPS, Tuning, settings
 from small_world import SHAPE
 from transformers import AutoModelForCausalLM
@@ -13,10 +15,11 @@ from transformers import AutoModelForCausalLM
 from abovo.errors import AbovoError
 from abovo.modeling.build import build_model
 from abovo.modeling.cost import count_adapter_parameters
-from abovo.modeling.family import chosen_modules, family_of
+from abovo.modeling.family import chosen_modules, family_of, open_model
 from abovo.provenance.manifest import read_manifest
-from abovo.settings.sft import Adapters, Lora, Sft
+from abovo.settings.sft import Adapters
 from abovo.training.adapters import add_adapters
+from abovo.training.sets import open_rows
 from abovo.training.start import trained_size
 
 IDS = torch.arange(40).view(2, 20) * 11 % 600
@@ -90,8 +93,28 @@ def test_targets_are_parts_of_blocks_or_names_of_modules(family):
         chosen_modules(family_of(model), ("v_proj", "query"), "here")
 
 
-def test_a_recipe_without_adapters_tells_its_job_of_none():
-    recipe = {"datasets": {"chats": 1.0}, "tokens": 1, "training": None, "lora": Lora(rank=4)}
-    assert Sft(**recipe).adapters == Adapters(rank=4)
-    assert Sft(method="dora", **recipe).adapters == Adapters(rank=4, method="dora")
-    assert Sft(method="full", **recipe).adapters is None
+def test_text_among_conversations_is_drawn_in_its_share_and_told_of(tuning):
+    sets = {"chats": 0.75, "text/small": 0.25}
+    mixed = tuning.train("mixed", settings(sets=sets))
+    manifest = read_manifest(mixed / "manifest.json")
+    drawn = manifest["counts"]["phases"][0]["sets"]
+    assert {name: one["share"] for name, one in drawn.items()} == sets
+    losses = manifest["validation_losses"]
+    assert losses.keys() == {"chats", "text/small/speeches", "text/small/docstrings"}
+    assert all(loss["last"] < loss["first"] for loss in losses.values())
+    # each is the mean over the targets of its own rows, the text's all of them
+    rows = open_rows(read_manifest(tuning.folder / tuning.text), "val")
+    assert rows.counts.sum() == (rows.ids != rows.pad).sum() > 0
+    one = losses["chats"]["first"]
+    alone = read_manifest(tuning.train("alone", settings(tokens=1)) / "manifest.json")
+    assert alone["validation_loss_first"] == pytest.approx(one, rel=1e-6)
+
+
+def test_before_training_is_the_loss_of_the_model_that_is_trained(tuning, tuned):
+    """Of the base alone, opened anew, on the held-out rows; not that of a uniform guess."""
+    base = open_model(tuning.folder / tuning.base.parent / "model")
+    chats = read_manifest(tuning.folder / tuning.chats)
+    expected = mean_loss(base, [open_rows(chats, "val").batch()])
+    assert expected != pytest.approx(math.log(len(base.get_input_embeddings().weight)), abs=1e-3)
+    for folder in tuned.values():
+        assert read_manifest(folder / "manifest.json")["validation_loss_first"] == pytest.approx(expected, rel=1e-6)

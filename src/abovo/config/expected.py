@@ -6,6 +6,7 @@ from typing import Any
 from abovo.config import inputs
 from abovo.config.runs import Configuration
 from abovo.config.stages import checkpoint_of
+from abovo.config.tuning import paths_of, text_of
 from abovo.settings.keys import decisive
 
 Names = Mapping[str, str]
@@ -34,8 +35,11 @@ def expected_jobs(configuration: Configuration, names: Names) -> Iterator[Expect
         yield path, "evaluation_sets", {"corpus": corpus, "evaluation": evaluation}
     yield inputs.tokenizer(configuration, names), "tokenizer", {"tokenizer": run.parts.tokenizer}
     if run.sft is not None:
-        for dataset, path in zip(run.sft.datasets, inputs.instruction(configuration, names), strict=True):
-            yield path, "instruction", {"dataset": dataset}
+        paths = paths_of(run)
+        for dataset in run.sft.datasets:
+            yield paths[dataset], "instruction", {"dataset": dataset}
+        for corpus in text_of(run):
+            yield f"results/corpora/{corpus}/manifest.json", "corpus", {"corpus": corpus}
 
 
 def expected_settings(configuration: Configuration, names: Names, jobs: Mapping[str, Any]) -> dict[str, Any]:

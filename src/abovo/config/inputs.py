@@ -11,10 +11,11 @@ from typing import Any
 
 from abovo.config.compared import compared_models
 from abovo.config.overrides import TASKS
-from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to, sft_of
+from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to
 from abovo.config.stages import Stage, checkpoint_of, phase_of, stages_up_to
 from abovo.config.starts import files_of_model, start_of, starts
 from abovo.config.tasks import local_paths
+from abovo.config.tuning import packed_paths, paths_of, sft_of
 from abovo.corpus.local import find_files
 from abovo.corpus.readers import kind_of
 from abovo.errors import AbovoError
@@ -50,9 +51,7 @@ def tokenizer(configuration: Configuration, names: Names) -> str:
 
 def packed(configuration: Configuration, names: Names) -> list[str]:
     """The bins of each corpus."""
-    run = configuration.run(names["run"])
-    place = f"{run.parts.tokenizer}/{run.sequence_length}/manifest.json"
-    return [f"results/packed/{corpus}/{place}" for corpus in corpora(configuration, names)]
+    return packed_paths(configuration.run(names["run"]), corpora(configuration, names))
 
 
 def phase_before(configuration: Configuration, names: Names) -> list[str]:
@@ -69,7 +68,12 @@ def start(configuration: Configuration, names: Names) -> list[str]:
 def instruction(configuration: Configuration, names: Names) -> list[str]:
     """The instruction sets that a run is fine-tuned on."""
     run = configuration.run(names["run"])
-    return [f"results/instruction/{name}/{run.parts.tokenizer}/manifest.json" for name in sft_of(run).datasets]
+    return [paths_of(run)[name] for name in sft_of(run).datasets]
+
+
+def tuning(configuration: Configuration, names: Names) -> list[str]:
+    """What a run is fine-tuned on: instruction sets, and the bins of the text among them."""
+    return list(paths_of(configuration.run(names["run"])).values())
 
 
 def evaluation_sets(configuration: Configuration, names: Names) -> list[str]:

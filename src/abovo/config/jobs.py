@@ -12,8 +12,9 @@ from typing import Any
 from abovo.config.budget import budget
 from abovo.config.checkpoints import check_kept
 from abovo.config.expected import expected_settings
-from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to, sft_of
+from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to
 from abovo.config.stages import STAGES, checkpoint_of, phase_of
+from abovo.config.tuning import scored_of, sft_of, text_of, weights_of
 from abovo.errors import AbovoError
 from abovo.settings.checkpoints import Amounts, Kept, Limits
 from abovo.settings.evaluation import EvaluationSets
@@ -59,7 +60,7 @@ def _sft(configuration: Configuration, names: Names) -> JobSettings:
     """One phase over the recipe's sets, on the base model or adapters on it."""
     run = configuration.run(names["run"])
     sft = sft_of(run)
-    phases = (JobPhase(name="sft", sets=sft.datasets, share=1.0),)
+    phases = (JobPhase(name="sft", sets=weights_of(run), share=1.0),)
     own = {"phases": phases, "training": sft.training, "adapters": sft.adapters, "tokens": sft.tokens}
     # checkpoints and limits are of pretraining
     own |= {"checkpoints": Amounts(), "limits": Limits(), "parameters": None}
@@ -82,7 +83,7 @@ def _plan(configuration: Configuration, names: Names) -> PlanSettings:
     configuration.check_evaluation(run.parts.evaluation, run.corpora)
     return PlanSettings(
         run=run,
-        corpora={name: configuration.shared("corpora", name) for name in run.corpora},
+        corpora={name: configuration.shared("corpora", name) for name in [*run.corpora, *text_of(run)]},
         hardware={name: configuration.shared("hardware", name) for name in configuration.names("hardware")},
         overrides=configuration.overridden(names["run"]),
     )
@@ -145,7 +146,8 @@ def _results(configuration: Configuration, names: Names) -> ResultsSettings:
 def _draw_loss(configuration: Configuration, names: Names) -> LossFigure:
     run = configuration.run(names["run"])
     stage = STAGES[names["stage"]]
-    figure = narrow(LossFigure, run.tokenizer, scored=stage.scored)
+    sets = weights_of(run) if stage.name == "sft" else ()
+    figure = narrow(LossFigure, run.tokenizer, scored=scored_of(stage.scored, sets))
     if stage.phases:
         phases = phases_up_to(run, phase_of(names))
         ends = itertools.accumulate(budget(replace(run, phases=phases), f"config/runs/{run.name}.yaml").phases)

@@ -22,6 +22,7 @@ from abovo.config.overrides import SET, SHARED_KINDS, SHARED_PARTS, TASKS, Given
 from abovo.config.phases import phases_of
 from abovo.config.starts import starts
 from abovo.config.tasks import decontamination, out_of_reach, task_of
+from abovo.config.tuning import text_of, weights_of
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
 from abovo.modeling.cost import count_parameters
@@ -97,7 +98,7 @@ class Configuration:
         run = self.run(name)
         sets = list(run.sft.datasets) if run.sft else []
         behind = [self.shared("instruction", one).corpus for one in sets]
-        corpora = list(dict.fromkeys(filter(None, [*run.corpora, run.tokenizer.corpus, *behind])))
+        corpora = list(dict.fromkeys(filter(None, [*run.corpora, *text_of(run), run.tokenizer.corpus, *behind])))
         counting = [self.shared("corpora", one).count_with for one in corpora]
         against = [self.shared("corpora", one).decontaminate.against for one in corpora]
         indexed = [task for one in filter(None, against) for task in self.shared("decontamination", one).tasks]
@@ -272,7 +273,7 @@ class Configuration:
             key_of_targets = f"{where}, key sft.lora.targets"
             chosen_modules(family_named(run.model.family), run.sft.lora.targets, key_of_targets)
             recipes.append(run.sft.training)
-            whole = (Phase(name="sft", corpora=run.sft.datasets, share=1.0),)
+            whole = (Phase(name="sft", corpora=weights_of(run), share=1.0),)
             tuned = replace(run, tokens=run.sft.tokens, training=run.sft.training, phases=whole)
             budget(tuned, str(where), "sft.")
             for dataset in run.sft.datasets:
@@ -282,7 +283,7 @@ class Configuration:
                     raise AbovoError(what, self.place("instruction", dataset, "sequence_length"), "make them equal")
         for recipe in recipes:
             check_engine(run.engine, recipe, f"{where}, key engine")
-        for name in run.corpora:
+        for name in dict.fromkeys([*run.corpora, *text_of(run)]):
             corpus: Corpus = self.shared("corpora", name)
             against = corpus.decontaminate.against
             covered = self.shared("decontamination", against).covered if against else frozenset[str]()
@@ -360,13 +361,6 @@ def _changes(values: Mapping[str, Any], call: Mapping[str, Any], run: str, where
             raise AbovoError(f"cannot be set for one run: {key}", f"{where}, key set", mend)
     laid = (Values(values, f"{where}, key ", "set."), Values(call, f"{SET}, key ", f"{run}."))
     return {part: tuple(one.below(part) for one in laid) for part in OWN_PARTS}
-
-
-def sft_of(run: Run) -> Sft:
-    """How a run is fine-tuned. Raises AbovoError for one that is not."""
-    if run.sft is None:
-        raise AbovoError("is null", f"config/runs/{run.name}.yaml, key sft", "name a recipe of config/sft")
-    return run.sft
 
 
 def given_of(configuration: Configuration, name: str) -> GivenFile:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.config.budget import REPEATED, USEFUL_EPOCHS, Budget, budget, times_drawn
+from abovo.config.tuning import text_of
 from abovo.console.progress import duration
 from abovo.modeling.cost import (
     adapter_flops_per_token,
@@ -23,7 +24,6 @@ from abovo.provenance.code import Script
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.corpus import Corpus
 from abovo.settings.keys import build, plain
-from abovo.settings.run import Run
 from abovo.settings.stages import PlanSettings
 
 log = logging.getLogger("abovo")
@@ -59,7 +59,7 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
     check_claim(run.parameters, count.total, f"{where}, key parameters")
     steps = budget(run, where)
     per_token = training_flops_per_token(run.model, rows, run.sequence_length)
-    sft = _sft(run, rows)
+    sft = _sft(settings, rows)
     flops = per_token * steps.tokens + (sft["flops"] if sft else 0)
     spans = {name: hours(flops, machine, run.training.precision) for name, machine in settings.hardware.items()}
     known = {name: span for name, span in spans.items() if span is not None}
@@ -126,7 +126,9 @@ def _drawn(tokens: int, corpus: Corpus) -> dict[str, Any]:
     return {"tokens": tokens, "epochs": round(tokens / available, 3) if available else None}
 
 
-def _sft(run: Run, rows: int) -> dict[str, Any] | None:
+def _sft(settings: PlanSettings, rows: int) -> dict[str, Any] | None:
+    """What fine-tuning trains and takes, and the tokens and epochs of each corpus that it draws text from."""
+    run = settings.run
     if run.sft is None:
         return None
     adapters = run.sft.adapters
@@ -134,9 +136,12 @@ def _sft(run: Run, rows: int) -> dict[str, Any] | None:
         trained, flops = count_parameters(run.model, rows).total, training_flops_per_token
     else:
         trained, flops = count_adapter_parameters(run.model, adapters), adapter_flops_per_token
+    share = run.sft.text.share if run.sft.text else 0.0
+    text = {name: round(share * part * run.sft.tokens) for name, part in text_of(run).items()}
     return {
         "method": run.sft.method,
         "tokens": run.sft.tokens,
+        "text": {name: _drawn(tokens, settings.corpora[name]) for name, tokens in text.items()},
         "trained_parameters": trained,
         "flops": flops(run.model, rows, run.sequence_length) * run.sft.tokens,
     }
@@ -159,9 +164,18 @@ def describe(plan: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"phase {phase['name']}: steps {phase['first_step']:,} to {phase['last_step']:,}, tokens of {drawn}"
             )
-    lines += _repeated(plan) + describe_checkpoints(plan["checkpoints"]) + _times(plan)
+    lines += _tuned(plan["sft"]) + _repeated(plan) + describe_checkpoints(plan["checkpoints"]) + _times(plan)
     lines += [f"override: {key} = {value}" for key, value in plan["overrides"].items()]
     return lines
+
+
+def _tuned(sft: Mapping[str, Any] | None) -> list[str]:
+    """How the run is fine-tuned; nothing of one that is not."""
+    if sft is None:
+        return []
+    line = f"fine-tuning ({sft['method']}): {sft['tokens']:,} tokens, {sft['trained_parameters']:,} parameters train"
+    text = ", ".join(f"{name} {part['tokens']:,}" for name, part in sft["text"].items())
+    return [f"{line}, tokens of text: {text}" if text else line]
 
 
 def _repeated(plan: Mapping[str, Any]) -> list[str]:

@@ -17,7 +17,10 @@ from abovo.settings.check import check
 from abovo.settings.keys import decisive
 from abovo.settings.stages import ResultsSettings
 
-OF_MODEL = ("model_sha256", "sequence_length", "train_loss_first", "train_loss_last", "validation_loss")
+OF_MODEL = (
+    "model_sha256", "sequence_length", "train_loss_first", "train_loss_last", "validation_loss_first",
+    "validation_loss", "validation_losses",
+)  # fmt: skip
 COUNTED = ("parameters", "steps", "tokens")
 Evaluated = Mapping[str, tuple[Manifest, Manifest]]
 # The same for people, beside results.json.

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from abovo.config.stages import STAGES, Stage
+from abovo.config.tuning import scored_of
 from abovo.console.progress import several
 from abovo.corpus import held_out
 from abovo.corpus.folders import told
@@ -113,9 +114,14 @@ def measured(run: str, results: Path) -> Iterator[tuple[str, str]]:
     figures are those of the stages' models in their order. Raises AbovoError where one of the files was altered."""
     for stage in finished(run, results):
         model = read_manifest(results / stage.name / run / "manifest.json", "abovo/model/")
+        scored = scored_of(stage.scored, model.data.get("validation_losses", ()))
         for what, kind in (("loss", "train_loss"), ("validation loss", "validation_loss")):
             first, last = model[f"{kind}_first"], model["train_loss_last" if kind == "train_loss" else kind]
-            yield f"{stage.training}, {what}", f"{first:.2f} -> {last:.2f} nats per {stage.scored}"
+            yield f"{stage.training}, {what}", f"{first:.2f} -> {last:.2f} nats per {scored}"
+        apart = model.data.get("validation_losses", {})
+        if stage.after is not None and len(apart) > 1:
+            told_apart = (f"{name} {loss['first']:.2f} -> {loss['last']:.2f}" for name, loss in apart.items())
+            yield f"{stage.training}, by set", ", ".join(told_apart)
     found = [evaluation["metrics"] for evaluation in evaluations(run, results)]
     told = changes(run, results)
     for name, label in headlines(found[0]) if found else ():

@@ -33,6 +33,17 @@ class Adapters(Lora):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Text:
+    """Text of pretraining among the conversations, so that less of it is forgotten."""
+
+    share: float = key("Rows that are text (fraction of all rows)", above=0, below=1)
+    corpora: Mapping[str, float] | None = key(
+        "Weight of each corpus; null: those of the run, in the shares that pretraining draws of them",
+        default=None, above=0, min_items=1, refers="corpora",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Recipe:
     datasets: Mapping[str, float] = key(
         "Weight of each set of config/instruction; rows are drawn in proportion",
@@ -41,6 +52,7 @@ class _Recipe:
         refers="instruction",
     )
     tokens: int = key("Fine-tuning budget, padding included (tokens)", minimum=1)
+    text: Text | None = key("Text of pretraining among the conversations; null: none", default=None)
     method: Literal["lora", "dora", "full"] = key(
         "What trains: low-rank adapters beside frozen weights (lora, or dora, arXiv:2402.09353), or all weights (full)",
         default="lora",

@@ -21,6 +21,8 @@ from abovo.training.start import size_of, trained_size
 from abovo.training.task import Task
 
 log = logging.getLogger("abovo")
+# What the key of a set's validation loss begins with in metrics.jsonl
+OF_SET = "validation_loss/"
 
 
 def export(model: Any, settings: JobSettings, tokenizer: Tokenizer, start: Manifest | None, folder: Path) -> Made:
@@ -74,13 +76,20 @@ def _log_shares(phases: Sequence[Mapping[str, Any]]) -> None:
         log.info("phase %s drew %s", phase["name"], ", ".join(parts))
 
 
-def loss_summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """First and last training loss and first and last validation loss of a metrics file (nats per token)."""
+def loss_summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """First and last training loss and first and last validation loss of a metrics file (nats per token), the latter
+    also of each set, and of each of its sources where it has several."""
     losses = [row["loss"] for row in rows if "loss" in row]
     validation = [row["validation_loss"] for row in rows if "validation_loss" in row]
+    apart: dict[str, dict[str, float]] = {}
+    for row in rows:
+        for name in (key.removeprefix(OF_SET) for key in row if key.startswith(OF_SET)):
+            loss = row[f"{OF_SET}{name}"]
+            apart[name] = {"first": apart.get(name, {}).get("first", loss), "last": loss}
     return {
         "train_loss_first": losses[0],
         "train_loss_last": losses[-1],
         "validation_loss_first": validation[0],
         "validation_loss": validation[-1],
+        "validation_losses": apart,
     }
