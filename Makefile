@@ -15,7 +15,7 @@ export PYTHON
 export RUN STAGE MODEL SYSTEM OPTIONS HOST PORT OPEN
 ASKED := $${RUN:+--run "$$RUN"} $${STAGE:+--stage "$$STAGE"} $${MODEL:+--model "$$MODEL"}
 
-.PHONY: help setup demo new test test-all check chat serve lock
+.PHONY: help setup demo new test test-all check chat serve export lock
 help: ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -34,6 +34,9 @@ chat: setup ## Talk with a model: RUN=nano STAGE=sft, or MODEL=FOLDER in the Hug
 
 serve: setup ## The same model as a server: OpenAI's protocol and a chat page at http://127.0.0.1:8000/ (HOST, PORT)
 	@python workflow/tools/serve.py $(ASKED) $${HOST:+--host "$$HOST"} $${PORT:+--port "$$PORT"} $${OPEN:+--open} $$OPTIONS
+
+export: setup ## Make results/export/RUN for use elsewhere (transformers, llama.cpp, ollama, the hub): RUN=nano
+	@snakemake --cores $(CORES) "results/export/$${RUN:-nano}/manifest.json"
 
 test: setup check ## Lint, formats, types and every test that takes seconds
 	pytest -m "not slow"

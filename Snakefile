@@ -49,6 +49,7 @@ include: "rules/sft.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
 include: "rules/compare.smk"
+include: "rules/export.smk"
 
 
 # The demo: everything, from raw text to an evaluated chat model, in minutes.

@@ -216,6 +216,10 @@ def option_of_start(wildcards, input):
     return f"--start {shlex.quote(starting_point(input.start))}" if input.start else ""
 
 
+def option_of_results(wildcards, input):
+    return f"--results {input.results}" if input.results else ""
+
+
 def option_of_corpus(wildcards, input):
     return f"--corpus {input.corpus}" if input.corpus else ""
 

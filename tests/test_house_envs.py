@@ -12,7 +12,7 @@ import yaml
 from abovo.config.load import load, names
 
 ENVS = Path("envs")
-STAGES = ("data", "training", "evaluation", "reporting")
+STAGES = ("data", "training", "evaluation", "reporting", "export")
 
 
 def pins(lines):

@@ -9,7 +9,7 @@ SOURCE = Path("src/abovo")
 # From the top to the ground. Folders of one floor may not import each other; a folder may import itself.
 FLOORS = (
     {"reporting", "planning"},
-    {"evaluation", "instruction", "serving"},
+    {"evaluation", "exporting", "instruction", "serving"},
     {"training"},
     {"config"},
     {"modeling"},

@@ -196,6 +196,27 @@ def drawings(configuration: Configuration, names: Names) -> list[str]:
     return list(dict.fromkeys(f"{folder}/{DRAWINGS[name]}" for folder, _, name in places))
 
 
+# --- of an export: the last model of a run
+
+
+def last_stage(configuration: Configuration, run: str) -> str:
+    """The stage whose model is the last that a run makes."""
+    if configuration.given(run):
+        return "given"
+    return "sft" if configuration.run(run).sft else "pretrain"
+
+
+def exported_model(configuration: Configuration, names: Names) -> str:
+    return f"results/{last_stage(configuration, names['run'])}/{names['run']}/manifest.json"
+
+
+def exported_results(configuration: Configuration, names: Names) -> list[str]:
+    """The results that the card shows; none where it is to show none."""
+    found = configuration.given(names["run"]) or configuration.run(names["run"])
+    stage = last_stage(configuration, names["run"])
+    return [f"results/{stage}/{names['run']}/results.json"] if found.export.results else []
+
+
 # --- of a comparison
 
 

@@ -12,12 +12,14 @@ from typing import Any
 from abovo.config.budget import budget
 from abovo.config.checkpoints import check_kept
 from abovo.config.expected import expected_settings
+from abovo.config.inputs import last_stage
 from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to
 from abovo.config.stages import STAGES, checkpoint_of, phase_of
 from abovo.config.tuning import scored_of, sft_of, text_of, weights_of
 from abovo.errors import AbovoError
 from abovo.settings.checkpoints import Amounts, Kept, Limits
 from abovo.settings.evaluation import EvaluationSets
+from abovo.settings.export import ExportJob
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
 from abovo.settings.run import Run
@@ -124,6 +126,14 @@ def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
     return narrow(TaskJob, run.evaluation, threads=run.threads, **own)
 
 
+def _export(configuration: Configuration, names: Names) -> ExportJob:
+    found = configuration.given(names["run"]) or configuration.run(names["run"])
+    return narrow(
+        ExportJob, found.export, run=names["run"], stage=last_stage(configuration, names["run"]),
+        description=found.description,
+    )  # fmt: skip
+
+
 def _given(configuration: Configuration, names: Names) -> GivenModel:
     return narrow(GivenModel, given_of(configuration, names["run"]))
 
@@ -177,4 +187,5 @@ JOBS: dict[str, Callable[[Configuration, Names], Any]] = {
     "checkpoint": _checkpoint,
     "results": _results,
     "draw_loss": _draw_loss,
+    "export": _export,
 }

@@ -7,6 +7,7 @@ from typing import Any
 from abovo.settings.checkpoints import Checkpoints, Limits
 from abovo.settings.engine import Engine
 from abovo.settings.evaluation import Evaluation
+from abovo.settings.export import Export
 from abovo.settings.keys import key
 from abovo.settings.sft import Sft
 from abovo.settings.tokenizer import TokenizerSettings
@@ -46,6 +47,7 @@ class Recipe:
         "Models of pretraining that are kept on the way, and how they are measured", default=Checkpoints()
     )
     limits: Limits = key("What the training text may amount to", default=Limits(), decides=False)
+    export: Export = key("What is made of the last model for use elsewhere", default=Export())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +103,7 @@ class GivenFile:
     )  # fmt: skip
     seed: int = key("Root of every random stream", default=42, minimum=0, maximum=2**32 - 1)
     threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
+    export: Export = key("What is made of it for use elsewhere", default=Export())
 
 
 @dataclass(frozen=True, kw_only=True)

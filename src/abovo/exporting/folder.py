@@ -1,0 +1,47 @@
+"""Turn a model's folder into one that transformers 4 and 5 read alike, with what it was made from in its weights."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from abovo.modeling.layout import PICKLES, read_config, weights_among
+from abovo.provenance.files import write_json
+from abovo.provenance.leavings import passed_over
+
+# What is written anew, or says nothing of this model.
+LEFT_OUT = ("config.json", "README.md")
+
+
+def write_folder(model: Path, folder: Path, precision: str | None, header: Mapping[str, str]) -> None:
+    """Copy a model in the Hugging Face layout to `folder`, its weights as `precision` where that is not None.
+
+    `header` is what the metadata of each safetensors file says. No pickle is copied.
+    """
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    names = [path.name for path in sorted(model.iterdir()) if path.is_file() and not passed_over(path.name)]
+    weights = weights_among(names, model)
+    for name in names:
+        if name not in weights and name not in LEFT_OUT and not name.endswith(PICKLES):
+            shutil.copyfile(model / name, folder / name)
+    config = _for_both(read_config(model))
+    kind = getattr(torch, precision) if precision else None
+    for name in weights:
+        with safe_open(model / name, framework="pt") as opened:
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  (no mapping)
+        if kind is not None:
+            tensors = {key: one.to(kind) if one.is_floating_point() else one for key, one in tensors.items()}
+        save_file(tensors, folder / name, {"format": "pt", **header})
+    write_json(folder / "config.json", config | ({"dtype": precision} if precision else {}))
+
+
+def _for_both(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with the base of the rotary embedding where transformers 4 and 5 look for it."""
+    told = config.get("rope_parameters") or {}
+    if "rope_theta" in told and "rope_theta" not in config:
+        return {**config, "rope_theta": told["rope_theta"]}
+    return config

@@ -1,0 +1,98 @@
+"""An export says what the model says: in transformers, in llama.cpp, and on its card."""
+
+import json
+from pathlib import Path
+
+import pytest
+from small_world import make_corpus, make_model, make_packed, make_tokenizer
+
+from abovo.errors import AbovoError
+from abovo.exporting.chat import chat_of
+from abovo.exporting.job import export_run
+from abovo.exporting.modelfile import go_template
+from abovo.provenance.manifest import Manifest, read_manifest
+from abovo.settings.export import ExportJob
+
+SCRIPT = Path(__file__)
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    corpus = make_corpus(folder)
+    tokenizer = make_tokenizer(folder, corpus)
+    return make_model(folder, "sft", tokenizer, make_packed(folder, corpus, tokenizer), chat=True)
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    settings = ExportJob(run="small", stage="sft", licence="mit", gguf=("f32", "q8_0", "q4_k_m"))
+    place = tmp_path_factory.mktemp("export")
+    export_run(settings, model, None, place / "manifest.json", SCRIPT)
+    return place
+
+
+def test_gguf_is_read_by_llama_cpp_as_the_model_reads(exported):
+    proofs = read_manifest(exported / "manifest.json")["proofs"]
+    assert proofs["f32"]["equal"] == proofs["f32"]["tokens"] > 200 and proofs["f32"]["texts"] > 100
+    assert proofs["f32"]["unread"] == 0
+    assert set(proofs) == {"f32", "q8_0", "q4_k_m"} and proofs["q8_0"]["equal"] > 0
+    sizes = [(exported / f"gguf/small-{form}.gguf").stat().st_size for form in ("f32", "q8_0", "q4_k_m")]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_exported_folder_gives_the_logits_of_the_model_and_hides_its_markers(model, exported):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    ids = torch.arange(8, 40)[None]
+    logits = [
+        AutoModelForCausalLM.from_pretrained(folder)(ids).logits
+        for folder in (model.path.parent / "model", exported / "hf")
+    ]
+    assert torch.equal(*logits)
+    tokenizer = AutoTokenizer.from_pretrained(exported / "hf")
+    asked = tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
+    assert asked == "<|im_start|>user\nHi<|im_end|>\n"
+    assert tokenizer.decode(tokenizer(asked)["input_ids"], skip_special_tokens=True) == "user\nHi\n"
+
+
+def test_weights_say_of_which_run_they_are(model, exported):
+    from safetensors import safe_open
+
+    with safe_open(exported / "hf/model.safetensors", framework="pt") as weights:
+        said = weights.metadata()
+    assert said["run"] == "small" and said["licence"] == "mit" and said["model_sha256"] == model["model_sha256"]
+
+
+def test_card_is_read_by_the_hubs_own_library(exported):
+    from huggingface_hub import ModelCard
+
+    card = ModelCard.load(exported / "hf/README.md")
+    assert card.data.license == "mit" and card.data.language == ["en"]
+    assert card.data.pipeline_tag == "text-generation" and "conversational" in card.data.tags
+    assert (exported / "MODEL_CARD.md").read_bytes() == (exported / "hf/README.md").read_bytes()
+
+
+def test_modelfile_says_the_chat_template_in_gos_form(model, exported):
+    text = (exported / "Modelfile").read_text()
+    assert text.startswith("FROM ./gguf/small-q4_k_m.gguf\n") and 'PARAMETER stop "<|im_end|>"' in text
+    template = go_template(chat_of(model.path.parent / "model").render)
+    assert f'TEMPLATE """{template}"""' in text
+    assert '{{ if eq .Role "system" }}<|im_start|>system\n{{ .Content }}<|im_end|>\n' in template
+    assert template.endswith("{{ end }}{{ end }}<|im_start|>assistant\n")
+
+
+def test_results_of_another_model_are_refused(model, tmp_path):
+    other = Manifest(tmp_path / "results.json", {"models": {"sft": {"model_sha256": "0" * 64}}})
+    with pytest.raises(AbovoError, match="tells of another model"):
+        export_run(ExportJob(run="small", stage="sft"), model, other, tmp_path / "manifest.json", SCRIPT)
+
+
+def test_bfloat16_halves_the_weights(model, tmp_path):
+    settings = ExportJob(run="small", stage="sft", precision="bfloat16", gguf=())
+    export_run(settings, model, None, tmp_path / "manifest.json", SCRIPT)
+    assert json.loads((tmp_path / "hf/config.json").read_text())["dtype"] == "bfloat16"
+    whole = (model.path.parent / "model/model.safetensors").stat().st_size
+    assert (tmp_path / "hf/model.safetensors").stat().st_size < 0.55 * whole
