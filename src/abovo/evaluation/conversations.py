@@ -11,7 +11,7 @@ import numpy as np
 from abovo.errors import AbovoError
 from abovo.evaluation.bench import Bench, Given
 from abovo.evaluation.evidence import ScoredSet
-from abovo.evaluation.generate import stops_of, write_ids
+from abovo.evaluation.generate import write_ids
 from abovo.evaluation.options import Option
 from abovo.facts.lots import number
 from abovo.packing.bins import FIRST, LEARNED, open_bin, open_mask
@@ -77,7 +77,7 @@ def _scored(bench: Bench, name: str, talks: Sequence[Talk], about: dict[str, int
     scored = bench.scorer.options([talk.answers for talk in talks])
     # the end of an answer is what the conversations themselves end answers with, whatever the model was exported with
     ends = {answer.scored[-1] for talk in talks for answer in talk.answers}
-    markers = set(opened.tokenizer.added_tokens_decoder) - ends - stops_of(opened.model, opened.tokenizer)
+    markers = set(opened.tokenizer.added_tokens_decoder) - ends - opened.stops
     bench.progress.update(f"answering {name}", force=True)
     written = write_ids(opened, [talk.answers[0].context for talk in talks], new_tokens, ends)
     rows = []

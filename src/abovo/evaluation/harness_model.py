@@ -7,10 +7,9 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from abovo.evaluation.generate import write_alone
 from abovo.evaluation.options import Ids
 from abovo.evaluation.scorer import Scored, Scorer, encode_pairs, encode_texts
-from abovo.modeling.generate import stops_of
+from abovo.modeling.generate import Limits, steps
 
 log = logging.getLogger("abovo")
 # Longest generation where a task says nothing, as in lm-eval (tokens).
@@ -56,12 +55,11 @@ class HarnessModel(LM):
             self.cut[_place_of(request)] = len(ids) - len(kept)
             asked.setdefault((new_tokens, stops), []).append((number, kept))
         written, size = [""] * len(requests), self.scorer.batch_size
-        write = self._write_alone if self.opened.family is None else self._write_together
         for (new_tokens, stops), rows in asked.items():
             rows.sort(key=lambda row: len(row[1]))
             for first in range(0, len(rows), size):
                 numbers, batch = zip(*rows[first : first + size], strict=True)
-                for number, new in zip(numbers, write(batch, new_tokens, stops), strict=True):
+                for number, new in zip(numbers, self._write(batch, new_tokens, stops), strict=True):
                     text = self.opened.tokenizer.decode(new, skip_special_tokens=True)
                     written[number] = text[: _first_stop(text, stops)]
                 if self.scorer.progress is not None:
@@ -78,17 +76,13 @@ class HarnessModel(LM):
         room = context - new_tokens if new_tokens < context else context // 2
         return (ids or (self.opened.prefix,))[-max(1, room) :]
 
-    def _write_together(
-        self, beginnings: Sequence[Ids], new_tokens: int, stops: Sequence[str]
-    ) -> Sequence[Sequence[int]]:
-        from abovo.modeling.generate import Limits, ModelReader, steps
-
-        model, tokenizer, context = self.opened.model, self.opened.tokenizer, self.opened.context
-        limits = Limits(new_tokens, context, stops_of(model, tokenizer))
+    def _write(self, beginnings: Sequence[Ids], new_tokens: int, stops: Sequence[str]) -> Sequence[Sequence[int]]:
+        tokenizer, context = self.opened.tokenizer, self.opened.context
+        limits = Limits(new_tokens, context, self.opened.stops)
         ends = [min(new_tokens, context - len(ids)) for ids in beginnings]
         found: list[list[int]] = [[] for _ in beginnings]
         unfinished = set(range(len(found)))
-        for step in steps(ModelReader(model), beginnings, limits):
+        for step in steps(self.opened.reader(), beginnings, limits):
             for row in unfinished & step.keys():
                 found[row].append(step[row])
                 ended = step[row] in limits.stops or len(found[row]) == ends[row]
@@ -97,9 +91,6 @@ class HarnessModel(LM):
             if not unfinished:
                 break
         return found
-
-    def _write_alone(self, beginnings: Sequence[Ids], new_tokens: int, stops: Sequence[str]) -> Sequence[Sequence[int]]:
-        return [write_alone(self.opened, ids, new_tokens, stops).ids for ids in beginnings]
 
 
 def _row_of(request: Any) -> tuple[str, int]:

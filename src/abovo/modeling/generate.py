@@ -194,9 +194,3 @@ def reads_on(model: Any, rows: int) -> bool:
         return False
     near = 1e-4 if next(model.parameters()).dtype == torch.float32 else 0.05
     return bool(((found - whole).norm(dim=-1) <= near * whole.norm(dim=-1)).all())
-
-
-def stops_of(model: Any, tokenizer: Any) -> set[int]:
-    """The ids at which a model in the Hugging Face layout ends what it writes."""
-    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}

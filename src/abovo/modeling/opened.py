@@ -1,5 +1,6 @@
 """Turn a folder in the Hugging Face layout into a model to ask: ours, or any causal one that transformers has."""
 
+import functools
 import io
 import logging
 import os
@@ -8,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from abovo.console.progress import Progress
 from abovo.errors import AbovoError, first_line
 from abovo.modeling.family import Family, family_of_type, open_model
 from abovo.modeling.layout import positions_of, read_config
+
+if TYPE_CHECKING:
+    from abovo.modeling.generate import Reader
 
 log = logging.getLogger("abovo")
 Precision = Literal["float32", "bfloat16"]
@@ -36,6 +40,24 @@ class Opened:
     prefix: int
     device: str
     precision: Precision
+
+    def reader(self) -> "Reader":
+        """What reads one batch of texts through the model, for the generator."""
+        from abovo.modeling.generate import ModelReader, StockReader
+
+        return StockReader(self.model, self._reads_on) if self.family is None else ModelReader(self.model)
+
+    @functools.cached_property
+    def stops(self) -> set[int]:
+        """The ids at which the model ends what it writes: EOS, and what its generation_config names."""
+        named = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+        return {self.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
+
+    @functools.cached_property
+    def _reads_on(self) -> bool:
+        from abovo.modeling.generate import reads_on
+
+        return reads_on(self.model, rows_of(self.model, None))
 
 
 def open_scored(
@@ -83,7 +105,7 @@ def _tokenizer(folder: Path) -> Any:
         raise AbovoError("holds no tokenizer (tokenizer.json)", folder, "save the model's tokenizer beside it")
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # the library of tokenizers raises no kind of its own
         what = f"its tokenizer cannot be opened ({first_line(error)})"
         raise AbovoError(what, folder, "save the model's tokenizer beside it") from None
 

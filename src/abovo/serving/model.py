@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from abovo.console.progress import Progress
 from abovo.errors import AbovoError, first_line
-from abovo.modeling.generate import Drawing, Limits, ModelReader, Reader, StockReader, reads_on, steps, stops_of
+from abovo.modeling.generate import Drawing, Limits, steps
 from abovo.modeling.layout import read_config
-from abovo.modeling.opened import Opened, Precision, open_scored, rows_of
+from abovo.modeling.opened import Opened, Precision, open_scored
 from abovo.serving.find import Found
 from abovo.serving.sampling import Sampling, sampling_of
 from abovo.serving.speech import Speech
@@ -40,7 +40,9 @@ class ChatModel:
         self.name, self.opened, self.tokenizer, self.context = name, opened, opened.tokenizer, opened.context
         self.chats = bool(self.tokenizer.chat_template)
         self.defaults = sampling_of(getattr(opened.model, "generation_config", None))
-        self.stops = stops_of(opened.model, self.tokenizer)
+        self.stops = opened.stops
+        if self.chats:
+            self._probe()
         self._encoding = threading.Lock()  # a tokenizer sets how it cuts at each call
 
     def ask(self, messages: Sequence[Message]) -> list[int]:
@@ -113,7 +115,7 @@ class ChatModel:
         drawing = Drawing((generator,), *self._drawn(how))
         limits = Limits(how.max_tokens or self.context, self.context, self.stops)
         speech, said, tokens, finish = Speech(self.tokenizer, ids, stops), [], 0, "length"
-        for step in steps(self._reader(), [ids], limits, drawing):
+        for step in steps(self.opened.reader(), [ids], limits, drawing):
             tokens += 1
             if step[0] in self.stops:
                 finish = "stop"
@@ -133,7 +135,7 @@ class ChatModel:
     @functools.cached_property
     def markers(self) -> tuple[str, ...]:
         """The pieces of the tokenizer that its chat template writes, and others that it would take for special ones."""
-        written = self._rendered(PROBE)
+        written = self._probe()
         plain = bool(getattr(self.tokenizer, "split_special_tokens", False))
         return tuple(
             piece.content
@@ -141,18 +143,22 @@ class ChatModel:
             if piece.content.strip() and (piece.content in written or (piece.special and not plain))
         )
 
+    def _probe(self) -> str:
+        """What the chat template makes of a conversation. Raises AbovoError where it makes nothing of any."""
+        from jinja2 import TemplateError
+
+        told = ""
+        for probe in (PROBE, PROBE[:1]):
+            try:
+                return self._rendered(probe)
+            except (TemplateError, TypeError, ValueError, KeyError) as error:
+                told = first_line(error)
+        what = f"its chat template cannot be used ({told})"
+        raise AbovoError(what, self.tokenizer.name_or_path, "mend chat_template, or take it out to continue texts")
+
     def _rendered(self, messages: Sequence[Message]) -> str:
         given = [dict(message) for message in messages]
         return self.tokenizer.apply_chat_template(given, tokenize=False, add_generation_prompt=True)
-
-    def _reader(self) -> Reader:
-        if self.opened.family is not None:
-            return ModelReader(self.opened.model)
-        return StockReader(self.opened.model, self._keeps)
-
-    @functools.cached_property
-    def _keeps(self) -> bool:
-        return reads_on(self.opened.model, rows_of(self.opened.model, None))
 
     def _drawn(self, how: Sampling) -> tuple[float, int | None, float, float]:
         """What a Drawing takes after its generators."""
