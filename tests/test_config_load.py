@@ -188,7 +188,10 @@ def test_template_of_a_run_s_conversations_is_that_of_its_model_and_of_its_quest
     assert {name: one.get("template") for name, one in settings(config, MODEL_STAGES).items()} == {
         "pretrain": None, "sft": "chatml", "evaluate": "chatml",
     }  # fmt: skip
-    for name in ("speech-facts", "function-facts"):
+    path = config / "instruction/speech-facts.yaml"
+    (config / "instruction/more-facts.yaml").write_text(path.read_text())
+    edit(config / "sft/nano.yaml", "{speech-facts: 1.0}", "{speech-facts: 0.5, more-facts: 0.5}")
+    for name in ("speech-facts", "more-facts"):
         path = config / "instruction" / f"{name}.yaml"
         path.write_text(path.read_text() + "template: alpaca\n")
         if name == "speech-facts":

@@ -29,8 +29,8 @@ def written(here):
 def test_run_has_its_own_files_and_shares_the_rest(here):
     write_new_run(configuration(), "mine", "nano")
     assert written(here) == [
-        "corpora/mine.yaml", "evaluation/mine-facts.yaml", "instruction/mine-function-facts.yaml",
-        "instruction/mine-speech-facts.yaml", "runs/mine.yaml", "sft/mine.yaml", "tokenizers/mine-4k.yaml",
+        "corpora/mine.yaml", "evaluation/mine-facts.yaml", "instruction/mine-speech-facts.yaml",
+        "runs/mine.yaml", "sft/mine.yaml", "tokenizers/mine-4k.yaml",
     ]  # fmt: skip
     run, old = configuration().run("mine"), configuration().run("nano")
     assert (run.parts.model, run.parts.training) == (old.parts.model, old.parts.training)

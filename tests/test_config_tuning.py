@@ -1,5 +1,6 @@
 """A recipe of fine-tuning settles what is drawn, from which artifacts, and what that takes."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,18 +16,20 @@ CONFIG = Path("config")
 NANO = {"run": "nano"}
 
 
-def nano(*changes):
-    return Configuration(CONFIG, ",".join(f"nano.sft.{change}" for change in changes))
+def nano(*changes, folder=CONFIG):
+    return Configuration(folder, ",".join(f"nano.sft.{change}" for change in changes))
 
 
-def test_text_takes_its_share_of_the_rows_from_the_runs_corpora():
-    found = nano("text={share: 0.2}", "datasets={speech-facts: 3, function-facts: 1}")
-    assert weights_of(found.run("nano")) == {"speech-facts": 0.6, "function-facts": 0.2, "text/nano": 0.2}
+def test_text_takes_its_share_of_the_rows_from_the_runs_corpora(tmp_path):
+    copy = Path(shutil.copytree(CONFIG, tmp_path / "config"))
+    shutil.copy(copy / "instruction/speech-facts.yaml", copy / "instruction/more-facts.yaml")
+    found = nano("text={share: 0.2}", "datasets={speech-facts: 3, more-facts: 1}", folder=copy)
+    assert weights_of(found.run("nano")) == {"speech-facts": 0.6, "more-facts": 0.2, "text/nano": 0.2}
     job = job_settings(found, "sft", NANO)
     assert job["phases"][0]["sets"] == weights_of(found.run("nano"))
     assert inputs.tuning(found, NANO) == [
         "results/instruction/speech-facts/nano-4k/manifest.json",
-        "results/instruction/function-facts/nano-4k/manifest.json",
+        "results/instruction/more-facts/nano-4k/manifest.json",
         "results/packed/nano/nano-4k/256/manifest.json",
     ]
     assert "text/nano" not in job_settings(nano(), "sft", NANO)["phases"][0]["sets"]

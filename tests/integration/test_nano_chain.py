@@ -36,6 +36,8 @@ REDUCED = ",".join(
         "nano.evaluation.validation_bytes=60_000",
         "nano.evaluation.yesno_rows=60",
         "nano.evaluation.choice_rows=20",
+        "nano.evaluation.offered_rows=40",
+        "nano.evaluation.conversations=20",
         "nano.evaluation.new_tokens=8",
         "nano.sft.training.checkpoint_interval=4",
     ]
@@ -48,7 +50,7 @@ DATA = [
     "results/packed/nano/nano-4k/256/val.bin",
     "results/packed/nano/nano-4k/256/manifest.json",
     "results/instruction/speech-facts/nano-4k/train.bin",
-    "results/instruction/function-facts/nano-4k/train.mask",
+    "results/instruction/speech-facts/nano-4k/train.mask",
 ]
 MODELS = [
     "results/pretrain/nano/model/model.safetensors",

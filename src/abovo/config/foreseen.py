@@ -24,7 +24,7 @@ def check_facts(kinds: Sequence[str], corpora: Mapping[str, Corpus], where: str)
     for name, corpus in corpora.items():
         readers = {source.reader for source in corpus.sources.values() if source.type == "package"}
         if kinds and not any(READERS[kind] in readers for kind in kinds):
-            needed = " or ".join(READERS[kind] for kind in kinds)
+            needed = " or ".join(dict.fromkeys(READERS[kind] for kind in kinds))
             mend = "name another corpus, or let the evaluation be one without facts (facts: [])"
             raise AbovoError(f"corpus {name} has no {needed} of packages, which facts are made from", where, mend)
 

@@ -44,7 +44,10 @@ Made = TypeVar("Made")
 # What every run's models are scored on besides its tasks: what its corpora hold out, and the prompts of its evaluation.
 HELD_OUT, CONVERSATIONS, GENERATIONS = "held_out", "conversations", "generations"
 # What these are called in results, which no task may be.
-TAKEN = (HELD_OUT, CONVERSATIONS, GENERATIONS, "validation", "rows", "yesno", "yesno_chat", "choice", "choice_chat")
+TAKEN = (
+    HELD_OUT, CONVERSATIONS, GENERATIONS, "validation", "rows", "yesno", "yesno_chat", "choice", "choice_chat",
+    "era", "era_chat", "era_written",
+)  # fmt: skip
 
 
 class Configuration:

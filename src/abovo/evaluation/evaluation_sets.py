@@ -1,4 +1,4 @@
-"""Turn the validation documents of a corpus into evaluation sets: whole documents, yes/no and choice questions."""
+"""Turn the validation documents of a corpus into evaluation sets: whole documents, and questions about them."""
 
 import heapq
 import json
@@ -36,15 +36,7 @@ def prepare_evaluation(corpus: Manifest, settings: EvaluationSets, output: Path,
             mend = "raise validation_share in its configuration, or the budget"
             raise AbovoError("no document fell into the validation split", corpus.path, mend)
         rows: dict[str, list[Row]] = {"validation": [_document_row(document) for document in documents]}
-        if settings.facts:
-            rows |= {"yesno": [], "choice": []}
-            for kind in settings.facts:
-                share = len(settings.facts)
-                facts = make_facts(kind, read_documents(corpus, "val"), settings.facts_per_document)
-                yesno, choice = choose_facts(facts, settings.yesno_rows // share, settings.choice_rows // share)
-                rows["yesno"] += [yesno_row(fact) for fact in yesno]
-                rows["choice"] += choice
-            _check_facts(rows, corpus)
+        rows |= _questions(corpus, settings)
         for name, part in rows.items():
             _write_rows(folder / f"{name}.jsonl", part)
         tasks = [task for task in TASKS if data_file(task).removesuffix(".jsonl") in rows]
@@ -59,6 +51,30 @@ def prepare_evaluation(corpus: Manifest, settings: EvaluationSets, output: Path,
 
     parameters = {**decisive(settings), "facts_revision": revision(settings.facts)}
     return produce(Job(output, "abovo/evaluation_set/1", {"corpus": corpus}, parameters, script), make)
+
+
+def _questions(corpus: Manifest, settings: EvaluationSets) -> dict[str, list[Row]]:
+    """Questions that offer their answers under the name of their kind, those of all others under yesno and choice."""
+
+    def facts(kind: str) -> Iterator[Fact]:
+        return make_facts(kind, read_documents(corpus, "val"), settings.facts_per_document)
+
+    offering = [kind for kind in settings.facts if kind in TASKS]
+    found: dict[str, list[Row]] = {kind: choose_offered(facts(kind), settings.offered_rows) for kind in offering}
+    for kind in [kind for kind in offering if not found[kind]]:
+        log.warning("%s: its validation documents give no question of kind %s for each answer", corpus.path, kind)
+        del found[kind]
+    others = [kind for kind in settings.facts if kind not in offering]
+    if others or (offering and not found):
+        found |= {"yesno": [], "choice": []}
+    for kind in others:
+        yesno, choice = choose_facts(
+            facts(kind), settings.yesno_rows // len(others), settings.choice_rows // len(others)
+        )
+        found["yesno"] += [yesno_row(fact) for fact in yesno]
+        found["choice"] += choice
+    _check_facts(found, corpus)
+    return found
 
 
 def not_evaluated(sources: Iterable[str], held_out: Container[str], chosen: Iterable[Document]) -> dict[str, str]:
@@ -106,6 +122,17 @@ def choose_facts(facts: Iterable[Fact], yesno_rows: int, choice_rows: int) -> tu
     return sorted([*yes[:even], *no[:even]], key=_place), [row for row in rows if row][:choice_rows]
 
 
+def choose_offered(facts: Iterable[Fact], limit: int) -> list[Row]:
+    """Questions that offer their answers, at most `limit`, equally many of each answer, drawn by hash."""
+    by_answer: dict[str, dict[str, Fact]] = {}
+    for fact in facts:
+        by_answer.setdefault(fact.answer, {}).setdefault(fact.question, fact)
+    offered = next((fact.options for one in by_answer.values() for fact in one.values()), ())
+    even = min([limit // max(1, len(offered)), *(len(by_answer.get(answer, ())) for answer in offered)])
+    chosen = [fact for one in by_answer.values() for fact in _smallest(one, even)]
+    return [offered_row(fact) for fact in sorted(chosen, key=_place)]
+
+
 def _smallest(facts: Mapping[str, Fact], limit: int) -> list[Fact]:
     return sorted(facts.values(), key=_place)[:limit]
 
@@ -117,6 +144,11 @@ def _place(fact: Fact) -> tuple[int, str]:
 def yesno_row(fact: Fact) -> Row:
     label = int(fact.answer == YES)
     return {"id": fact.document.id, "source": fact.document.source, "question": fact.question, "label": label}
+
+
+def offered_row(fact: Fact) -> Row:
+    row = {"id": fact.document.id, "source": fact.document.source, "question": fact.question}
+    return {**row, "options": list(fact.options), "label": fact.options.index(fact.answer)}
 
 
 def choice_row(fact: Fact, pool: list[Fact]) -> Row | None:
@@ -135,9 +167,9 @@ def choice_row(fact: Fact, pool: list[Fact]) -> Row | None:
 
 
 def _check_facts(rows: Mapping[str, list[Row]], corpus: Manifest) -> None:
-    for name in ("yesno", "choice"):
+    for name in rows:
         if not rows[name]:
-            sources = dict(Counter(row["source"] for row in rows["validation"]))
+            sources = dict(Counter(document.source for document in read_documents(corpus, "val")))
             what = f"its validation documents ({sources}) give no {name} question"
             raise AbovoError(what, corpus.path, "set facts: [] in the evaluation's configuration")
 

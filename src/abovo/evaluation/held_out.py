@@ -1,14 +1,17 @@
 """Turn the evaluation sets and packed validation rows of a run's corpora into scored sets."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from abovo.errors import AbovoError
 from abovo.evaluation.bench import Bench, Given
-from abovo.evaluation.evidence import ScoredSet
+from abovo.evaluation.evidence import ScoredSet, prompt_hash
+from abovo.evaluation.generate import generate
 from abovo.evaluation.item import Item
-from abovo.evaluation.tasks import CHAT, PLAIN, TASKS, data_file
+from abovo.evaluation.metrics import text_baselines, written_scores
+from abovo.evaluation.tasks import ANSWER_TOKENS, CHAT, PLAIN, TASKS, data_file
 from abovo.provenance.manifest import Manifest
 from abovo.tokenizing.templates import TEMPLATES
 
@@ -29,18 +32,38 @@ def score_held_out(bench: Bench, given: Given) -> Iterator[ScoredSet]:
     for corpus, manifest in given.sets.items():
         for task in manifest["tasks"]:
             name = f"{corpus}.{task}" if several else task
-            template = bench.settings.template or DEFAULT_TEMPLATE
-            items = list(items_of(manifest, task, name, template))
-            if task == "validation":
-                about = {"corpus": corpus, "not_evaluated": manifest["not_evaluated"]}
-                how = {"how": bench.windows(), "stride": bench.settings.stride}
-                yield bench.score(name, "rolling", items, how, about=about)
-            else:
-                kind = "yes_no" if data_file(task) == "yesno.jsonl" else "choice"
-                form = TEMPLATES[template].title if TASKS[task]["doc_to_text"] == CHAT else "plain text"
-                yield bench.score(name, kind, items, {"how": CHOICE.format(form=form), "shots": 0})
+            yield score_set(bench, manifest, task, name, corpus)
     for corpus, manifest in given.packed.items():
         yield _rows(bench, manifest, f"{corpus}.rows" if several else "rows")
+
+
+def score_set(bench: Bench, manifest: Manifest, task: str, name: str, corpus: str = "") -> ScoredSet:
+    """One evaluation set, as `evaluation.tasks` words it; `name` is what results call it."""
+    template = bench.settings.template or DEFAULT_TEMPLATE
+    items = list(items_of(manifest, task, name, template))
+    if task == "validation":
+        about = {"corpus": corpus, "not_evaluated": manifest["not_evaluated"]}
+        how = {"how": bench.windows(), "stride": bench.settings.stride}
+        return bench.score(name, "rolling", items, how, about=about)
+    form = TEMPLATES[template].title if TASKS[task]["doc_to_text"] == CHAT else "plain text"
+    if TASKS[task]["output_type"] == "generate_until":
+        return _written(bench, name, items, form)
+    kind = "yes_no" if data_file(task) == "yesno.jsonl" else "choice"
+    return bench.score(name, kind, items, {"how": CHOICE.format(form=form), "shots": 0})
+
+
+def _written(bench: Bench, name: str, items: Sequence[Item], form: str) -> ScoredSet:
+    """What a model writes, greedily, to questions that offer their answers."""
+    answers = [item.options[item.gold or 0] for item in items]
+    rows, texts = [], generate(bench.opened, [item.contexts[0] for item in items], False, ANSWER_TOKENS)
+    for item, answer, one in zip(items, answers, texts, strict=True):
+        text = one["text"].strip()
+        row = {"set": name, "id": item.id, "document": item.document, "source": item.source}
+        scores = {**written_scores(text, answer), "offered": (float(text in item.options), 1.0)}
+        rows.append({**row, "prompt": prompt_hash(item), "text": text, "answer": answer, "scores": scores})
+    protocol = bench.protocol(how=f"zero-shot, greedy, {ANSWER_TOKENS} tokens at most; prompt as {form}")
+    baselines = text_baselines("generation", [replace(one, answer=it) for one, it in zip(items, answers, strict=True)])
+    return ScoredSet(name, "generation", rows, protocol, {"baselines": baselines})
 
 
 def check_inputs(model: Manifest, given: Given) -> None:
@@ -69,8 +92,9 @@ def items_of(manifest: Manifest, task: str, name: str, template: str) -> Iterato
             chat = config["doc_to_text"] == CHAT
             question = row["question"]
             context = TEMPLATES[template].ask(question) if chat else PLAIN.replace("{{question}}", question)
-            words = config["doc_to_choice"] if isinstance(config["doc_to_choice"], list) else row["options"]
-            options = tuple(f"{config['target_delimiter']}{word}" for word in words)
+            choice = config.get("doc_to_choice", "options")
+            words = choice if isinstance(choice, list) else row["options"]
+            options = tuple(f"{config.get('target_delimiter', '')}{word}" for word in words)
             contexts = (context,) * len(options)
             yield Item(id=str(number - 1), contexts=contexts, options=options, gold=row["label"], **about)
 

@@ -84,6 +84,11 @@ MEASURES = {
         "proportion", "higher", "exact match",
         "share of prompts to which the model writes the answer and nothing else; higher is better",
     ),
+    "offered": Measure(
+        "proportion", "higher", "answers as offered",
+        "share of prompts to which the model writes one of the answers that the question offers and nothing else,"
+        " rightly or not; form, not quality; higher is better", headline=True,
+    ),
     "answer_perplexity": Measure(
         "ratio", "lower", "answer perplexity",
         "e to the mean nats that the model needs for a token of what the assistant says, ends of turns included;"

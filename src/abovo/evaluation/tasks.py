@@ -10,6 +10,8 @@ from abovo.tokenizing.templates import TEMPLATES
 PLAIN = "Question: {{question}}\nAnswer:"
 # Stands for the form that the chat template of a model gives a question.
 CHAT = "chat"
+# Tokens that an answer may have that is one of those offered.
+ANSWER_TOKENS = 16
 
 
 def _rows(file: str) -> dict[str, Any]:
@@ -28,6 +30,17 @@ def _choice(file: str, prompt: str, choices: object, delimiter: str) -> dict[str
     }
 
 
+def _written(file: str) -> dict[str, Any]:
+    return {
+        **_rows(file),
+        "output_type": "generate_until",
+        "doc_to_text": CHAT,
+        "doc_to_target": "{{options[label]}}",
+        "generation_kwargs": {"until": ["\n"], "do_sample": False, "max_gen_toks": ANSWER_TOKENS},
+        "metric_list": [{"metric": "exact_match"}],
+    }
+
+
 # Each question is asked twice, as plain text and in a chat: a base model has never seen the second form and a
 # fine-tuned one answers in it, so either form alone would favour one of the two.
 TASKS: dict[str, dict[str, Any]] = {
@@ -42,6 +55,9 @@ TASKS: dict[str, dict[str, Any]] = {
     "yesno_chat": _choice("yesno.jsonl", CHAT, ["No", "Yes"], ""),
     "choice": _choice("choice.jsonl", PLAIN, "options", " "),
     "choice_chat": _choice("choice.jsonl", CHAT, "options", ""),
+    "era": _choice("era.jsonl", PLAIN, "options", " "),
+    "era_chat": _choice("era.jsonl", CHAT, "options", ""),
+    "era_written": _written("era.jsonl"),
 }
 
 

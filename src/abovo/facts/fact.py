@@ -12,7 +12,8 @@ class Fact:
     """A question and its answer, and the document that gives it.
 
     Where the answer stands for a choice among others of its kind, `family` names the kind and `option` the wording
-    that can stand in a list of options (an answer of the same family is a wrong option for another document).
+    that can stand in a list of options (an answer of the same family is a wrong option for another document). Where
+    the question itself offers its answers, `options` are all of them.
     """
 
     document: Document
@@ -20,6 +21,7 @@ class Fact:
     answer: str
     family: str = ""
     option: str = ""
+    options: tuple[str, ...] = ()
 
     @property
     def is_yes_no(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from abovo.corpus.shards import Document
 from abovo.errors import AbovoError
+from abovo.facts.era import era_facts
 from abovo.facts.fact import Fact
 from abovo.facts.functions import function_facts
 from abovo.facts.speech import full_names, speech_facts
@@ -11,6 +12,7 @@ from abovo.provenance.hashing import sha256_json
 
 # Each takes documents in the corpus' order and a number of facts per document, and needs memory for one document.
 FACTS: dict[str, Callable[[Iterable[Document], int], Iterator[Fact]]] = {
+    "era": era_facts,
     "speech": speech_facts,
     "functions": function_facts,
 }

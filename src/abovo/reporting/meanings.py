@@ -16,6 +16,9 @@ TASKS = {
     "choice": "questions about the text with several options, asked as plain text",
     "yesno_chat": "the same questions as yesno, asked in the chat format",
     "choice_chat": "the same questions as choice, asked in the chat format",
+    "era": "whether a passage was said before 1900 or later, asked as plain text",
+    "era_chat": "the same questions as era, asked in the chat format",
+    "era_written": "the same questions as era, asked in the chat format; the model writes its answer",
     "conversations": "held-out conversations of each instruction set that the run is fine-tuned on",
 }
 WORSE_ON_PLAIN_TEXT = (

@@ -16,11 +16,18 @@ class EvaluationSets:
         minimum=1,
         maximum=10**10,
     )
-    facts: tuple[Literal["speech", "functions"], ...] = key(
-        "Fact kinds that yes/no and choice questions are made from; empty for corpora without package texts",
+    facts: tuple[Literal["era", "speech", "functions"], ...] = key(
+        "Kinds of facts that are asked about: era (a question that offers its answers), speech and functions (yes/no"
+        " and choice questions); empty for corpora without package texts",
         default=(), unique=True,
     )  # fmt: skip
     facts_per_document: int = key("Questions drawn per validation document", default=2, minimum=1, maximum=1000)
+    offered_rows: int = key(
+        "Questions that offer their answers, equally many of each answer; kind era",
+        default=400,
+        minimum=2,
+        maximum=10**6,
+    )
     yesno_rows: int = key("Yes/no questions, half of them with the answer yes", default=300, minimum=2, maximum=10**6)
     choice_rows: int = key("Questions with four options", default=150, minimum=1, maximum=10**6)
 

@@ -72,7 +72,7 @@ class Instruction(Reading):
     corpus: str | None = key(
         "Name in config/corpora whose documents give the facts; format facts only", default=None, refers="corpora"
     )
-    facts: Literal["speech", "functions"] | None = key("Kind of the facts; format facts only", default=None)
+    facts: Literal["era", "speech", "functions"] | None = key("Kind of the facts; format facts only", default=None)
     facts_per_document: int = key("Facts drawn per document; format facts only", default=3, minimum=1, maximum=1000)
     sources: Mapping[str, Conversations] = key(
         "Several sources by name in place of one `source`, each with its own format, source, columns, languages, paths",
