@@ -151,6 +151,24 @@ def test_base_model_continues_a_text_and_goes_on_with_it(base):
     assert chat.text.startswith(first) and len(chat.text) > len(first)
 
 
+def test_interrupt_ends_the_answer_and_not_the_conversation(chat):
+    class Interrupted(io.StringIO):
+        left = 3
+
+        def write(self, text):
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+            return super().write(text)
+
+    chat.out = Interrupted()
+    chat.take("peace")
+    said = chat.messages[-1]["content"]
+    assert chat.out.getvalue() == said[: len(chat.out.getvalue()) - 1] + "\n"
+    assert "(stopped)" in chat.notes.getvalue()
+    assert chat.take("war") and [one["role"] for one in chat.messages] == ["user", "assistant"] * 2
+
+
 def test_line_that_ends_with_a_backslash_goes_on():
     given = iter(["a\\", "b", "c\\", None])
     assert list(lines(lambda: next(given))) == ["a\nb", "c"]

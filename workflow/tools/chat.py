@@ -31,14 +31,16 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     from abovo.serving.find import find_model
-    from abovo.serving.model import open_chat
     from abovo.serving.sampling import Sampling
-    from abovo.serving.terminal import talk
     from abovo.settings.keys import build
 
     given = {name: value for name in Sampling.__dataclass_fields__ if (value := getattr(options, name)) is not None}
     wishes = build(Sampling, given, "arguments")
     found = find_model(options.run, options.stage, options.model, options.results)
+    # what is wrong with the call is told before torch is there
+    from abovo.serving.model import open_chat
+    from abovo.serving.terminal import talk
+
     talk(open_chat(found, options.context, options.precision), wishes, options.system)
 
 

@@ -31,10 +31,9 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
+    from abovo.serving.bounds import Bounds
     from abovo.serving.find import find_model
     from abovo.serving.guard import check_place
-    from abovo.serving.model import open_chat
-    from abovo.serving.server import Bounds, serve
     from abovo.settings.keys import build
 
     token = os.environ.get("ABOVO_TOKEN")
@@ -42,6 +41,10 @@ def main(options: argparse.Namespace) -> None:
     given = {name: value for name in Bounds.__dataclass_fields__ if (value := getattr(options, name)) is not None}
     bounds = build(Bounds, given, "arguments")
     found = find_model(options.run, options.stage, options.model, options.results)
+    # what is wrong with the call is told before torch is there
+    from abovo.serving.model import open_chat
+    from abovo.serving.server import serve
+
     serve(open_chat(found, options.context, options.precision), options.host, options.port, bounds, token)
 
 

@@ -39,11 +39,21 @@ def find_model(run: str = "", stage: str = "", path: Path | None = None, results
         raise AbovoError(f"there is no stage {stage!r}", "STAGE", f"use one of {', '.join(STAGES)}")
     made = [one for one in STAGES if (results / one / run / "manifest.json").is_file()]
     chosen = stage or (made[-1] if made else "")
-    if chosen not in made:
-        others = f", or use {' or '.join(f'STAGE={one}' for one in made)}, which there is" if made else ""
-        wanted = results / (chosen or "pretrain") / run / "manifest.json"
-        raise AbovoError("there is no such model", wanted, f"make it: snakemake --cores all {wanted}{others}")
+    if not run or chosen not in made:
+        raise AbovoError(*_absent(run, chosen, made, results))
     return Found(f"{run}.{chosen}", _of_manifest(results / chosen / run / "manifest.json"))
+
+
+def _absent(run: str, stage: str, made: list[str], results: Path) -> tuple[str, object, str]:
+    """What is wrong, where, and what there is in its place."""
+    models = (path.parent for one in STAGES for path in (results / one).glob("*/manifest.json"))
+    there = sorted({folder.name for folder in models})
+    known = f"runs with a model are {', '.join(there)}" if there else "make demo makes one, of the run nano"
+    if not run:
+        return "no model is named", "RUN", f"name a run (RUN=NAME), or a folder (MODEL=FOLDER); {known}"
+    wanted = results / (stage or "pretrain") / run / "manifest.json"
+    others = f", or use {' or '.join(f'STAGE={one}' for one in made)}, which there is" if made else f"; {known}"
+    return "there is no such model", wanted, f"make it: snakemake --cores all {wanted}{others}"
 
 
 def _of_manifest(path: Path) -> Path:

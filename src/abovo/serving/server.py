@@ -6,7 +6,6 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from abovo.errors import AbovoError
+from abovo.serving.bounds import Bounds
 from abovo.serving.endpoint import Endpoint
 from abovo.serving.guard import Guard, answer_refused, is_own
 from abovo.serving.model import ChatModel
 from abovo.serving.refusal import Refused
 from abovo.serving.requests import ChatRequest, TextRequest
 from abovo.serving.slots import Slots
-from abovo.settings.keys import key
 
 log = logging.getLogger("abovo")
 PAGE = Path(__file__).with_name("page")
@@ -31,17 +30,6 @@ PAGE = Path(__file__).with_name("page")
 CONNECTIONS = 512
 # How long answers that are being written may take when the server is stopped (s)
 ENDING = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """What a server takes at most."""
-
-    slots: int = key("Requests that are answered at once", default=2, minimum=1, maximum=256)
-    queue: int = key("Requests that wait for a slot", default=64, minimum=0, maximum=10000)
-    patience: float = key("Longest wait for a slot (s)", default=60, above=0)
-    tokens: int = key("Longest answer (tokens)", default=1024, minimum=1)
-    body: int = key("Longest body of a request (bytes)", default=2**20, minimum=1024, maximum=2**30)
 
 
 def application(model: ChatModel, bounds: Bounds, token: str | None = None, own: bool = True) -> Any:
