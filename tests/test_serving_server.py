@@ -1,5 +1,6 @@
 """The server as clients meet it: OpenAI's own client, many at once, those that hang up, and what it refuses."""
 
+import asyncio
 import json
 import os
 import signal
@@ -19,7 +20,9 @@ from abovo.modeling.opened import open_scored
 from abovo.provenance.hashing import sha256_file
 from abovo.serving.guard import check_place
 from abovo.serving.model import ChatModel
+from abovo.serving.refusal import Refused
 from abovo.serving.sampling import Sampling
+from abovo.serving.slots import Slots
 
 HELLO = [{"role": "user", "content": "peace"}]
 GREEDY = {"messages": HELLO, "temperature": 0, "max_tokens": 12}
@@ -264,3 +267,28 @@ def test_others_are_let_in_only_with_a_token_or_when_asked():
     for token in ("", "two words", "grün"):
         with pytest.raises(AbovoError, match="ABOVO_TOKEN: is empty, or holds a blank"):
             check_place("127.0.0.1", token, False)
+
+
+def test_who_waits_too_long_is_told_and_whoever_leaves_the_queue_frees_its_place():
+    async def lived():
+        slots = Slots(1, 1, patience=0.05)
+        with slots.place(), slots.place():
+            give_back = await slots.take()
+            with pytest.raises(Refused, match=r"no slot came free within 0.05 s") as told:
+                await slots.take()
+            assert told.value.status == 503 and told.value.headers() == {"Retry-After": "2"}
+            with pytest.raises(Refused, match="2 requests are answered or wait already") as told, slots.place():
+                pass
+            assert told.value.status == 429
+            slots.patience = 60
+            leaves, stays = (asyncio.ensure_future(slots.take()) for _ in range(2))
+            await asyncio.sleep(0)
+            assert (slots.active, slots.waiting) == (1, 2)
+            leaves.cancel()
+            give_back()
+            (await stays)()
+            assert (slots.active, slots.waiting) == (0, 0)
+        with slots.place():
+            pass
+
+    asyncio.run(lived())

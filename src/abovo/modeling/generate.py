@@ -65,11 +65,14 @@ class Drawing:
             )
         if self.temperature == 0:
             return int(scores.argmax())
-        scaled, ids = (scores / self.temperature).sort(descending=True, stable=True)
+        ids = torch.arange(len(scores))
+        if self.top_k is not None and self.top_k < len(scores):
+            ids = (scores >= scores.topk(self.top_k).values[-1]).nonzero()[:, 0]  # those that tie with the last, too
+        scaled, order = (scores[ids] / self.temperature).sort(descending=True, stable=True)
         reached = scaled[: self.top_k].softmax(0).cumsum(0)
         kept = reached[: int((reached < self.top_p * reached[-1]).sum()) + 1]
         drawn = torch.rand((), generator=self.generators[row], dtype=torch.float64) * kept[-1]
-        return int(ids[min(int((kept <= drawn).sum()), len(kept) - 1)])
+        return int(ids[order[min(int((kept <= drawn).sum()), len(kept) - 1)]])
 
 
 @dataclass

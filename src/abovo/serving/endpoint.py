@@ -1,10 +1,9 @@
 """Turn one request for text into its answer, written by a thread that has a slot and stops when nobody listens."""
 
 import asyncio
-import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -22,18 +21,39 @@ from abovo.serving.sampling import Sampling
 from abovo.serving.slots import Slots
 
 log = logging.getLogger("abovo")
+# How long a client may read nothing of its stream (s)
+STALLED = 60
 
 
 class Work:
-    """What is written for one request: pieces of text as a thread writes them, then the answer; `stop` ends it."""
+    """What is written for one request by a thread, for as long as it is `wanted`: first `encoded`, the number of ids
+    that it goes on from, then pieces of text as they come."""
 
     def __init__(self, model: ChatModel, asked: Request, most: int) -> None:
         self.model, self.asked, self.most = model, asked, most
-        self.loop, self.wanted, self.prompt = asyncio.get_running_loop(), True, 0
+        self.loop, self.wanted = asyncio.get_running_loop(), True
+        self.encoded: asyncio.Future[int] = self.loop.create_future()
         self.pieces: asyncio.Queue[str | None] = asyncio.Queue()
 
-    def encode(self) -> list[int]:
-        """The ids to go on from. Raises Refused for a prompt that the model cannot take."""
+    def run(self) -> Answer:
+        """The answer; runs in the thread. What is wrong with the request is what `encoded` raises."""
+        try:
+            ids = self._encode()
+        except BaseException as error:
+            self._tell(self._fail, error)
+            return Answer("", 0, "gone")
+        self._tell(self._begin, len(ids))
+        wishes = self.asked.sampling.over(Sampling(max_tokens=self.most))
+        try:
+            return self.model.write(ids, wishes, self._emit, self.asked.stops)
+        finally:
+            self._tell(self.pieces.put_nowait, None)
+
+    async def come(self) -> AsyncIterator[str]:
+        while (piece := await self.pieces.get()) is not None:
+            yield piece
+
+    def _encode(self) -> list[int]:
         try:
             chat = isinstance(self.asked, ChatRequest)
             ids = self.model.ask(self.asked.conversation) if chat else self.model.read(self.asked.prompt)  # type: ignore[attr-defined]
@@ -44,22 +64,22 @@ class Work:
             raise Refused(400, what, "context_length_exceeded", "messages" if chat else "prompt")
         return ids
 
-    def write(self, ids: Sequence[int]) -> Answer:
-        self.prompt = len(ids)
-        wishes = self.asked.sampling.over(Sampling(max_tokens=self.most))
-        try:
-            return self.model.write(ids, wishes, self._emit, self.asked.stops)
-        finally:
-            self.loop.call_soon_threadsafe(self.pieces.put_nowait, None)
-
     def _emit(self, text: str) -> bool:
         if text:
-            self.loop.call_soon_threadsafe(self.pieces.put_nowait, text)
+            self._tell(self.pieces.put_nowait, text)
         return self.wanted
 
-    async def come(self) -> AsyncIterator[str]:
-        while (piece := await self.pieces.get()) is not None:
-            yield piece
+    def _begin(self, ids: int) -> None:
+        if not self.encoded.done():
+            self.encoded.set_result(ids)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.encoded.done():
+            self.encoded.set_exception(error)
+
+    def _tell(self, what: Callable[..., Any], *given: Any) -> None:
+        with suppress(RuntimeError):  # the server has ended, and its loop
+            self.loop.call_soon_threadsafe(what, *given)
 
 
 class Endpoint:
@@ -96,49 +116,44 @@ class Endpoint:
 
     async def _answer(self, asked: Request, send: Send, scope: Scope, receive: Receive) -> None:
         give_back, began = await self.slots.take(), time.monotonic()
-        loop, work = asyncio.get_running_loop(), Work(self.model, asked, self.most)
-        running: asyncio.Future[Any] | None = None
+        work = Work(self.model, asked, self.most)
+        # the slot is taken as long as the thread is at work, not until the client has read what it wrote
+        running = asyncio.get_running_loop().run_in_executor(self.pool, work.run)
+        running.add_done_callback(lambda done: (done.exception(), give_back()))
         try:
-            running = loop.run_in_executor(self.pool, work.encode)
-            ids = await asyncio.shield(running)
-            running = loop.run_in_executor(self.pool, functools.partial(work.write, ids))
+            prompt = await work.encoded
             form = Form(self.model.name, self.kind is ChatRequest)
             if asked.stream:
                 answer = await self._stream(form, work, running, send)
             else:
                 answer = await asyncio.shield(running)
-                counted = usage(work.prompt, answer.tokens)
-                content = form.whole(answer.text, answer.finish, counted)
+                content = form.whole(answer.text, answer.finish, usage(prompt, answer.tokens))
                 await Response(content, media_type="application/json")(scope, receive, send)
-            log.info("answered %d + %d tokens, %.1f s", work.prompt, answer.tokens, time.monotonic() - began)
-        except asyncio.CancelledError:
-            log.info("the client is gone, its slot is free again")
-            raise
+            log.info("answered %d + %d tokens, %.1f s", prompt, answer.tokens, time.monotonic() - began)
+        except (asyncio.CancelledError, TimeoutError):
+            log.info("the client is gone, or reads nothing")
         finally:
             work.wanted = False
-            if running is None or running.done():
-                give_back()
-            else:
-                running.add_done_callback(lambda done: (done.cancelled() or done.exception(), give_back()))
 
     async def _stream(self, form: Form, work: Work, running: "asyncio.Future[Answer]", send: Send) -> Answer:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
 
         async def put(content: bytes, more: bool = True) -> None:
-            await send({"type": "http.response.body", "body": content, "more_body": more})
+            async with asyncio.timeout(STALLED):
+                await send({"type": "http.response.body", "body": content, "more_body": more})
 
         await put(form.first())
         async for piece in work.come():
             await put(form.piece(piece))
         try:
             answer = await asyncio.shield(running)
-        except Exception as error:
+        except Exception as error:  # the stream has begun, so its status cannot tell
+            log.exception("error: an answer could not be written")
             await put(event(_failed(error).body()), more=False)
-            raise
-        await put(
-            form.last(answer.finish, usage(work.prompt, answer.tokens) if work.asked.counts else None), more=False
-        )
+            return Answer("", 0, "gone")
+        counted = usage(work.encoded.result(), answer.tokens) if work.asked.counts else None
+        await put(form.last(answer.finish, counted), more=False)
         return answer
 
 

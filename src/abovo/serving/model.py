@@ -5,7 +5,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from abovo.console.progress import Progress
@@ -67,9 +67,13 @@ class ChatModel:
         return self.encode(text)
 
     def read(self, text: str) -> list[int]:
-        """The ids of a text that is to go on; one that says nothing begins as texts do."""
-        bos = [self.tokenizer.bos_token_id] if getattr(self.tokenizer, "add_bos_token", False) else []
-        return [one for one in bos if one is not None] + (self.encode(text) or ([] if bos else [self.opened.prefix]))
+        """The ids of a text that is to go on, with what the tokenizer puts before texts; one that says nothing begins
+        as texts do."""
+        with self._encoding:
+            ids = self.tokenizer(text).input_ids
+        while len(ids) > 1 and ids[-1] in self.stops:  # some tokenizers end texts, too
+            ids.pop()
+        return ids or [self.opened.prefix]
 
     def encode(self, text: str) -> list[int]:
         with self._encoding:
@@ -184,7 +188,7 @@ def open_chat(found: Found, context: int | None = None, precision: Precision | N
     opened = open_scored(found.folder, context, kind, progress)
     progress.clear()
     if context is None and opened.context > CONTEXT:
-        opened = Opened(**{**vars(opened), "context": CONTEXT})
+        opened = replace(opened, context=CONTEXT)
     model = ChatModel(found.name, opened)
     size = sum(parameter.numel() for parameter in opened.model.parameters())
     does = "answers" if model.chats else "continues texts (it has no chat template)"

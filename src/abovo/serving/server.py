@@ -3,6 +3,7 @@
 import functools
 import logging
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -106,7 +107,7 @@ def _about(model: ChatModel) -> dict[str, Any]:
     return {
         "id": model.name,
         "object": "model",
-        "created": 0,
+        "created": int(time.time()),
         "owned_by": "abovo",
         "context": model.context,
         "chat": model.chats,

@@ -17,17 +17,13 @@ class Slots:
     def __init__(self, slots: int, queue: int, patience: float) -> None:
         self.slots, self.queue, self.patience = slots, queue, patience
         self.free = asyncio.Semaphore(slots)
-        self.active = self.inside = 0
-
-    @property
-    def waiting(self) -> int:
-        return max(0, self.inside - self.active)
+        self.active = self.waiting = self.inside = 0
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """Count a request from its first byte on. Raises Refused where as many are inside as may be."""
         if self.inside >= self.slots + self.queue:
-            what = f"{self.active} requests are answered and {self.waiting} wait already; ask again later"
+            what = f"{self.inside} requests are answered or wait already; ask again later"
             raise Refused(429, what, "queue_full", wait=AGAIN)
         self.inside += 1
         try:
@@ -38,12 +34,15 @@ class Slots:
     async def take(self) -> Callable[[], None]:
         """Wait for a slot; the result gives it back. Raises Refused where none came free; who is cancelled meanwhile is
         out of the queue."""
+        self.waiting += 1
         try:
             async with asyncio.timeout(self.patience):
                 await self.free.acquire()
         except TimeoutError:
             what = f"no slot came free within {self.patience:g} s; ask again later"
             raise Refused(503, what, "no_slot", wait=AGAIN) from None
+        finally:
+            self.waiting -= 1
         self.active += 1
         return self._give_back
 
