@@ -65,6 +65,7 @@ def settings(sets=None, **changes) -> dict:
         "adapters": {"rank": 3, "alpha": 6, "dropout": 0.1},
         "tokens": STEPS * BATCH * LENGTH,
         "sequence_length": LENGTH,
+        "attention": "conversation",
         "template": "chatml",
         "seed": 7,
         "threads": 1,

@@ -174,7 +174,7 @@ def test_a_block_is_one_graph_for_the_compiler(family):
     with torch.autocast("cpu", torch.bfloat16):
         found = states_and_gradients(model)
         expected = states_and_gradients(ours(built(family=family)))
-    assert_near(found, expected, 4 * BFLOAT16)
+    assert_near(found, expected, 8 * BFLOAT16)
 
 
 def test_configurations_that_the_training_form_lacks_keep_their_own():
@@ -198,6 +198,6 @@ def test_a_trained_model_is_saved_as_transformers_class_with_its_logits(family, 
     assert list(model.state_dict()) == names
     opened = open_model(tmp_path)
     assert type(opened).__name__ == family_of(model).classes[1]
-    found = SummedLoss(model, 0.0)(IDS, None, 20)
+    found = SummedLoss(model, 0.0)(IDS, predict=20)
     assert not in_training_form(opened)
     assert near(found, opened(input_ids=IDS).logits[:, 20], 10 * ONE_PASS)

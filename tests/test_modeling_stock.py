@@ -29,7 +29,7 @@ def test_loss_is_that_of_the_models_own_logits(model):
     chosen = batch.counts[:, 1:]
     expected = cross_entropy(logits[chosen], batch.ids[:, 1:][chosen], reduction="sum")
     assert summed_loss(model, batch).item() == pytest.approx(expected.item(), rel=1e-6)
-    predicted = SummedLoss(model, 0.0)(batch.ids, None, 5)
+    predicted = SummedLoss(model, 0.0)(batch.ids, predict=5)
     assert torch.equal(predicted, logits[:, 5].float())
 
 

@@ -18,6 +18,7 @@ REDUCED = ",".join(
         "odd.training.schedule.warmup_steps=4",
         "odd.training.optimizer.learning_rate=0.03",
         "odd.sft.tokens=20_480",
+        "odd.sft.attention=row",
         "nano.evaluation.new_tokens=4",
     ]
 )

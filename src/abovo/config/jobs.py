@@ -63,7 +63,13 @@ def _sft(configuration: Configuration, names: Names) -> JobSettings:
     run = configuration.run(names["run"])
     sft = sft_of(run)
     phases = (JobPhase(name="sft", sets=weights_of(run), share=1.0),)
-    own = {"phases": phases, "training": sft.training, "adapters": sft.adapters, "tokens": sft.tokens}
+    own = {
+        "phases": phases,
+        "training": sft.training,
+        "adapters": sft.adapters,
+        "attention": sft.attention,
+        "tokens": sft.tokens,
+    }
     # checkpoints and limits are of pretraining
     own |= {"checkpoints": Amounts(), "limits": Limits(), "parameters": None}
     return narrow(JobSettings, run, template=_template(configuration, run), **own)

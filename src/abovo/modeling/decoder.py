@@ -146,10 +146,10 @@ class Decoder(Family):
         return Step(found.last_hidden_state, found.past_key_values if keep else None)
 
     def tree(self, model: Any, ids: Any, depths: Any, visible: Any) -> Any:
+        from abovo.modeling.apart import mask_of
         from abovo.modeling.forward import hidden_states, in_training_form
 
         if in_training_form(model):
             return hidden_states(model, ids, depths, visible[:, None])
-        return model.model(
-            input_ids=ids, attention_mask=visible[:, None], position_ids=depths, use_cache=False
-        ).last_hidden_state
+        mask = mask_of(model, visible)
+        return model.model(input_ids=ids, attention_mask=mask, position_ids=depths, use_cache=False).last_hidden_state

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
+    from abovo.modeling.apart import Sight
+
 
 class Operations(NamedTuple):
     """Operations of a forward pass on one token: of products with weights, and of all else (attention scores, say).
@@ -94,9 +96,9 @@ class Family(ABC):
         With `keep` the step holds the cache for the ids after them; without, none is made.
         """
 
-    def logits(self, model: "nn.Module", ids: "Tensor") -> "Tensor | None":
+    def logits(self, model: "nn.Module", ids: "Tensor", sight: "Sight | None" = None) -> "Tensor | None":
         """The logits [rows, length, V] of ids [rows, length] of a family that makes them by itself; None where they are
-        products of `step`'s hidden states with the output matrix."""
+        products of `step`'s hidden states with the output matrix. With `sight` ids see that alone."""
         return None
 
     def tree(self, model: "nn.Module", ids: "Tensor", depths: "Tensor", visible: "Tensor") -> "Tensor | None":

@@ -47,8 +47,13 @@ class Stock(Family):
     def step(self, model: Any, ids: Any, cache: Any = None, *, keep: bool = False) -> Step:
         raise TypeError("what a stock model makes of its hidden states is its own: ask for its logits")
 
-    def logits(self, model: Any, ids: Any) -> Any:
-        return model(input_ids=ids, use_cache=False).logits
+    def logits(self, model: Any, ids: Any, sight: Any = None) -> Any:
+        from abovo.modeling.apart import mask_of
+
+        if sight is None:
+            return model(input_ids=ids, use_cache=False).logits
+        mask = mask_of(model, sight.visible)
+        return model(input_ids=ids, attention_mask=mask, position_ids=sight.places, use_cache=False).logits
 
     @staticmethod
     def open(folder: Path) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from abovo.settings.checkpoints import Amounts, Limits
 from abovo.settings.engine import Engine
@@ -39,6 +39,9 @@ class JobSettings:
     )
     adapters: Adapters | None = key(
         "Low-rank adapters that are trained in place of the weights; null: all weights train", default=None
+    )
+    attention: Literal["conversation", "row"] = key(
+        "What an id sees: what is before it in its conversation, or in its row", default="row"
     )
     template: ChatTemplate | None = key(
         "Chat template in which the model answers, exported with it; null: it continues texts", default=None

@@ -53,6 +53,10 @@ class _Recipe:
     )
     tokens: int = key("Fine-tuning budget, padding included (tokens)", minimum=1)
     text: Text | None = key("Text of pretraining among the conversations; null: none", default=None)
+    attention: Literal["conversation", "row"] = key(
+        "What an id sees: what is before it in its conversation, as if that were alone, or in its row",
+        default="conversation",
+    )
     method: Literal["lora", "dora", "full"] = key(
         "What trains: low-rank adapters beside frozen weights (lora, or dora, arXiv:2402.09353), or all weights (full)",
         default="lora",

@@ -125,7 +125,7 @@ class DeepSpeedEngine:
     @torch.no_grad()
     def predict(self, ids: torch.Tensor, column: int) -> torch.Tensor:
         self.engine.eval()
-        logits = in_shape(self, ids, lambda rows: self.engine(rows.to(self.world.device), None, column))
+        logits = in_shape(self, ids, lambda rows: self.engine(rows.to(self.world.device), predict=column))
         self.engine.train()
         return logits
 

@@ -114,7 +114,7 @@ class TorchEngine:
 
     def predict(self, ids: torch.Tensor, column: int) -> torch.Tensor:
         with self._evaluating():
-            return in_shape(self, ids, lambda rows: self.loss(rows.to(self.world.device), None, column))
+            return in_shape(self, ids, lambda rows: self.loss(rows.to(self.world.device), predict=column))
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

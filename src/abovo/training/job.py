@@ -98,7 +98,8 @@ def _train(
     tokenizer, plan = load_tokenizer(inputs.tokenizer.path), budget(settings)
     if world.leads and inputs.start is not None:
         verify_model(inputs.start)
-    sets = TrainingSets.open(inputs.sets, settings.sequence_length, verify=world.leads)
+    apart = settings.attention == "conversation"
+    sets = TrainingSets.open(inputs.sets, settings.sequence_length, verify=world.leads, apart=apart)
     order = order_of(settings, plan, sets)
     start = sum(plan.phases[:-1]) if inputs.before else 0
     words = words_of(inputs.sets)

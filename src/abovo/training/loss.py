@@ -5,11 +5,12 @@ else, and no model is ever handed labels.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from abovo.modeling.apart import sight_of
 from abovo.modeling.family import base_of, family_of
 from abovo.training.cross_entropy import cross_entropy_of, summed_cross_entropy
 
@@ -20,12 +21,14 @@ HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class Batch:
     """Rows of ids, int64 [rows, L], and which of them count as targets, bool [rows, L] (column 0 never does).
 
-    `source` names where the rows come from, where validation is to tell sources apart.
+    `source` names where the rows come from, where validation is to tell sources apart. `firsts` are the ids, bool
+    [rows, L], before which nothing is seen from there on; None where ids see all of their row that is before them.
     """
 
     ids: torch.Tensor
     counts: torch.Tensor
     source: str = ""
+    firsts: torch.Tensor | None = None
 
     @property
     def targets(self) -> int:
@@ -35,36 +38,46 @@ class Batch:
     def split(self, rows: int) -> Iterable["Batch"]:
         """The batch in pieces of at most `rows` rows."""
         for first in range(0, len(self.ids), rows):
-            yield Batch(self.ids[first : first + rows], self.counts[first : first + rows])
+            yield self._part(slice(first, first + rows))
+
+    def _part(self, part: slice) -> "Batch":
+        firsts = None if self.firsts is None else self.firsts[part]
+        return Batch(self.ids[part], self.counts[part], firsts=firsts)
 
     def rows(self, part: slice) -> "Batch":
         """Some rows of the batch. Rows beyond its end count nothing: whoever takes part in a step of several processes
         must go through the model as often as the others."""
         missing = part.stop - max(part.start, min(part.stop, len(self.ids)))
+        found = self._part(part)
         if not missing:
-            return Batch(self.ids[part], self.counts[part])
+            return found
         empty = torch.zeros_like(self.counts[:1]).expand(missing, -1)
-        ids = torch.cat([self.ids[part], self.ids[:1].expand(missing, -1)])
-        return Batch(ids, torch.cat([self.counts[part], empty]))
+        ids = torch.cat([found.ids, self.ids[:1].expand(missing, -1)])
+        firsts = None if found.firsts is None else torch.cat([found.firsts, empty])
+        return Batch(ids, torch.cat([found.counts, empty]), firsts=firsts)
 
     def pinned(self) -> "Batch":
         """The same with ids in memory that a GPU reads by itself, while this process does something else."""
-        return Batch(self.ids.pin_memory(), self.counts, self.source)
+        return replace(self, ids=self.ids.pin_memory())
 
-    def arguments(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What SummedLoss takes, on `device`. Which targets count is found out here, where it costs no wait."""
+    def arguments(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """What SummedLoss takes, on `device`. Which targets count, and whether any row has to be cut, is found out
+        here, where it costs no wait."""
         at_once = device.type == "cuda"  # another device might read memory that was given back by then
+
+        def moved(found: torch.Tensor) -> torch.Tensor:
+            return (found.pin_memory() if at_once else found).to(device, non_blocking=at_once)
+
         ids = self.ids.to(device, non_blocking=at_once)
-        if bool(self.counts[:, 1:].all()):
-            return ids, None
-        chosen = self.counts[:, 1:].flatten().nonzero().squeeze(1)
-        if at_once:
-            chosen = chosen.pin_memory()
-        return ids, chosen.to(device, non_blocking=at_once)
+        everything = bool(self.counts[:, 1:].all())
+        chosen = None if everything else moved(self.counts[:, 1:].flatten().nonzero().squeeze(1))
+        cut = self.firsts is not None and bool(self.firsts[:, 1:].any())
+        return ids, chosen, moved(self.firsts) if cut and self.firsts is not None else None
 
 
 class SummedLoss(nn.Module):
-    """A model with its loss: (ids, chosen) -> sum of the cross-entropy over the targets that count (nats, float32).
+    """A model with its loss: (ids, chosen, firsts) -> sum of the cross-entropy over the targets that count (nats,
+    float32).
 
     The output matrix is multiplied with the positions before those targets only, a chunk at a time. `z_loss` weighs a
     penalty on the softmax's denominator that enters the gradient and not the value.
@@ -76,18 +89,26 @@ class SummedLoss(nn.Module):
         self.family = family_of(model)
         self.family.prepare(base_of(model))
 
-    def forward(self, ids: torch.Tensor, chosen: torch.Tensor | None, predict: int | None = None) -> torch.Tensor:
-        """`chosen` holds the places of the targets that count, among those of all rows; None stands for all. With
-        `predict`, the logits [rows, V] of what follows that column instead."""
+    def forward(
+        self,
+        ids: torch.Tensor,
+        chosen: torch.Tensor | None = None,
+        firsts: torch.Tensor | None = None,
+        predict: int | None = None,
+    ) -> torch.Tensor:
+        """`chosen` holds the places of the targets that count, among those of all rows; None stands for all. `firsts`
+        are those of a batch. With `predict`, the logits [rows, V] of what follows that column instead."""
         base, targets = base_of(self.model), ids[:, 1:].flatten()
-        if (logits := self.family.logits(base, ids)) is not None:
+        sight = None if firsts is None else sight_of(firsts)
+        if (logits := self.family.logits(base, ids, sight)) is not None:
             if predict is not None:
                 return logits[:, predict].float()
             logits = logits[:, :-1].flatten(0, 1)
             if chosen is not None:
                 logits, targets = logits.index_select(0, chosen), targets[chosen]
             return cross_entropy_of(logits, targets, self.z_loss)
-        hidden = self.family.step(base, ids).hidden
+        hidden = self.family.step(base, ids).hidden if sight is None else self.family.tree(base, ids, *sight)
+        assert hidden is not None, "rows are cut for models alone that were tried with it"
         output = self.family.output(base)
         if predict is not None:
             return nn.functional.linear(hidden[:, predict], output).float()

@@ -122,7 +122,7 @@ def _one_step(engine: Engine, batch: Batch, rows: int, world: World) -> _Taken:
     torch.cuda.reset_peak_memory_stats(world.device)
     torch.cuda.synchronize(world.device)
     begun = time.perf_counter()
-    engine.gradient(Batch(batch.ids[:rows], batch.counts[:rows]), max(1, batch.targets))
+    engine.gradient(batch.rows(slice(0, rows)), max(1, batch.targets))
     torch.cuda.synchronize(world.device)
     taken = _Taken(time.perf_counter() - begun, torch.cuda.max_memory_allocated(world.device))
     engine.clip(None)

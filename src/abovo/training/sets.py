@@ -1,14 +1,14 @@
 """Turn packed sets into the batches of a training job, whether they were packed from corpora or from conversations."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import torch
 
 from abovo.errors import AbovoError
-from abovo.packing.bins import LEARNED, Split, open_bin, open_mask, read_index
+from abovo.packing.bins import FIRST, LEARNED, Split, open_bin, open_mask, read_index
 from abovo.provenance.manifest import Manifest
 from abovo.training.loss import Batch
 
@@ -17,19 +17,21 @@ from abovo.training.loss import Batch
 class Rows:
     """Rows of ids [rows, L]; those LEARNED by the flags of `mask` [rows, L] are targets, without it all but padding.
 
-    Where `pad` `ends` texts too, as in tokenizers without a pad of their own, the first of several is no padding.
+    Texts that begin where flags say FIRST are cut off from each other where they are kept `apart`. Where `pad` `ends`
+    texts too, as in tokenizers without a pad of their own, the first of several is no padding.
     """
 
     ids: np.ndarray
     mask: np.ndarray | None
     pad: int
     ends: bool = False
+    apart: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, part: slice) -> Self:
-        return type(self)(self.ids[part], None if self.mask is None else self.mask[part], self.pad, self.ends)
+        return replace(self, ids=self.ids[part], mask=None if self.mask is None else self.mask[part])
 
     @property
     def counts(self) -> np.ndarray:
@@ -41,25 +43,48 @@ class Rows:
             found[:, 1:] |= found[:, :-1].copy()
         return found
 
+    @property
+    def firsts(self) -> np.ndarray | None:
+        """The ids, bool [rows, L], at which texts begin that are kept apart; None where none are."""
+        return self.mask & FIRST != 0 if self.apart and self.mask is not None else None
+
     def batch(self, source: str = "") -> Batch:
         """All of them as one batch."""
-        return Batch(torch.from_numpy(self.ids.astype(np.int64)), torch.from_numpy(self.counts), source)
+        return batch_of([self], source)
 
 
-def open_rows(packed: Manifest, split: Split, length: int | None = None, verify: bool = True) -> Rows:
-    """The rows of a split of a packed set. Raises AbovoError where they do not have `length` ids."""
+def batch_of(parts: Sequence[Rows], source: str = "") -> Batch:
+    """All rows of several sets as one batch; rows whose texts are not kept apart are one text each."""
+    ids = np.concatenate([part.ids for part in parts]).astype(np.int64)
+    counts = np.concatenate([part.counts for part in parts])
+    found = [part.firsts for part in parts]
+    firsts = None
+    if any(one is not None for one in found):
+        firsts = torch.from_numpy(np.concatenate(
+            [np.zeros(part.ids.shape, bool) if one is None else one for part, one in zip(parts, found, strict=True)]
+        ))  # fmt: skip
+    return Batch(torch.from_numpy(ids), torch.from_numpy(counts), source, firsts)
+
+
+def open_rows(
+    packed: Manifest, split: Split, length: int | None = None, verify: bool = True, apart: bool = False
+) -> Rows:
+    """The rows of a split of a packed set, the conversations in them cut off from each other where they are kept
+    `apart`. Raises AbovoError where rows do not have `length` ids."""
     if length is not None and packed["sequence_length"] != length:
         what = f"rows have {packed['sequence_length']} ids, the run's sequence_length is {length}"
         raise AbovoError(what, packed.path, "set sequence_length of the data set to the run's")
     masked = f"{split}.mask" in packed["outputs"]
     mask = open_mask(packed, split, verify) if masked else None
-    return Rows(open_bin(packed, split, verify), mask, packed["pad_id"], packed["pad_id"] == packed["eos_id"])
+    return Rows(open_bin(packed, split, verify), mask, packed["pad_id"], packed["pad_id"] == packed["eos_id"], apart)
 
 
-def held_out_sources(name: str, packed: Manifest, length: int | None = None, verify: bool = True) -> dict[str, Rows]:
+def held_out_sources(
+    name: str, packed: Manifest, length: int | None = None, verify: bool = True, apart: bool = False
+) -> dict[str, Rows]:
     """The validation rows of a packed set called `name`, in the order of val.bin: apart by source, as
     {name}/{source}, where it has several, else under its own name."""
-    rows = open_rows(packed, "val", length, verify)
+    rows = open_rows(packed, "val", length, verify, apart)
     places = read_index(packed, "val").get("sources")
     if places is None:
         return {name: rows}
@@ -81,13 +106,14 @@ class TrainingSets:
     held_out: Mapping[str, Rows]
 
     @classmethod
-    def open(cls, sets: Mapping[str, Manifest], length: int, verify: bool) -> Self:
-        """Open packed sets; `verify` reads every byte and compares it with the manifests."""
-        train = {name: open_rows(packed, "train", length, verify) for name, packed in sets.items()}
+    def open(cls, sets: Mapping[str, Manifest], length: int, verify: bool, apart: bool = False) -> Self:
+        """Open packed sets; `verify` reads every byte and compares it with the manifests, conversations of a row are
+        kept `apart`."""
+        train = {name: open_rows(packed, "train", length, verify, apart) for name, packed in sets.items()}
         held_out = {
             source: rows
             for name, packed in sets.items()
-            for source, rows in held_out_sources(name, packed, length, verify).items()
+            for source, rows in held_out_sources(name, packed, length, verify, apart).items()
         }
         return cls(train, held_out)
 
@@ -98,6 +124,4 @@ class TrainingSets:
 
     def batch(self, places: Sequence[tuple[str, int]]) -> Batch:
         """The rows at (set, row) as one batch, in that order."""
-        rows = [self.train[name][row : row + 1] for name, row in places]
-        ids = np.concatenate([one.ids for one in rows]).astype(np.int64)
-        return Batch(torch.from_numpy(ids), torch.from_numpy(np.concatenate([one.counts for one in rows])))
+        return batch_of([self.train[name][row : row + 1] for name, row in places])

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from abovo.errors import AbovoError
+from abovo.modeling.apart import sees_apart
 from abovo.modeling.build import build_model
 from abovo.modeling.family import base_of, family_of, open_model
 from abovo.modeling.layout import model_folder
@@ -31,6 +32,9 @@ def start_model(settings: JobSettings, tokenizer: Tokenizer, start: Manifest | N
     else:
         model = open_model(model_folder(start))
         _check(model, settings, tokenizer, start)
+    if settings.attention == "conversation" and not sees_apart(model):
+        what = f"{type(model).__name__} cannot keep the conversations of a row apart"
+        raise AbovoError(what, "settings, key attention", "set sft.attention to row")
     check_claim(settings.parameters, size_of(model), "settings, key parameters")
     if settings.adapters is not None:
         model = add_adapters(model, settings.adapters, derive_seed(settings.seed, "adapters"))
