@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from abovo.config.load import KINDS, load, names
+from abovo.config.load import KINDS, load, names, results_schema
 from abovo.config.runs import Configuration
+from abovo.evaluation.metrics import UNITS
 from abovo.provenance.hashing import canonical_json
 from abovo.settings.keys import build, plain, schema_of
 
@@ -49,6 +50,11 @@ def test_key_has_a_comment_above_it(kind, name):
         if found and found[1] in known:
             assert found[1] in explained, f"config/{kind}/{name}.yaml: {found[1]} has no comment above it"
         above = line
+
+
+def test_schema_of_results_knows_what_the_items_of_every_kind_are():
+    entry = results_schema(CONFIG)["$defs"]["metric"]["properties"]
+    assert set(UNITS.values()) <= set(entry["unit"]["enum"])
 
 
 def keys_of(schema):
