@@ -119,6 +119,7 @@ def test_summary_after_a_run_of_ones_own_offers_its_report_and_its_model(tmp_pat
     text = printed(results, run="mine")
     assert f"snakemake --report {results}/report/mine.html {results}/sft/mine/results.json" in text
     assert f'pipeline("text-generation", "{results}/sft/mine/model")("Hello", max_new_tokens=64)' in text
+    assert f"make chat RUN=mine 'OPTIONS=--results {results}'" in text
     assert "tiny" not in text and "Worse on plain text" not in text
     model = results / "sft/mine/model"
     model.mkdir()

@@ -64,6 +64,8 @@ def following(run: str, results: Path, report: Path | None) -> Iterator[tuple[st
     else:
         target = results / stage.name / run / "results.json"
         yield "make a report", shlex.join(["snakemake", "--report", f"{results}/report/{run}.html", str(target)])
+    talk = [f"RUN={run}"] + ([] if results == Path("results") else [f"OPTIONS=--results {results}"])
+    yield "talk with the model", shlex.join(["make", "chat", *talk])
     model = results / stage.name / run / "model"
     prompt = [{"role": "user", "content": "Hello"}] if is_chat(model) else "Hello"
     code = ASK.format(model=json.dumps(str(model)), prompt=json.dumps(prompt))
