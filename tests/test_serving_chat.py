@@ -177,8 +177,13 @@ def test_line_that_ends_with_a_backslash_goes_on():
 def test_last_stage_of_a_run_is_found_and_a_folder_half_copied_told(chat_folder, small_folder, tmp_path):
     results = small_folder.parents[2]
     assert find_model("small", results=results).folder == chat_folder
-    assert find_model("small", "pretrain", results=results) == find_model("small", "pretrain", None, results)
-    assert find_model(path=small_folder.parent).folder == small_folder == find_model(path=small_folder).folder
+    base = find_model("small", "pretrain", results=results)
+    assert base == find_model(path=small_folder) == find_model(path=small_folder.parent)
+    assert (base.name, base.folder) == ("small.pretrain", small_folder)
+    shutil.copytree(small_folder.parent, tmp_path / "pretrain/small/chck_1M", copy_function=shutil.copy)
+    kept = find_model("small/chck_1M", results=tmp_path)
+    assert kept == find_model(path=tmp_path / "pretrain/small/chck_1M")
+    assert kept.name == "small/chck_1M.pretrain"
     with pytest.raises(AbovoError, match=r"there is no such model; make it: snakemake .*STAGE=pretrain or STAGE=sft"):
         find_model("small", "given", results=results)
     shutil.copytree(chat_folder.parent, tmp_path / "sft/small", copy_function=shutil.copy)

@@ -27,14 +27,11 @@ def find_model(run: str = "", stage: str = "", path: Path | None = None, results
     if path is not None:
         if run:
             raise AbovoError("names a model beside a run", f"MODEL={path}", f"leave MODEL or RUN={run} away")
-        if (path / "manifest.json").is_file() and not (path / "config.json").is_file():
-            return Found(path.as_posix(), _of_manifest(path / "manifest.json"))
         if not path.is_dir():
             mend = "name a folder in the Hugging Face layout, or a run by RUN=NAME"
             raise AbovoError("there is no such folder", path, mend)
-        whole = path.resolve()
-        # folders of models are often called so, which names none
-        return Found(whole.parent.name if whole.name in ("model", "hf") else whole.name, path)
+        ours = (path / "manifest.json").is_file() and not (path / "config.json").is_file()
+        return Found(_name_of(path), _of_manifest(path / "manifest.json") if ours else path)
     if stage and stage not in STAGES:
         raise AbovoError(f"there is no stage {stage!r}", "STAGE", f"use one of {', '.join(STAGES)}")
     made = [one for one in STAGES if (results / one / run / "manifest.json").is_file()]
@@ -42,6 +39,18 @@ def find_model(run: str = "", stage: str = "", path: Path | None = None, results
     if not run or chosen not in made:
         raise AbovoError(*_absent(run, chosen, made, results))
     return Found(f"{run}.{chosen}", _of_manifest(results / chosen / run / "manifest.json"))
+
+
+def _name_of(path: Path) -> str:
+    """What a model is called by where it lies: RUN.STAGE below a stage, else as its folder is."""
+    folder = path.resolve()
+    if folder.name in ("model", "hf"):  # which names none
+        folder = folder.parent
+    above = [parent.name for parent in folder.parents[:2]]
+    stage = next((name for name in above if name in STAGES), None)
+    if stage is None:
+        return folder.name
+    return f"{folder.name if above[0] == stage else f'{above[0]}/{folder.name}'}.{stage}"
 
 
 def _absent(run: str, stage: str, made: list[str], results: Path) -> tuple[str, object, str]:

@@ -132,7 +132,8 @@ async function send() {
     const why = { length: "the longest answer is reached", stopped: "stopped" }[ended];
     note.textContent = [counted ? `${counted.completion_tokens} tokens` : "", why].filter(Boolean).join(", ");
     element.append(note);
-    if (counted && counted.total_tokens > 0.75 * about.context) leaveOutOldest();
+    at("talk").scrollTop = at("talk").scrollHeight;
+    if (about.chat && counted && counted.total_tokens > 0.75 * about.context) leaveOutOldest();
   }
   running = null;
   working(false);
