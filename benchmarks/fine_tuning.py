@@ -26,11 +26,13 @@ RATE = "training.optimizer.learning_rate"
 # What is laid over config/sft/nano.yaml; a run's values are nano.sft.KEY.
 RECIPES: dict[str, dict[str, Any]] = {
     "shipped": {},
-    "lora": {"method": "lora", "text": None, RATE: 0.002},
-    "lora, text": {"method": "lora", "text.share": 0.125, RATE: 0.004},
+    "lora": {"method": "lora", "text": None, RATE: 0.004},
+    "lora, 1/32 text": {"method": "lora", "text.share": 0.03125, RATE: 0.004},
+    "lora, 1/8 text": {"method": "lora", "text.share": 0.125, RATE: 0.004},
     "full": {"method": "full", "text": None, RATE: 0.001},
-    "full, text": {"method": "full", "text.share": 0.125, RATE: 0.001},
-    "full, text, higher rate": {"method": "full", "text.share": 0.125, RATE: 0.002},
+    "full, 1/32 text": {"method": "full", "text.share": 0.03125, RATE: 0.001},
+    "full, 1/8 text": {"method": "full", "text.share": 0.125, RATE: 0.001},
+    "full, 1/32 text, twice the rate": {"method": "full", "text.share": 0.03125, RATE: 0.002},
 }
 COLUMNS = {
     "era, accuracy": "era_chat.accuracy",

@@ -158,6 +158,8 @@ def test_last_words_have_a_perplexity_and_the_most_frequent_word_to_beat():
 def test_written_answers_match_whole():
     assert written_scores(" 42\n", "42")["exact_match"] == (1.0, 1.0)
     assert written_scores("42 or so", "42")["exact_match"] == (0.0, 1.0)
+    told = {text: written_scores(text, "No.", ("Yes.", "No.")) for text in ("No.\n", "Yes.", "No. Yes.")}
+    assert [(one["exact_match"][0], one["offered"][0]) for one in told.values()] == [(1, 1), (0, 1), (0, 0)]
 
 
 def test_byte_baselines_are_those_of_the_text():

@@ -35,7 +35,9 @@ from abovo.settings.task import Task, TaskSource
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import EOS, PAD
 
-SETS = EvaluationSets(validation_bytes=6_000, facts=("speech",), facts_per_document=5, yesno_rows=12, choice_rows=6)
+SETS = EvaluationSets(
+    validation_bytes=6_000, facts=("era", "speech"), facts_per_document=5, offered_rows=8, yesno_rows=12, choice_rows=6
+)
 HELD_OUT = TaskJob(task="held_out", kind="held_out", family="qwen3", batch_size=8, seed=1)
 PROMPTS = ("The nation", "Who said")
 GENERATIONS = TaskJob(task="generations", kind="generations", family="qwen3", prompts=PROMPTS, new_tokens=6, seed=1)
@@ -120,6 +122,16 @@ def test_each_metric_has_n_interval_baseline_and_protocol(evaluated):
         assert low <= entry["value"] <= high and entry["n"] > 0 and entry["baseline"]
         assert entry["protocol"]["context_tokens"] == 64 and entry["protocol"]["how"]
     assert {"yesno.yes_rate", "choice_chat.accuracy"} <= evaluated["sft"]["metrics"].keys()
+
+
+def test_answers_to_questions_that_offer_them_are_kept_beside_the_right_one(small, evaluated):
+    rows = read_evidence(read_manifest(small["sft"].path.parent / "evaluation/held_out.json"))["era_written"]
+    assert len(rows) == evaluated["sft"]["metrics"]["era_chat.accuracy"]["n"] > 0
+    assert {row["answer"] for row in rows} == {"Before.", "Later."}
+    for row in rows:
+        assert row["document"].startswith("sotu/") and row["scores"]["offered"][0] >= row["scores"]["exact_match"][0]
+    baseline = evaluated["sft"]["metrics"]["era_written.exact_match"]["baseline"]
+    assert baseline == {"nothing written": 0.0, "most frequent answer": 0.5}
 
 
 def test_base_model_continues_and_fine_tuned_model_answers(evaluated):

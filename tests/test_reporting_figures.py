@@ -15,6 +15,7 @@ from abovo.reporting import figures, pages
 from abovo.reporting.draw import composition_of_corpus, loss_of_model, page_of_results, page_of_tokenizer
 from abovo.reporting.figures import draw_composition, draw_loss, draw_sources
 from abovo.reporting.loss_by_source import losses_after_phases, losses_by_source
+from abovo.reporting.words import results_page
 from abovo.settings.stages import LossFigure
 
 HERE = Path(__file__)
@@ -158,6 +159,32 @@ def test_page_says_what_each_figure_means_and_why_plain_text_gets_worse():
         {"a.validation.bits_per_byte": {**verdict, "verdict": "within noise"}},
     ):
         assert "Worse" not in pages.results({"base": before, "after": after}, unsaid)
+
+
+def test_results_of_a_tuned_model_begin_with_what_was_learned_beside_what_was_forgotten():
+    change = {"value": 0.25, "interval": [0.1, 0.4], "verdict": "higher"}
+    talks = "conversations.chats.answer_perplexity"
+    metrics = {
+        name: {"pretrain": entry(0.5), "sft": entry(0.75), "difference": {**change, "better": better}}
+        for name, better in {
+            "era.accuracy": True,
+            "validation.bits_per_byte": False,
+            "rows.validation_loss": False,
+        }.items()
+    }
+    metrics[talks] = {"pretrain": entry(9.0), "sft": entry(2.0), "difference": {**change, "better": False}}
+    empty = {name: {} for name in ("absent", "cut", "contamination", "smoke")}
+    page = results_page(
+        {"run": "r", "stage": "sft", "models": {"pretrain": {}, "sft": {}}, "metrics": metrics, **empty}
+    )
+    short = page[page.index("## In short") : page.index("## era")]
+    assert short.index("| validation.bits_per_byte |") < short.index("| era.accuracy |") < short.index(f"| {talks} |")
+    assert "higher, better" in short and "rows.validation_loss" not in short
+    alone = {name: {"pretrain": one["pretrain"]} for name, one in metrics.items()}
+    one = results_page({"run": "r", "stage": "pretrain", "models": {"pretrain": {}}, "metrics": alone, **empty})
+    assert "In short" not in one
+    worse = {talks: metrics[talks]["difference"]}
+    assert "Worse" not in pages.results({"base": {"metrics": {talks: entry(2.0)}, "generations": []}}, worse)
 
 
 def validated(step, **losses):

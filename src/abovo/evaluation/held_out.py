@@ -57,10 +57,9 @@ def _written(bench: Bench, name: str, items: Sequence[Item], form: str) -> Score
     answers = [item.options[item.gold or 0] for item in items]
     rows, texts = [], generate(bench.opened, [item.contexts[0] for item in items], False, ANSWER_TOKENS)
     for item, answer, one in zip(items, answers, texts, strict=True):
-        text = one["text"].strip()
         row = {"set": name, "id": item.id, "document": item.document, "source": item.source}
-        scores = {**written_scores(text, answer), "offered": (float(text in item.options), 1.0)}
-        rows.append({**row, "prompt": prompt_hash(item), "text": text, "answer": answer, "scores": scores})
+        scores = written_scores(one["text"], answer, item.options)
+        rows.append({**row, "prompt": prompt_hash(item), "text": one["text"], "answer": answer, "scores": scores})
     protocol = bench.protocol(how=f"zero-shot, greedy, {ANSWER_TOKENS} tokens at most; prompt as {form}")
     baselines = text_baselines("generation", [replace(one, answer=it) for one, it in zip(items, answers, strict=True)])
     return ScoredSet(name, "generation", rows, protocol, {"baselines": baselines})

@@ -52,9 +52,12 @@ def row_scores(kind: str, item: Item, scored: Sequence[Likely]) -> dict[str, tup
     return right
 
 
-def written_scores(written: str, answer: str) -> dict[str, tuple[float, float]]:
-    """The same of a text that a model wrote, blanks around it left out."""
-    return {"exact_match": (float(written.strip() == answer.strip()), 1.0)}
+def written_scores(written: str, answer: str, offered: Sequence[str] = ()) -> dict[str, tuple[float, float]]:
+    """The same of a text that a model wrote, blanks around it left out; `offered` are the answers that a question
+    offers."""
+    written = written.strip()
+    found = {"exact_match": (float(written == answer.strip()), 1.0)}
+    return found | ({"offered": (float(written in [one.strip() for one in offered]), 1.0)} if offered else {})
 
 
 def best(values: Sequence[float]) -> int:

@@ -62,4 +62,8 @@ def headlines(names: Iterable[str]) -> Iterator[tuple[str, str]]:
 def is_worse_on_plain_text(changes: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether the last model needs clearly more bits for plain text than the one that it came from; `changes` are the
     differences by metric."""
-    return any(measure_of(name).better == "lower" and change["verdict"] == HIGHER for name, change in changes.items())
+    return any(
+        measure_of(name).better == "lower" and change["verdict"] == HIGHER
+        for name, change in changes.items()
+        if parts_of(name)[0] != "conversations"
+    )

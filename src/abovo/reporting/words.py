@@ -5,6 +5,7 @@ from typing import Any
 
 from abovo.evaluation.measures import measure_of
 from abovo.evaluation.smoke import FORM
+from abovo.reporting.meanings import headlines
 from abovo.reporting.tables import Line, by_task, lines_of, markdown, markdown_table
 
 VERDICTS = (
@@ -29,11 +30,21 @@ def results_page(fields: Mapping[str, Any]) -> str:
     parts = [f"# Results of {fields['run']}, {fields['stage']}\n"]
     if against:
         parts.append(f"{VERDICTS}\n")
+        parts += list(_in_short(lines, models, against))
     parts += sections(lines, models, against)
     parts += gaps(fields["absent"], fields["cut"])
     parts += list(_contamination(fields["contamination"], fields["metrics"]))
     parts += list(_form(fields["smoke"]))
     return "\n".join(parts)
+
+
+def _in_short(lines: Sequence[Line], models: Sequence[str], against: Mapping[str, str]) -> Iterator[str]:
+    """What the last training changed, in the metrics worth a line: what was learned beside what was forgotten."""
+    chosen = dict(headlines(line.name for line in lines))
+    found = [line for line in lines if line.name in chosen]
+    if found:
+        yield "## In short\n"
+        yield markdown(sorted(found, key=lambda line: list(chosen).index(line.name)), models, against)
 
 
 def sections(lines: Sequence[Line], models: Sequence[str], against: Mapping[str, str]) -> Iterator[str]:
