@@ -220,13 +220,19 @@ def option_of_results(wildcards, input):
     return f"--results {input.results}" if input.results else ""
 
 
+def option_of_model(wildcards, input):
+    return f"--model {input.model}" if input.model else ""
+
+
 def option_of_corpus(wildcards, input):
     return f"--corpus {input.corpus}" if input.corpus else ""
 
 
 def titles_of_models(wildcards):
     """What the models of a stage are called in a page."""
-    return titles(wildcards.stage, wildcards)
+    return titles(
+        wildcards.stage, clear(CONFIGURATION.stages, wildcards.run), wildcards
+    )
 
 
 def title_of_training(wildcards):
@@ -237,7 +243,7 @@ def title_of_training(wildcards):
 
 
 def of_run(wildcards):
-    return clear(CONFIGURATION.run, wildcards.run)
+    return clear(CONFIGURATION.any_run, wildcards.run)
 
 
 def threads_of_run(wildcards):

@@ -53,11 +53,12 @@ rule prepare_task:
         " --output {output.manifest} --log {log}"
 
 
-# Describes a model that was trained elsewhere, whose files stay where they are.
+# Describes a model that was trained elsewhere, or in another run, whose files stay where they are.
 rule describe_model:
     input:
         request=asked("results/given/{run}/manifest.json", "describe_model", "given"),
         files=files(inputs.given_files),
+        model=of(inputs.given_model),
     output:
         manifest="results/given/{run}/manifest.json",
     log:
@@ -71,10 +72,11 @@ rule describe_model:
         mem_mb=1000,
         runtime="1h",
     params:
+        model=option_of_model,
         settings=settings_for("given"),
         script=path_of("describe_model"),
     shell:
-        "exec python {params.script:q} --settings {params.settings:q}"
+        "exec python {params.script:q} --settings {params.settings:q} {params.model}"
         " --output {output.manifest} --log {log}"
 
 

@@ -2,7 +2,7 @@
 rule fine_tune:
     input:
         request=asked("results/sft/{run}/manifest.json", "train", "sft"),
-        base="results/pretrain/{run}/manifest.json",
+        base=of(inputs.base),
         datasets=of(inputs.tuning),
         tokenizer=of(inputs.tokenizer),
     output:

@@ -211,6 +211,7 @@ def test_a_model_in_a_folder_is_its_files_and_nothing_that_file_managers_leave(c
     folder.mkdir(parents=True)
     for name in ("config.json", "model.safetensors", ".DS_Store", "._config.json", "config.json~"):
         (folder / name).write_text("{}")
+    (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     assert start_of(Configuration(config), "nano") == [f"{folder}/config.json", f"{folder}/model.safetensors"]
     (folder / "model{1}.safetensors").write_text("")
     with pytest.raises(AbovoError, match=r"key start: the path .*model\{1\}\.safetensors' holds a brace"):

@@ -14,7 +14,7 @@ from abovo.errors import AbovoError
 sys.path.insert(0, str(Path(__file__).parent / "integration"))
 from workflow import Workflow, copy_of_the_tree
 
-ROW = '        Stage("cpt", "continued pretraining", "after more text", after="pretrain", phases=False),\n'
+ROW = '        Stage("cpt", "continued pretraining", "after more text", after=("pretrain",), phases=False),\n'
 RULE = """
 rule go_on:
     input: "results/pretrain/{run}/manifest.json"
@@ -35,7 +35,7 @@ def jobs_of(text):
 
 def test_stage_is_one_row_and_one_rule(tree):
     table = tree.folder / "src/abovo/config/stages.py"
-    last = '        Stage("sft",'
+    last = '        Stage("given",'
     assert last in table.read_text()
     table.write_text(table.read_text().replace(last, ROW + last))
     rules = tree.folder / "rules/sft.smk"
@@ -112,13 +112,16 @@ def test_stage_without_phases_says_so(tree):
 
 
 def test_chain_leads_from_random_weights_to_the_stage():
-    for name in STAGES:
-        stages = stages_up_to(name)
+    for name, through in itertools.product(STAGES, (("pretrain", "sft"), ("given", "sft"), tuple(STAGES))):
+        stages = stages_up_to(name, through)
         assert stages[-1].name == name
-        assert stages[0].after is None
-        assert all(later.after == before.name for before, later in itertools.pairwise(stages))
+        assert not stages[0].after
+        assert all(before.name in later.after for before, later in itertools.pairwise(stages))
+    assert [one.name for one in stages_up_to("sft", ("pretrain", "given", "sft"))] == ["given", "sft"]
     with pytest.raises(AbovoError, match="has no phases"):
-        stages_up_to("sft", "a")
+        stages_up_to("sft", ("pretrain", "sft"), "a")
+    with pytest.raises(AbovoError, match="starts from the model of given or pretrain, and the run goes"):
+        stages_up_to("sft", ("sft",))
 
 
 @pytest.mark.parametrize(

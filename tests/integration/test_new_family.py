@@ -90,7 +90,8 @@ def test_run_goes_on_from_another_runs_model_and_from_a_folder(odd):
     assert start["train_loss_first"] - start["validation_loss"] > 0.3
     assert abs(more["train_loss_first"] - start["validation_loss"]) < 0.2
     assert more["model_sha256"] == brought["model_sha256"] != start["model_sha256"]
-    (folder / "model.safetensors").write_bytes(b"other")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
     assert "pretrain" in odd.make("-n", "results/pretrain/brought/manifest.json")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from abovo.config.budget import Budget
 from abovo.errors import AbovoError
-from abovo.settings.run import Run
+from abovo.settings.run import AnyRun, Run
 
 
 def check_checkpoints(run: Run, plan: Budget, where: str) -> None:
@@ -45,9 +45,14 @@ def evaluation_of_kept(run: Run, checkpoint: str) -> str:
     return run.checkpoints.evaluation
 
 
-def tasks_of(run: Run, part: Callable[[str, str], Any]) -> list[str]:
+def on_the_way(run: AnyRun) -> str | None:
+    """The name of what models on the way are measured with; None where a run keeps none, or measures none."""
+    return run.checkpoints.evaluation if isinstance(run, Run) else None
+
+
+def tasks_of(run: AnyRun, part: Callable[[str, str], Any]) -> list[str]:
     """The tasks that a run's models, those on the way too, are scored on, each once; `part` gives the settings of a
     shared part by its kind and name."""
-    on_the_way = run.checkpoints.evaluation
-    more = part("evaluation", on_the_way).tasks if on_the_way else ()
+    evaluation = on_the_way(run)
+    more = part("evaluation", evaluation).tasks if evaluation else ()
     return list(dict.fromkeys([*run.evaluation.tasks, *more]))

@@ -61,16 +61,7 @@ def _readings(parts: Sequence[str], runs: Sequence[str]) -> Iterator[list[str]]:
 
 def _model(configuration: "Configuration", name: str, where: str) -> ComparedModel:
     run, _, stage = name.partition(".")
-    stages = _stages_of(configuration, run)
+    stages = configuration.stages(run)
     if stage and stage not in stages:
         raise AbovoError(f"run {run} has no stage {stage}", where, f"its stages are {', '.join(stages)}")
     return ComparedModel(name, run, stage or stages[-1])
-
-
-def _stages_of(configuration: "Configuration", run: str) -> list[str]:
-    """The stages that a run goes through, in their order: those that start anew, and those that it says how to go."""
-    if configuration.given(run) is not None:
-        return [stage.name for stage in STAGES.values() if not stage.trained]
-    told = configuration.run(run)
-    trained = [stage for stage in STAGES.values() if stage.trained]
-    return [stage.name for stage in trained if stage.after is None or getattr(told, stage.name, None) is not None]

@@ -26,9 +26,10 @@ def expected_jobs(configuration: Configuration, names: Names) -> Iterator[Expect
             inputs.tasks(configuration, below), inputs.scored_tasks(configuration, below), strict=True
         ):
             yield scored, "evaluate", {**below, "task": task}
-    if configuration.given(names["run"]):
+    given = configuration.given(names["run"])
+    if given is not None and (given.sft is None or names["stage"] == "given"):
         return
-    run, corpora = configuration.run(names["run"]), inputs.corpora(configuration, names)
+    run, corpora = configuration.any_run(names["run"]), inputs.corpora(configuration, names)
     evaluation = configuration.scored(names["run"], checkpoint_of(names)).evaluation_name
     for corpus, path in zip(corpora, inputs.evaluation_sets(configuration, names), strict=True):
         yield f"results/corpora/{corpus}/manifest.json", "corpus", {"corpus": corpus}

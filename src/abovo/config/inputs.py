@@ -11,9 +11,9 @@ from typing import Any
 
 from abovo.config.compared import compared_models
 from abovo.config.overrides import TASKS
-from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to
+from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, phases_up_to
 from abovo.config.stages import Stage, checkpoint_of, phase_of, stages_up_to
-from abovo.config.starts import files_of_model, start_of, starts
+from abovo.config.starts import corpora_before, files_of_model, origin_of_given, start_of, starts
 from abovo.config.tasks import local_paths
 from abovo.config.tuning import packed_paths, paths_of, sft_of
 from abovo.corpus.local import find_files
@@ -21,7 +21,7 @@ from abovo.corpus.readers import kind_of
 from abovo.errors import AbovoError
 from abovo.settings.run import Phase, corpora_of
 from abovo.settings.task import TaskRowsOf
-from abovo.tokenizing.adopt import files_among
+from abovo.tokenizing.files import files_among, vocabularies_among
 
 Names = Mapping[str, str]
 # Kinds of files that hold no records with keys.
@@ -46,7 +46,7 @@ def corpora(configuration: Configuration, names: Names) -> list[str]:
 
 
 def tokenizer(configuration: Configuration, names: Names) -> str:
-    return f"results/tokenizers/{configuration.run(names['run']).parts.tokenizer}/tokenizer_config.json"
+    return f"results/tokenizers/{configuration.any_run(names['run']).parts.tokenizer}/tokenizer_config.json"
 
 
 def packed(configuration: Configuration, names: Names) -> list[str]:
@@ -67,13 +67,13 @@ def start(configuration: Configuration, names: Names) -> list[str]:
 
 def instruction(configuration: Configuration, names: Names) -> list[str]:
     """The instruction sets that a run is fine-tuned on."""
-    run = configuration.run(names["run"])
+    run = configuration.any_run(names["run"])
     return [paths_of(run)[name] for name in sft_of(run).datasets]
 
 
 def tuning(configuration: Configuration, names: Names) -> list[str]:
     """What a run is fine-tuned on: instruction sets, and the bins of the text among them."""
-    return list(paths_of(configuration.run(names["run"])).values())
+    return list(paths_of(configuration.any_run(names["run"])).values())
 
 
 def evaluation_sets(configuration: Configuration, names: Names) -> list[str]:
@@ -96,7 +96,7 @@ def conversations(configuration: Configuration, names: Names) -> list[str]:
     on. None for phases and models on the way, which are not held against a fine-tuned one."""
     name = names["run"]
     scored = not names["below"] and configuration.scored(name).evaluation.conversations > 0
-    tuned = scored and not configuration.given(name) and configuration.run(name).sft is not None
+    tuned = scored and "sft" in configuration.stages(name)
     return instruction(configuration, names) if tuned else []
 
 
@@ -125,30 +125,45 @@ def overlaps(configuration: Configuration, names: Names) -> list[str]:
     own = [name for name in run.evaluation.tasks if configuration.has_task(name)]
     if not own or not run.evaluation.contamination or configuration.given(run.name):
         return []
-    before = [corpus for one in starts(configuration, run.name)[1:] for corpus in configuration.run(one).corpora]
-    every = dict.fromkeys([*corpora(configuration, names), *before])
+    every = dict.fromkeys([*corpora(configuration, names), *corpora_before(configuration, run.name)])
     return [f"results/corpora/{corpus}/overlap/{run.evaluation_name}.json" for corpus in every]
 
 
 def data(configuration: Configuration, names: Names) -> list[str]:
     """All data that stand behind a model: corpora, tokenizer, bins; nothing is known of one trained elsewhere."""
     if configuration.given(names["run"]):
-        return []
+        return [] if names["stage"] == "given" else [tokenizer(configuration, names)]
     manifests = [f"results/corpora/{corpus}/manifest.json" for corpus in corpora(configuration, names)]
     return [*manifests, tokenizer(configuration, names), *packed(configuration, names)]
 
 
 def given_files(configuration: Configuration, names: Names) -> list[str]:
-    """The files of a model that was trained elsewhere."""
-    folder = given_of(configuration, names["run"]).model_directory
-    return files_of_model(configuration, names["run"], "model_directory", folder)
+    """The files of a model that was trained elsewhere; nothing for that of another run."""
+    origin = origin_of_given(configuration, names["run"])
+    if origin.folder is None:
+        return []
+    files = files_of_model(origin.folder, origin.where)
+    vocabularies_among((Path(path).name for path in files), Path(origin.folder))
+    return files
+
+
+def given_model(configuration: Configuration, names: Names) -> list[str]:
+    """The model of another run that a run's fine-tuning starts from; nothing for a folder."""
+    origin = origin_of_given(configuration, names["run"])
+    return [] if origin.folder is not None else [f"results/{origin.stage}/{origin.run}/manifest.json"]
+
+
+def base(configuration: Configuration, names: Names) -> str:
+    """The model that fine-tuning starts from."""
+    starts(configuration, names["run"])
+    return f"results/{stages_up_to('sft', configuration.stages(names['run']))[-2].name}/{names['run']}/manifest.json"
 
 
 # --- of a stage: its own model, and before it those that it came from; of a phase its own alone
 
 
-def stages(_: Configuration, names: Names) -> list[Stage]:
-    return stages_up_to(names["stage"], names["below"])
+def stages(configuration: Configuration, names: Names) -> list[Stage]:
+    return stages_up_to(names["stage"], configuration.stages(names["run"]), names["below"])
 
 
 def models(configuration: Configuration, names: Names) -> list[str]:
@@ -181,7 +196,7 @@ def figures(configuration: Configuration, names: Names) -> list[str]:
     made = [f"results/report/corpora/{corpus}/composition.svg" for corpus in corpora(configuration, names)]
     trained = [stage for stage in stages(configuration, names) if stage.trained]
     if trained:
-        made.append(f"results/report/tokenizers/{configuration.run(names['run']).parts.tokenizer}/card.html")
+        made.append(f"results/report/tokenizers/{configuration.any_run(names['run']).parts.tokenizer}/card.html")
     # the losses before a model on the way are those of its run
     for stage in trained if not checkpoint_of(names) else ():
         made += [f"{report}/{stage.name}{below}/{name}" for name in FIGURES]
@@ -199,21 +214,14 @@ def drawings(configuration: Configuration, names: Names) -> list[str]:
 # --- of an export: the last model of a run
 
 
-def last_stage(configuration: Configuration, run: str) -> str:
-    """The stage whose model is the last that a run makes."""
-    if configuration.given(run):
-        return "given"
-    return "sft" if configuration.run(run).sft else "pretrain"
-
-
 def exported_model(configuration: Configuration, names: Names) -> str:
-    return f"results/{last_stage(configuration, names['run'])}/{names['run']}/manifest.json"
+    return f"results/{configuration.stages(names['run'])[-1]}/{names['run']}/manifest.json"
 
 
 def exported_results(configuration: Configuration, names: Names) -> list[str]:
     """The results that the card shows; none where it is to show none."""
     found = configuration.given(names["run"]) or configuration.run(names["run"])
-    stage = last_stage(configuration, names["run"])
+    stage = configuration.stages(names["run"])[-1]
     return [f"results/{stage}/{names['run']}/results.json"] if found.export.results else []
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from abovo.config.budget import budget
 from abovo.config.checkpoints import check_kept
 from abovo.config.expected import expected_settings
-from abovo.config.inputs import last_stage
-from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, given_of, phases_up_to
+from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, phases_up_to
 from abovo.config.stages import STAGES, checkpoint_of, phase_of
+from abovo.config.starts import family_of_stage, origin_of_given
 from abovo.config.tuning import scored_of, sft_of, text_of, weights_of
 from abovo.errors import AbovoError
 from abovo.settings.checkpoints import Amounts, Kept, Limits
@@ -22,7 +22,7 @@ from abovo.settings.evaluation import EvaluationSets
 from abovo.settings.export import ExportJob
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
-from abovo.settings.run import Run
+from abovo.settings.run import AnyRun, Run
 from abovo.settings.stages import GivenModel, LossFigure, OverlapSettings, PlanSettings, ResultsSettings, TaskJob
 from abovo.settings.task import Task, TaskRowsOf
 
@@ -46,9 +46,9 @@ def deciding_settings(configuration: Configuration, job: str, names: Names) -> S
 def settings_of_code(configuration: Configuration, job: str, names: Names) -> Settings:
     """What says which code counts: the settings that decide and, of a run's jobs, the family that a start settles."""
     settings = deciding_settings(configuration, job, names)
-    if "run" not in names or configuration.given(names["run"]):
+    if "run" not in names:
         return settings
-    return {**settings, "model": {"family": configuration.run(names["run"]).model.family}}
+    return {**settings, "model": {"family": family_of_stage(configuration, names["run"], names.get("stage", job))}}
 
 
 def _pretrain(configuration: Configuration, names: Names) -> JobSettings:
@@ -60,7 +60,7 @@ def _pretrain(configuration: Configuration, names: Names) -> JobSettings:
 
 def _sft(configuration: Configuration, names: Names) -> JobSettings:
     """One phase over the recipe's sets, on the base model or adapters on it."""
-    run = configuration.run(names["run"])
+    run = configuration.any_run(names["run"])
     sft = sft_of(run)
     phases = (JobPhase(name="sft", sets=weights_of(run), share=1.0),)
     own = {
@@ -72,10 +72,12 @@ def _sft(configuration: Configuration, names: Names) -> JobSettings:
     }
     # checkpoints and limits are of pretraining
     own |= {"checkpoints": Amounts(), "limits": Limits(), "parameters": None}
+    if "given" in configuration.stages(run.name):
+        own |= {"model": None, "family": family_of_stage(configuration, run.name, "sft")}
     return narrow(JobSettings, run, template=_template(configuration, run), **own)
 
 
-def _template(configuration: Configuration, run: Run) -> str | None:
+def _template(configuration: Configuration, run: AnyRun) -> str | None:
     """The chat template of the sets that a run is fine-tuned on; base and fine-tuned model are asked in it."""
     sets = run.sft.datasets if run.sft is not None else ()
     found = {name: configuration.shared("instruction", name).template for name in sets}
@@ -114,13 +116,13 @@ def _evaluation_sets(configuration: Configuration, names: Names) -> EvaluationSe
 def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
     """Of a task nothing that it does not use, so that a changed prompt, say, scores no other task again."""
     run, task = configuration.scored(names["run"], checkpoint_of(names)), names["task"]
-    kind, given = configuration.kind_of_task(task), configuration.given(names["run"])
+    kind = configuration.kind_of_task(task)
     if kind == "lm_eval":
         configuration.check_tasks([task], f"task {task}")
     own: dict[str, Any] = {"task": task, "kind": kind, "seed": run.seed}
-    own["family"] = None if given else configuration.run(run.name).model.family
+    own["family"] = family_of_stage(configuration, run.name, names["stage"])
     if kind == HELD_OUT:
-        own["template"] = _template(configuration, configuration.run(run.name))
+        own["template"] = _template(configuration, configuration.any_run(run.name))
     if kind != GENERATIONS:
         own["prompts"] = ()
     if kind not in (GENERATIONS, CONVERSATIONS):
@@ -135,13 +137,16 @@ def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
 def _export(configuration: Configuration, names: Names) -> ExportJob:
     found = configuration.given(names["run"]) or configuration.run(names["run"])
     return narrow(
-        ExportJob, found.export, run=names["run"], stage=last_stage(configuration, names["run"]),
+        ExportJob, found.export, run=names["run"], stage=configuration.stages(names["run"])[-1],
         description=found.description,
     )  # fmt: skip
 
 
 def _given(configuration: Configuration, names: Names) -> GivenModel:
-    return narrow(GivenModel, given_of(configuration, names["run"]))
+    """The folder of the model, or nothing of that of another run, whose manifest is given."""
+    given, origin = configuration.given(names["run"]), origin_of_given(configuration, names["run"])
+    run = configuration.run(names["run"]) if given is None else given
+    return GivenModel(model_directory=origin.folder, sequence_length=run.sequence_length)
 
 
 def _task(configuration: Configuration, names: Names) -> Task:
@@ -160,11 +165,11 @@ def _results(configuration: Configuration, names: Names) -> ResultsSettings:
 
 
 def _draw_loss(configuration: Configuration, names: Names) -> LossFigure:
-    run = configuration.run(names["run"])
+    run = configuration.any_run(names["run"])
     stage = STAGES[names["stage"]]
     sets = weights_of(run) if stage.name == "sft" else ()
     figure = narrow(LossFigure, run.tokenizer, scored=scored_of(stage.scored, sets))
-    if stage.phases:
+    if stage.phases and isinstance(run, Run):
         phases = phases_up_to(run, phase_of(names))
         ends = itertools.accumulate(budget(replace(run, phases=phases), f"config/runs/{run.name}.yaml").phases)
         figure = replace(figure, phases={phase.name: end for phase, end in zip(phases, ends, strict=True)})

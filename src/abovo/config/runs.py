@@ -6,41 +6,48 @@ from those files stand under `set:` in the run file, or come for one call from `
 
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from abovo.config.budget import budget
-from abovo.config.checkpoints import check_checkpoints, evaluation_of_kept, tasks_of
+from abovo.config.checkpoints import check_checkpoints, evaluation_of_kept, on_the_way, tasks_of
 from abovo.config.corpora import check_tasks, rooted
-from abovo.config.defaults import fill_in, refuse_auto
+from abovo.config.defaults import fill_in
 from abovo.config.engines import check_engine
 from abovo.config.foreseen import check_facts, check_instruction, check_public_tasks, public_out_of_reach
+from abovo.config.given import given_run, only_scored, own_tokenizer
+from abovo.config.laid import OWN_PARTS, Changes, blamed, changes_of
 from abovo.config.load import KINDS, Values, close, find, load, misnamed, names
 from abovo.config.overrides import SET, SHARED_KINDS, SHARED_PARTS, TASKS, Given, Overrides, parse, refuse_twice
 from abovo.config.phases import phases_of
+from abovo.config.stages import STAGES
 from abovo.config.starts import starts
 from abovo.config.tasks import decontamination, out_of_reach, task_of
-from abovo.config.tuning import text_of, weights_of
+from abovo.config.tokenizers import counted, vocabulary_of
+from abovo.config.tuning import check_tuning, text_of
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
 from abovo.modeling.cost import count_parameters
-from abovo.modeling.family import chosen_modules, family_named
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.settings.corpus import Corpus
 from abovo.settings.keys import narrow
-from abovo.settings.run import GivenFile, Parts, Phase, Recipe, Run, RunFile, ScoredRun
+from abovo.settings.run import (
+    AnyRun,
+    GivenFile,
+    Parts,
+    Phase,
+    Recipe,
+    Run,
+    RunFile,
+    ScoredRun,
+)
 from abovo.settings.sft import Sft, SftFile
 from abovo.settings.task import Task
 from abovo.settings.tokenizer import AdoptedSettings
 
 log = logging.getLogger("abovo")
-# Parts that belong to one run alone.
-OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "engine": "engines"}
-# Part of a run -> values that are laid over its file: those of the run's file, then those of the call.
-Changes = dict[str, tuple[Values, ...]]
-Made = TypeVar("Made")
 # What every run's models are scored on besides its tasks: what its corpora hold out, and the prompts of its evaluation.
 HELD_OUT, CONVERSATIONS, GENERATIONS = "held_out", "conversations", "generations"
 # What these are called in results, which no task may be.
@@ -95,13 +102,15 @@ class Configuration:
         """The names of the shared parts that a run uses, by kind: its own, and those behind its tokenizer, its
         conversations and the run that it starts from."""
         given = self.given(name)
-        if given is not None:
+        if given is not None and given.sft is None:
             tasks = [*filter(self.has_task, self.scored(name).evaluation.tasks)]
             return {kind: [] for kind in SHARED_KINDS} | {"evaluation": [given.evaluation], TASKS: tasks}
-        run = self.run(name)
+        run = self.any_run(name)
         sets = list(run.sft.datasets) if run.sft else []
         behind = [self.shared("instruction", one).corpus for one in sets]
-        corpora = list(dict.fromkeys(filter(None, [*run.corpora, *text_of(run), run.tokenizer.corpus, *behind])))
+        corpora = list(
+            dict.fromkeys(filter(None, [*run.corpora, *text_of(run), getattr(run.tokenizer, "corpus", None), *behind]))
+        )
         counting = [self.shared("corpora", one).count_with for one in corpora]
         against = [self.shared("corpora", one).decontaminate.against for one in corpora]
         indexed = [task for one in filter(None, against) for task in self.shared("decontamination", one).tasks]
@@ -109,7 +118,7 @@ class Configuration:
             "corpora": corpora,
             "tokenizers": [run.parts.tokenizer, *filter(None, counting)],
             "instruction": sets,
-            "evaluation": list(dict.fromkeys(filter(None, [run.parts.evaluation, run.checkpoints.evaluation]))),
+            "evaluation": list(dict.fromkeys(filter(None, [run.parts.evaluation, on_the_way(run)]))),
             TASKS: [*filter(self.has_task, tasks_of(run, self.shared)), *indexed],
             "decontamination": list(filter(None, against)),
         }
@@ -152,7 +161,7 @@ class Configuration:
         """The name of the part that an item means by RUN.PART.KEY."""
         run = str(item.run)
         part = next(part for part, kind in SHARED_PARTS.items() if kind == item.kind)
-        name = getattr(self._file(run, own[run]), part)
+        name = getattr(self._file(run, own[run]), part, None)
         if name is None:
             raise AbovoError(f"run {run} has no {part}", item.where, f"write {run}.{item.kind}.NAME.KEY=VALUE")
         return str(name)
@@ -190,6 +199,8 @@ class Configuration:
         a task `folder` may be another one than its file says.
         """
         given = self.overrides.shared.get((kind, name), {})
+        if kind == "tokenizers" and name not in self.names(kind) and (own := self._own_tokenizer(name)):
+            return counted(own)
         values = [Values({key: item.value}, f"{SET}, key ", item.key.removesuffix(key)) for key, item in given.items()]
 
         def make(*values: Values) -> Any:
@@ -203,9 +214,11 @@ class Configuration:
                 return task_of(replace(part, folder=folder or part.folder), name, where)
             if kind == "decontamination":
                 return decontamination(rooted(part, "sets"), part.folder, self.task, where)
+            if isinstance(part, AdoptedSettings):
+                return counted(part)
             return rooted(part, "sources") if kind == "corpora" else part
 
-        return _blamed(lambda: make(*values), make, [item.key for item in given.values()])
+        return blamed(lambda: make(*values), make, [item.key for item in given.values()])
 
     def task(self, name: str, folder: str | None = None) -> Task:
         """The task that a file of config/evaluation/tasks describes; `folder` is where its files lie, if not in its own
@@ -214,14 +227,30 @@ class Configuration:
         return task
 
     def adopted(self) -> list[str]:
-        """The names of tokenizers that came with a model."""
-        return [name for name in self.names("tokenizers") if self._is_adopted(name)]
+        """The names of tokenizers that came with a model: those that say so, and those of given models."""
+        own = [name for name in self.names("runs") if self._own_tokenizer(name)]
+        return [*(name for name in self.names("tokenizers") if self._is_adopted(name)), *own]
 
     def _is_adopted(self, name: str) -> bool:
         try:
-            return isinstance(self.shared("tokenizers", name), AdoptedSettings)
+            return isinstance(self._load("tokenizers", name), AdoptedSettings)
         except AbovoError:  # who asks for it is told what is wrong with its file
             return False
+
+    def _own_tokenizer(self, name: str) -> AdoptedSettings | None:
+        """That of a given model, where one is called so and names no other."""
+        try:
+            return own_tokenizer(self.given(name)) if name in self.names("runs") else None
+        except AbovoError:  # as above
+            return None
+
+    def stages(self, name: str) -> list[str]:
+        """The stages that a run goes through, in their order: where its models start, and what it says how to do."""
+        given = self.given(name)
+        run = self.run(name) if given is None else given
+        starts_from_others = isinstance(run, Run) and run.sft is not None and run.sft.start is not None
+        goes = {"pretrain": given is None, "given": given is not None or starts_from_others, "sft": run.sft is not None}
+        return [stage for stage in STAGES if goes.get(stage)]
 
     def has_task(self, name: str) -> bool:
         """Whether a task has a file; one without is lm-eval's own."""
@@ -231,7 +260,20 @@ class Configuration:
     def run(self, name: str) -> Run:
         """A run with its parts in place of their names, and `phases` in place of the shorthand `corpus`."""
         given = [item.key for item in self.overrides.items if item.run in (name, None)]
-        return _blamed(lambda: self._run(name), lambda: Configuration(*self._bare()).run(name), given)
+        return blamed(lambda: self._run(name), lambda: Configuration(*self._bare()).run(name), given)
+
+    @functools.cache  # noqa: B019
+    def any_run(self, name: str) -> AnyRun:
+        """A run, whatever its models start from. Raises AbovoError for a model that is scored alone."""
+        file = self.given(name)
+        if file is None:
+            return self.run(name)
+        where, call = find("runs", name, *self.folders), self.overrides.runs.get(name, {})
+        changes = changes_of(file.set, {key: value for key, value in call.items() if "." in key}, name, where)
+        run = given_run(self, name, file, where, changes)
+        check_tuning(self, run, where)
+        self._check_corpora(run)
+        return run
 
     def _bare(self) -> tuple[Path, str, Path | None]:
         return self.root, "", self.folders[-1] if len(self.folders) > 1 else None
@@ -240,15 +282,14 @@ class Configuration:
         values = self.overrides.runs.get(name, {})
         file, where = self._file(name, values), find("runs", name, *self.folders)
         if isinstance(file, GivenFile):
-            what, mend = "is a model that is scored, not trained", f"ask for results/given/{name}/results.json"
-            raise AbovoError(what, f"{where}, key model_directory", mend)
-        changes = _changes(file.set, {key: value for key, value in values.items() if "." in key}, name, where)
+            raise only_scored(name, where)
+        changes = changes_of(file.set, {key: value for key, value in values.items() if "." in key}, name, where)
         given = changes["sft"][-1]
         if file.sft is None and given:
             what, mend = "the run is not fine-tuned (its sft is null)", f"add {name}.sft=RECIPE"
             raise AbovoError(what, f"{given.said}{given.prefix}{next(iter(given.given))}", mend)
-        model = self._part("model", file.model, changes)
-        training = self._part("training", file.training, changes)
+        model = self.part("model", file.model, changes)
+        training = self.part("training", file.training, changes)
         size = model.non_embedding_parameters
         run = Run(
             **{one.name: getattr(file, one.name) for one in fields(Recipe)},
@@ -257,8 +298,8 @@ class Configuration:
             model=model,
             tokenizer=self.shared("tokenizers", file.tokenizer),
             training=fill_in(training, file.tokens, file.sequence_length, size, where),
-            engine=self._part("engine", file.engine, changes),
-            sft=self._sft(file.sft, changes) if file.sft else None,
+            engine=self.part("engine", file.engine, changes),
+            sft=self.recipe(file.sft, changes) if file.sft else None,
             evaluation=self.shared("evaluation", file.evaluation),
             phases=phases_of(file, where),
         )
@@ -267,25 +308,14 @@ class Configuration:
 
     def _check(self, run: Run, where: Path) -> None:
         """Raise AbovoError where parts that are right by themselves do not fit each other."""
-        rows = padded_vocabulary(run.tokenizer.vocabulary_size)
+        rows = padded_vocabulary(vocabulary_of(run.tokenizer, where))
         check_claim(run.parameters, count_parameters(run.model, rows).total, f"{where}, key parameters")
         check_checkpoints(run, budget(run, str(where)), str(where))
-        recipes = [run.training]
-        if run.sft:
-            refuse_auto(run.sft.training, where)
-            key_of_targets = f"{where}, key sft.lora.targets"
-            chosen_modules(family_named(run.model.family), run.sft.lora.targets, key_of_targets)
-            recipes.append(run.sft.training)
-            whole = (Phase(name="sft", corpora=weights_of(run), share=1.0),)
-            tuned = replace(run, tokens=run.sft.tokens, training=run.sft.training, phases=whole)
-            budget(tuned, str(where), "sft.")
-            for dataset in run.sft.datasets:
-                length = self.shared("instruction", dataset).sequence_length
-                if length != run.sequence_length:
-                    what = f"is {length} where run {run.name} has rows of {run.sequence_length} tokens"
-                    raise AbovoError(what, self.place("instruction", dataset, "sequence_length"), "make them equal")
-        for recipe in recipes:
-            check_engine(run.engine, recipe, f"{where}, key engine")
+        check_engine(run.engine, run.training, f"{where}, key engine")
+        check_tuning(self, run, where)
+        self._check_corpora(run)
+
+    def _check_corpora(self, run: AnyRun) -> None:
         for name in dict.fromkeys([*run.corpora, *text_of(run)]):
             corpus: Corpus = self.shared("corpora", name)
             against = corpus.decontaminate.against
@@ -328,10 +358,10 @@ class Configuration:
                 return item.where
         return f"{find(kind, name, *self.folders)}, key {key}"
 
-    def _part(self, part: str, name: str, changes: Changes) -> Any:
+    def part(self, part: str, name: str, changes: Changes) -> Any:
         return self._load(OWN_PARTS[part], name, *changes[part])
 
-    def _sft(self, name: str, changes: Changes) -> Sft:
+    def recipe(self, name: str, changes: Changes) -> Sft:
         """An SFT recipe with the training recipe that it names in its place."""
         own = [values.without("training.") for values in changes["sft"]]
         file: SftFile = self._load("sft", name, *own)
@@ -339,43 +369,7 @@ class Configuration:
         return narrow(Sft, file, training=self._load("training", file.training, *inner))
 
 
-def _blamed(make: Callable[[], Made], bare: Callable[[], Made], given: Sequence[str]) -> Made:
-    """What `make` makes; an error of it that is not there without the values of this call is told as theirs."""
-    try:
-        return make()
-    except AbovoError as error:
-        if not given or error.where.startswith(SET):
-            raise
-        try:
-            bare()
-        except AbovoError:
-            raise error from None
-        where = f"{SET}, {', '.join(given)} (with {error.where})"
-        raise AbovoError(error.what, where, error.mend) from None
-
-
-def _changes(values: Mapping[str, Any], call: Mapping[str, Any], run: str, where: Path) -> Changes:
-    """Values by the part of the run that they are of. Raises AbovoError for one of no part that is the run's own."""
-    refuse_twice((key, key, f"{where}, key set.{key}") for key in values)
-    for key in values:
-        part, _, rest = key.partition(".")
-        if part not in OWN_PARTS or not rest:
-            mend = f"start it with one of {', '.join(OWN_PARTS)}; all else is set in its own file"
-            raise AbovoError(f"cannot be set for one run: {key}", f"{where}, key set", mend)
-    laid = (Values(values, f"{where}, key ", "set."), Values(call, f"{SET}, key ", f"{run}."))
-    return {part: tuple(one.below(part) for one in laid) for part in OWN_PARTS}
-
-
-def given_of(configuration: Configuration, name: str) -> GivenFile:
-    """A model that was trained elsewhere. Raises AbovoError for a run that trains one."""
-    given = configuration.given(name)
-    if given is None:
-        mend = f"ask for results/pretrain/{name}/results.json, or name a model_directory"
-        raise AbovoError("is trained, not given", f"config/runs/{name}.yaml", mend)
-    return given
-
-
-def phases_up_to(run: Run, name: str | None) -> tuple[Phase, ...]:
+def phases_up_to(run: AnyRun, name: str | None) -> tuple[Phase, ...]:
     """The phases of a run up to the one called `name`, which has an artifact of its own; all of them for None.
 
     Raises AbovoError for a name that no phase has, and for the last phase: its model is the run's.

@@ -4,7 +4,7 @@ A stage makes a model of the run, results/{stage}/{run}/, with a manifest beside
 that it needs: evaluation, results, figures and the summary go by this table.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from abovo.errors import AbovoError
@@ -13,14 +13,15 @@ from abovo.settings.checkpoints import CHECKPOINT
 
 @dataclass(frozen=True)
 class Stage:
-    """One row: `after` is the stage whose model it starts from, None where it starts from random weights."""
+    """One row: `after` names the stages whose model it may start from, the first that a run goes through counts; none
+    where it starts from random weights, or from elsewhere."""
 
     name: str
     training: str
     """What is done, as titles of figures say it."""
     model: str
     """What its model is called beside those of other stages."""
-    after: str | None = None
+    after: tuple[str, ...] = ()
     scored: str = "token"
     """What its training loss is the mean over."""
     trained: bool = True
@@ -34,23 +35,31 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage("pretrain", "pretraining", "base model", phases=True),
-        Stage("sft", "fine-tuning", "after fine-tuning", after="pretrain", scored="answer token"),
         Stage("given", "nothing", "given model", trained=False),
+        Stage("sft", "fine-tuning", "after fine-tuning", after=("given", "pretrain"), scored="answer token"),
     )
 }
 
 
-def stages_up_to(name: str, below: str = "") -> list[Stage]:
-    """The stages from the first one to `name`, each after the one whose model it starts from.
+def stages_up_to(name: str, through: Container[str], below: str = "") -> list[Stage]:
+    """The stages from the first one to `name`, each after the one whose model it starts from, of a run that goes
+    `through` these.
 
-    Raises AbovoError for a model `below` (/phase-{phase} or /{checkpoint}) where the stage goes through no phases.
+    Raises AbovoError for a model `below` (/phase-{phase} or /{checkpoint}) where the stage goes through no phases, and
+    where the run has no model that it could start from.
     """
     stage = STAGES[name]
     if below and not stage.phases:
         mend = f"ask for that of {', '.join(one.name for one in STAGES.values() if one.phases)}"
         what = f"has no phases and keeps no models on the way, so none lies in {below.removeprefix('/')}"
         raise AbovoError(what, f"stage {name}", mend)
-    return [*(stages_up_to(stage.after) if stage.after else []), stage]
+    if not stage.after:
+        return [stage]
+    before = next((one for one in stage.after if one in through), None)
+    if before is None:
+        what = f"starts from the model of {' or '.join(stage.after)}, and the run goes through neither"
+        raise AbovoError(what, f"stage {name}", "ask for another stage")
+    return [*stages_up_to(before, through), stage]
 
 
 def folder_below(names: Mapping[str, str]) -> str:
@@ -75,11 +84,11 @@ def _named(names: Mapping[str, str], start: str) -> str | None:
     return folder.removeprefix(start) if folder.startswith(start) else None
 
 
-def titles(name: str, names: Mapping[str, str]) -> list[str]:
+def titles(name: str, through: Container[str], names: Mapping[str, str]) -> list[str]:
     """What the models of `stages_up_to` are called beside each other."""
     phase, checkpoint = phase_of(names), checkpoint_of(names)
     one = f"after phase {phase}" if phase else f"{STAGES[name].model} {checkpoint}" if checkpoint else ""
-    return [one] if one else [stage.model for stage in stages_up_to(name)]
+    return [one] if one else [stage.model for stage in stages_up_to(name, through)]
 
 
 def training_title(name: str, phase: str | None = None) -> str:

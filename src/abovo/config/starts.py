@@ -1,16 +1,87 @@
 """Turn what a run starts from, or the folder of a model that it names, into the artifacts or files behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from abovo.config.load import find
+from abovo.config.stages import STAGES, stages_up_to
 from abovo.errors import AbovoError
+from abovo.modeling.family import name_of_family
+from abovo.modeling.layout import check_whole, read_config
 from abovo.provenance.leavings import passed_over
 from abovo.provenance.standins import ODD
+from abovo.settings.run import Run
 
 if TYPE_CHECKING:
     from abovo.config.runs import Configuration
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A model that a run has not trained and that its own start from: a `folder`, or that of a stage of another run.
+
+    `where` is who says so.
+    """
+
+    where: str
+    folder: str | None = None
+    run: str = ""
+    stage: str = ""
+
+
+def origin_of(configuration: "Configuration", name: str) -> Origin | None:
+    """The model from elsewhere that a run is given, or that its fine-tuning starts from; None of a run without one.
+
+    Raises AbovoError for a run or stage that is not there, or that has another tokenizer.
+    """
+    given = configuration.given(name)
+    if given is not None:
+        return Origin(f"{find('runs', name, *configuration.folders)}, key model_directory", given.model_directory)
+    run = configuration.run(name)
+    if run.sft is None or run.sft.start is None:
+        return None
+    start, where = run.sft.start, f"{find('sft', str(run.parts.sft), *configuration.folders)}, key start"
+    if "/" in start:
+        return Origin(where, start)
+    other, _, stage = start.partition(".")
+    find("runs", other, *configuration.folders, asked=where)
+    stages = configuration.stages(other)
+    if stage and stage not in stages:
+        raise AbovoError(f"run {other} has no stage {stage}", where, f"its stages are {', '.join(stages)}")
+    own, theirs = run.parts.tokenizer, _tokenizer_of(configuration, other)
+    if own != theirs:
+        what = f"run {other} has the tokenizer {theirs}, run {name} has {own}"
+        raise AbovoError(what, where, f"let run {name} name the tokenizer {theirs}")
+    return Origin(where, run=other, stage=stage or stages[-1])
+
+
+def origin_of_given(configuration: "Configuration", name: str) -> Origin:
+    """The same of a run that has one. Raises AbovoError for a run that trains its base model."""
+    origin = origin_of(configuration, name)
+    if origin is None:
+        mend = f"ask for results/pretrain/{name}/results.json, or name a model_directory"
+        raise AbovoError("is trained, not given", f"config/runs/{name}.yaml", mend)
+    return origin
+
+
+def _tokenizer_of(configuration: "Configuration", name: str) -> str:
+    given = configuration.given(name)
+    return configuration.run(name).parts.tokenizer if given is None else given.tokenizer or name
+
+
+def family_of_stage(configuration: "Configuration", name: str, stage: str) -> str:
+    """The family of a run's model after a stage, or of the last one that it trains where `stage` is none."""
+    through = configuration.stages(name)
+    chain = [one.name for one in stages_up_to(stage, through)] if stage in STAGES else through
+    given = configuration.given(name)
+    origin = origin_of(configuration, name) if given is not None or "given" in chain else None
+    if origin is None:
+        return configuration.run(name).model.family
+    if origin.folder is None:
+        return family_of_stage(configuration, origin.run, origin.stage)
+    return name_of_family(read_config(Path(origin.folder)).get("model_type"))
 
 
 def start_of(configuration: "Configuration", name: str) -> list[str]:
@@ -22,8 +93,9 @@ def start_of(configuration: "Configuration", name: str) -> list[str]:
     if start is None:
         return []
     if "/" in start:
-        return files_of_model(configuration, name, "start", start)
-    return [f"results/pretrain/{starts(configuration, name)[1]}/manifest.json"]
+        return files_of_model(start, _key_start(configuration, name))
+    starts(configuration, name)
+    return [f"results/pretrain/{start}/manifest.json"]
 
 
 def starting_point(files: Sequence[str]) -> str:
@@ -31,28 +103,64 @@ def starting_point(files: Sequence[str]) -> str:
     return files[0] if len(files) == 1 else Path(files[0]).parent.as_posix()
 
 
-def files_of_model(configuration: "Configuration", run: str, key: str, folder: str) -> list[str]:
-    """The files of a folder in the Hugging Face layout that a run names under a key."""
+def files_of_model(folder: str, where: str) -> list[str]:
+    """The files of a folder in the Hugging Face layout, which is a whole model; `where` says who names it."""
     found = (path for path in Path(folder).glob("*") if path.is_file() and not passed_over(path.name))
     files = sorted(path.as_posix() for path in found)
-    where = f"{find('runs', run, *configuration.folders)}, key {key}"
     odd = next(filter(ODD.search, files), None)
     if odd is not None:
         raise AbovoError(f"the path {odd!r} holds a brace or a control character", where, "rename it")
     if f"{Path(folder).as_posix()}/config.json" not in files:
         raise AbovoError(f"{folder} has no config.json", where, "name a folder in the Hugging Face layout")
+    check_whole(Path(folder))
     return files
 
 
 def starts(configuration: "Configuration", name: str) -> list[str]:
-    """A run, the one that it starts from, and so on to the one that starts anew or from a folder."""
-    seen, start = [name], configuration.run(name).start
-    while start is not None and "/" not in start:
-        where = f"{find('runs', seen[-1], *configuration.folders)}, key start"
-        if start in seen:
-            circle = ", ".join([*seen, start])
-            raise AbovoError(f"runs start from each other: {circle}", where, "let one start anew")
-        find("runs", start, *configuration.folders, asked=where)
-        seen.append(start)
-        start = configuration.run(start).start
-    return seen
+    """A run, those whose models it starts from, and so on to those that start anew or from a folder."""
+    found: dict[str, None] = {}
+    waiting: list[tuple[str, ...]] = [(name,)]
+    while waiting:
+        path = waiting.pop()
+        found[path[-1]] = None
+        for other, where in _before(configuration, path[-1]).items():
+            if other in path:
+                circle = ", ".join([*path, other])
+                raise AbovoError(f"runs start from each other: {circle}", where, "let one start anew")
+            waiting.append((*path, other))
+    return list(found)
+
+
+def _before(configuration: "Configuration", name: str) -> Mapping[str, str]:
+    """The runs whose models a run starts from, each with who says so."""
+    return dict(_named(configuration, name))
+
+
+def _named(configuration: "Configuration", name: str) -> Iterator[tuple[str, str]]:
+    if configuration.given(name) is not None:
+        return
+    run = configuration.run(name)
+    if run.start is not None and "/" not in run.start:
+        where = _key_start(configuration, name)
+        find("runs", run.start, *configuration.folders, asked=where)
+        configuration.run(run.start)
+        yield run.start, where
+    origin = origin_of(configuration, name)
+    if origin is not None and origin.folder is None:
+        yield origin.run, origin.where
+
+
+def _key_start(configuration: "Configuration", name: str) -> str:
+    return f"{find('runs', name, *configuration.folders)}, key start"
+
+
+def corpora_before(configuration: "Configuration", name: str) -> list[str]:
+    """The corpora of the runs that a run starts from."""
+    runs = (configuration.any_run(one) for one in starts(configuration, name)[1:] if not _is_plain(configuration, one))
+    return [corpus for run in runs if isinstance(run, Run) for corpus in run.corpora]
+
+
+def _is_plain(configuration: "Configuration", name: str) -> bool:
+    """Whether a run is a model that is scored alone."""
+    given = configuration.given(name)
+    return given is not None and given.sft is None

@@ -68,9 +68,9 @@ def _fillable(pattern: str) -> bool:
 
 
 def _goes(configuration: Configuration, run: str, stage: str) -> bool:
-    """Whether a run goes through a stage: one that is trained, or that of models from elsewhere."""
+    """Whether a run goes through a stage."""
     try:
-        return STAGES[stage].trained == (configuration.given(run) is None)
+        return stage in configuration.stages(run)
     except AbovoError:  # whoever asks for the run is told what is wrong with its file
         return STAGES[stage].trained
 

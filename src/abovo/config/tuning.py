@@ -1,23 +1,36 @@
-"""Turn the SFT recipe of a run into the packed sets that it draws from: conversations, and text among them."""
+"""Turn the SFT recipe of a run into the packed sets that it draws from: conversations, and text among them; and into a
+refusal where it does not fit the run."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from abovo.config.budget import budget
+from abovo.config.defaults import refuse_auto
+from abovo.config.engines import check_engine
+from abovo.config.load import find
 from abovo.errors import AbovoError
-from abovo.settings.run import Run
+from abovo.modeling.family import chosen_modules, family_named
+from abovo.settings.run import AnyRun, GivenRun, Phase, Run
 from abovo.settings.sft import Sft
+from abovo.settings.training import Training
+
+if TYPE_CHECKING:
+    from abovo.config.runs import Configuration
 
 # What the name of a set of text begins with, so that a corpus and a set of conversations may have one name.
 TEXT = "text/"
 
 
-def sft_of(run: Run) -> Sft:
+def sft_of(run: AnyRun) -> Sft:
     """How a run is fine-tuned. Raises AbovoError for one that is not."""
     if run.sft is None:
         raise AbovoError("is null", f"config/runs/{run.name}.yaml, key sft", "name a recipe of config/sft")
     return run.sft
 
 
-def weights_of(run: Run) -> Mapping[str, float]:
+def weights_of(run: AnyRun) -> Mapping[str, float]:
     """The weight of each set that a run is fine-tuned on, by the name that its job knows it by; with text among the
     conversations they sum to 1."""
     sft, text = sft_of(run), text_of(run)
@@ -29,7 +42,7 @@ def weights_of(run: Run) -> Mapping[str, float]:
     return {name: round(weight, 12) for name, weight in both.items()}
 
 
-def paths_of(run: Run) -> dict[str, str]:
+def paths_of(run: AnyRun) -> dict[str, str]:
     """The manifest of each of these sets, in the same order."""
     tokenizer, text = run.parts.tokenizer, text_of(run)
     conversations = {name: f"results/instruction/{name}/{tokenizer}/manifest.json" for name in sft_of(run).datasets}
@@ -37,13 +50,13 @@ def paths_of(run: Run) -> dict[str, str]:
     return conversations | dict(zip(names, packed_paths(run, text), strict=True))
 
 
-def packed_paths(run: Run, corpora: Iterable[str]) -> list[str]:
+def packed_paths(run: AnyRun, corpora: Iterable[str]) -> list[str]:
     """The manifests of the packed rows of corpora, in the run's own tokens and length."""
     place = f"{run.parts.tokenizer}/{run.sequence_length}/manifest.json"
     return [f"results/packed/{corpus}/{place}" for corpus in corpora]
 
 
-def text_of(run: Run) -> dict[str, float]:
+def text_of(run: AnyRun) -> dict[str, float]:
     """The corpora of the text among a run's conversations, each with its part of the text (fractions, sum 1).
 
     Where the recipe names none they are those of pretraining, by what its phases draw of them. Raises AbovoError where
@@ -69,3 +82,36 @@ def scored_of(scored: str, sets: Iterable[str]) -> str:
     """What the loss of a stage is the mean over, where its conversations count as `scored`, and text may be among
     them."""
     return f"{scored} or token of text" if any(name.startswith(TEXT) for name in sets) else scored
+
+
+def check_tuning(configuration: "Configuration", run: AnyRun, where: Path) -> None:
+    """Raise AbovoError where the recipe of a run's fine-tuning does not fit the run, its sets or its engine."""
+    sft = run.sft
+    if sft is None:
+        return
+    refuse_auto(sft.training, where)
+    if isinstance(run, Run) and sft.start is None:
+        chosen_modules(family_named(run.model.family), sft.lora.targets, f"{where}, key sft.lora.targets")
+    if isinstance(run, GivenRun) and sft.start is not None:
+        place = f"{find('sft', str(run.parts.sft), *configuration.folders)}, key start"
+        raise AbovoError(f"run {run.name} starts from its model_directory already", place, "remove it")
+    budget(Tuned(sft.tokens, run.sequence_length, sft.training), str(where), "sft.")
+    for dataset in sft.datasets:
+        length = configuration.shared("instruction", dataset).sequence_length
+        if length != run.sequence_length:
+            what = f"is {length} where run {run.name} has rows of {run.sequence_length} tokens"
+            raise AbovoError(what, configuration.place("instruction", dataset, "sequence_length"), "make them equal")
+    check_engine(run.engine, sft.training, f"{where}, key engine")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What fine-tuning has of a budget: one phase over all of it."""
+
+    tokens: int
+    sequence_length: int
+    training: Training
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase(name="sft", corpora={}, share=1.0),)

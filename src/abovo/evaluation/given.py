@@ -4,22 +4,23 @@ from pathlib import Path
 from typing import Any
 
 from abovo.errors import AbovoError
-from abovo.modeling.layout import check_whole, positions_of, read_config
+from abovo.modeling.layout import check_whole, model_folder, positions_of, read_config, verify_model
 from abovo.provenance.code import Script
 from abovo.provenance.hashing import sha256_of_files
 from abovo.provenance.manifest import Manifest, describe_folder
 from abovo.provenance.products import Job, Made, produce
-from abovo.tokenizing.adopt import vocabularies_among
+from abovo.tokenizing.files import vocabularies_among
 
 SCHEMA = "abovo/model/1"
 
 
-def describe_model(folder: Path, context: int | None, output: Path, script: Script | Path) -> Manifest:
-    """Write the manifest of a model whose files stay where they are; `context` (tokens) is what it is scored with, by
-    default all positions that it has.
+def describe_model(model: Path | Manifest, context: int | None, output: Path, script: Script | Path) -> Manifest:
+    """Write the manifest of a model whose files stay where they are, of a folder or of another run; `context` (tokens)
+    is what it is scored with, by default all positions that it has.
 
     Raises AbovoError where there are no weights in safetensors, no tokenizer, or fewer positions than `context`.
     """
+    folder = model_folder(model) if isinstance(model, Manifest) else model
     found = describe_folder(folder)
     config = read_config(folder)
     positions = positions_of(config)
@@ -29,18 +30,23 @@ def describe_model(folder: Path, context: int | None, output: Path, script: Scri
     if context is not None and positions is not None and context > positions:
         what = f"a context of {context} tokens is longer than the model's {positions} positions"
         raise AbovoError(what, folder / "config.json", f"ask for at most {positions}")
-    weights = _hash_of(found, check_whole(folder))
-    tokenizer = _hash_of(found, vocabularies_among(found.names(), folder))
+    hashes = {
+        "model_sha256": _hash_of(found, check_whole(folder)),
+        "tokenizer_sha256": _hash_of(found, vocabularies_among(found.names(), folder)),
+    }
+    inputs = {"folder": found}
+    if isinstance(model, Manifest):
+        verify_model(model)
+        hashes, inputs = {name: model[name] for name in hashes}, {**inputs, "model": model}
     fields: dict[str, Any] = {
         "folder": folder.as_posix(),
-        "model_sha256": weights,
-        "tokenizer_sha256": tokenizer,
+        **hashes,
         "sequence_length": context or positions,
         "model_type": config.get("model_type"),
     }
     # its bytes are those of the folder, which has no manifest of its own
-    settings = {"model_directory": folder.as_posix(), "sequence_length": context}
-    job = Job(output, SCHEMA, {"folder": found}, settings, script)
+    settings = {"model_directory": None if "model" in inputs else folder.as_posix(), "sequence_length": context}
+    job = Job(output, SCHEMA, inputs, settings, script)
     return produce(job, lambda _: Made({}, fields))
 
 

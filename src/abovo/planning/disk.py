@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from abovo.config.tokenizers import vocabulary_of
 from abovo.modeling.parameters import ParameterCount
 from abovo.settings.corpus import Corpus
 from abovo.settings.stages import PlanSettings
@@ -19,7 +20,7 @@ def disk(settings: PlanSettings, count: ParameterCount, steps: int) -> dict[str,
     """Bytes per kind of artifact, and their sum at the moment when most of them exist."""
     run, recipe = settings.run, settings.run.training
     kept = recipe.keep_last + (steps // recipe.keep_every if recipe.keep_every else 0)
-    id_bytes = 2 if run.tokenizer.vocabulary_size <= 1 << 16 else 4
+    id_bytes = 2 if vocabulary_of(run.tokenizer, run.name) <= 1 << 16 else 4
     parts = {"shards": 0, "bins": 0}
     for corpus in settings.corpora.values():
         tokens = corpus_tokens(corpus) or run.tokens

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.config.budget import REPEATED, USEFUL_EPOCHS, Budget, budget, times_drawn
+from abovo.config.tokenizers import read_tokenizer, vocabulary_of
 from abovo.config.tuning import text_of
 from abovo.console.progress import duration
 from abovo.modeling.cost import (
@@ -31,9 +32,12 @@ SHORT = "under a minute"
 
 
 def plan_settings(values: Mapping[str, Any]) -> PlanSettings:
-    """The settings of a plan from JSON; those of the model are its family's. Raises AbovoError naming a bad key."""
+    """The settings of a plan from JSON; those of model and tokenizer by their kinds. Raises AbovoError naming a bad
+    key."""
     settings = build(PlanSettings, values)
-    return replace(settings, run=replace(settings.run, model=shape_of(settings.run.model, "settings, model")))
+    model = shape_of(settings.run.model, "settings, model")
+    tokenizer = read_tokenizer(settings.run.tokenizer, "settings, tokenizer")
+    return replace(settings, run=replace(settings.run, model=model, tokenizer=tokenizer))
 
 
 def plan_run(settings: PlanSettings, output: Path, script: Script | Path) -> None:
@@ -53,8 +57,9 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
 
     Raises AbovoError where the run's claimed parameters are off by more than 1 %, or where no step fits.
     """
-    run, rows = settings.run, padded_vocabulary(settings.run.tokenizer.vocabulary_size)
+    run = settings.run
     where = f"config/runs/{run.name}.yaml"
+    rows = padded_vocabulary(vocabulary_of(run.tokenizer, where))
     count = count_parameters(run.model, rows)
     check_claim(run.parameters, count.total, f"{where}, key parameters")
     steps = budget(run, where)

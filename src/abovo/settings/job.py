@@ -34,6 +34,9 @@ class JobSettings:
     training: Training = key("How the model is optimized, as in config/training, without `auto` for batch and rate")
     engine: Engine = key("What carries out the steps, as in config/engines")
     model: Any = key("Shape of the model, as in config/models; null: that of the start", default=None)
+    family: str | None = key(
+        "Family of the model that it starts from, whose code counts; null: that of `model`", default=None
+    )
     parameters: int | None = key(
         "Parameters that the model is claimed to have, checked to 1 %", default=None, minimum=1
     )

@@ -10,20 +10,25 @@ from abovo.settings.evaluation import Evaluation
 from abovo.settings.export import Export
 from abovo.settings.keys import key
 from abovo.settings.sft import Sft
-from abovo.settings.tokenizer import TokenizerSettings
 from abovo.settings.training import Schedule, Training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The names of the files that a run is put together from."""
+class SharedParts:
+    """The names of the files that any run is put together from."""
 
-    model: str = key("Name in config/models", refers="models")
     tokenizer: str = key("Name in config/tokenizers", refers="tokenizers")
-    training: str = key("Name in config/training", refers="training")
     engine: str = key("Name in config/engines", default="torch", refers="engines")
     sft: str | None = key("Name in config/sft; null for a base model only", default=None, refers="sft")
     evaluation: str = key("Name in config/evaluation", refers="evaluation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts(SharedParts):
+    """The names of the files that a run is put together from."""
+
+    model: str = key("Name in config/models", refers="models")
+    training: str = key("Name in config/training", refers="training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,38 +97,64 @@ class RunFile(Parts, Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class GivenFile:
-    """A model that was trained elsewhere, to be scored as the models of runs are."""
+    """A model that was trained elsewhere, to be scored as the models of runs are, and fine-tuned with an `sft`."""
 
     description: str = key("Which model it is (one sentence)", default="", decides=False)
     model_directory: str = key("Folder in the Hugging Face layout: config.json, safetensors, tokenizer", min_length=1)
+    tokenizer: str | None = key(
+        "Name in config/tokenizers; null: the model's own, which is called as the run is", default=None,
+        refers="tokenizers",
+    )  # fmt: skip
+    engine: str = key("Name in config/engines", default="torch", refers="engines")
+    sft: str | None = key("Name in config/sft; null: it is scored alone", default=None, refers="sft")
     evaluation: str = key("Name in config/evaluation", refers="evaluation")
     sequence_length: int | None = key(
-        "Longest context of a prediction (tokens); null: all positions that the model has",
+        "Length of the rows of fine-tuning, and longest context of a prediction (tokens); null: all positions that the"
+        " model has, where it is scored alone",
         default=None, minimum=8, maximum=2**20,
     )  # fmt: skip
     seed: int = key("Root of every random stream", default=42, minimum=0, maximum=2**32 - 1)
     threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
     export: Export = key("What is made of it for use elsewhere", default=Export())
+    set: Mapping[str, Any] = key("Values that differ from the named files, as PART.KEY: value", default={})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run(Recipe):
-    """One recipe with its parts in place of their names, and phases in place of the shorthand `corpus`."""
+class AnyRun:
+    """What all runs have whose models are trained here, from fresh weights or from those of a model from elsewhere."""
 
     name: str = key("Name of its file")
-    parts: Parts = key("The names of the files that it is put together from")
-    model: Any = key("Shape of the model, as its family knows it")
-    tokenizer: TokenizerSettings = key("The tokenizer")
-    training: Training = key("How the model is optimized, with numbers in place of `auto`")
+    parts: SharedParts = key("The names of the files that it is put together from")
+    tokenizer: Any = key("The tokenizer, as its file knows it")
     engine: Engine = key("What carries out the steps")
     sft: Sft | None = key("How the base model is fine-tuned; null: not at all", default=None)
     evaluation: Evaluation = key("What is measured")
-    phases: tuple[Phase, ...] = key("Phases of pretraining in their order", min_items=1)
+    phases: tuple[Phase, ...] = key("Phases of pretraining in their order", default=())
+    sequence_length: int = key("Length of a row (tokens)", minimum=8, maximum=2**20)
+    seed: int = key("Root of every random stream of the run", default=42, minimum=0, maximum=2**32 - 1)
+    threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
 
     @property
     def corpora(self) -> list[str]:
         """The names of the corpora that the phases draw from, each once, in order of first use."""
         return corpora_of(self.phases)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenRun(AnyRun):
+    """A run whose base model was trained elsewhere."""
+
+    model_directory: str = key("Folder in the Hugging Face layout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Recipe, AnyRun):
+    """One recipe with its parts in place of their names, and phases in place of the shorthand `corpus`."""
+
+    parts: Parts = key("The names of the files that it is put together from")
+    model: Any = key("Shape of the model, as its family knows it")
+    training: Training = key("How the model is optimized, with numbers in place of `auto`")
+    phases: tuple[Phase, ...] = key("Phases of pretraining in their order", min_items=1)
 
 
 @dataclass(frozen=True, kw_only=True)

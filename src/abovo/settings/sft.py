@@ -51,6 +51,11 @@ class _Recipe:
         min_items=1,
         refers="instruction",
     )
+    start: str | None = key(
+        "What it starts from: the last model of another run (name in config/runs), that of one of its stages"
+        " (RUN.STAGE), or a folder in the Hugging Face layout (a path with a /); null: the run's own base model",
+        default=None,
+    )
     tokens: int = key("Fine-tuning budget, padding included (tokens)", minimum=1)
     text: Text | None = key("Text of pretraining among the conversations; null: none", default=None)
     attention: Literal["conversation", "row"] = key(
@@ -71,7 +76,7 @@ class _Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class SftFile(_Recipe):
-    """Supervised fine-tuning of a run's base model, as its file names it."""
+    """Supervised fine-tuning of a run's base model, or of another model, as its file names it."""
 
     training: str = key("Name in config/training", refers="training")
 

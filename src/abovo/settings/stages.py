@@ -25,9 +25,12 @@ class PlanSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class GivenModel:
-    """A model that was trained elsewhere."""
+    """A model that was trained elsewhere, or in another run."""
 
-    model_directory: str = key("Folder in the Hugging Face layout")
+    model_directory: str | None = key(
+        "Folder in the Hugging Face layout; null: that of the model of another run, whose manifest is given",
+        default=None,
+    )
     sequence_length: int | None = key("Longest context of a prediction (tokens); null: all positions", default=None)
 
 

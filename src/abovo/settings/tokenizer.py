@@ -42,3 +42,7 @@ class AdoptedSettings:
         "Folder in the Hugging Face layout that holds the tokenizer, with its chat template where it has one",
         min_length=1,
     )
+    vocabulary_size: int | None = key(
+        "Pieces, special ones included; null: as many as its tokenizer.json holds", default=None, minimum=2,
+        maximum=10**7, decides=False,
+    )  # fmt: skip

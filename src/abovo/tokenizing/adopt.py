@@ -2,7 +2,6 @@
 opened here."""
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +12,10 @@ from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.keys import decisive
 from abovo.settings.tokenizer import AdoptedSettings
+from abovo.tokenizing.files import files_among, vocabularies_among
 from abovo.tokenizing.load import FILES, OPENED
 
 log = logging.getLogger("abovo")
-
-# What ids are made by: one of these is a tokenizer's vocabulary.
-VOCABULARIES = ("tokenizer.json", "spm.model", "tokenizer.model", "vocab.json", "vocab.txt")
-# What else a tokenizer may consist of.
-BESIDE = (
-    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "spiece.model",
-    "chat_template.jinja", "chat_template.json",
-)  # fmt: skip
-
-
-def vocabularies_among(names: Iterable[str], folder: Path) -> list[str]:
-    """The files that a folder's ids are made by. Raises AbovoError where there is none."""
-    found = sorted(name for name in names if name in VOCABULARIES)
-    if not found:
-        what = f"holds no tokenizer ({', '.join(VOCABULARIES)})"
-        raise AbovoError(what, folder, "save the model's tokenizer beside it")
-    return found
-
-
-def files_among(names: Iterable[str], folder: Path) -> list[str]:
-    """All files of a folder's tokenizer. Raises AbovoError where there is none."""
-    names = list(names)
-    return sorted([*vocabularies_among(names, folder), *(name for name in names if name in BESIDE)])
 
 
 def adopt_tokenizer(settings: AdoptedSettings, output: Path, script: Script | Path) -> Manifest:
