@@ -11,7 +11,7 @@ TURNS = (
     "{% else %}{{ message['content'] + '<|done|>' }}{% endif %}{{ '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|turn|>assistant\n' }}{% endif %}"
 )
-POSITIONS = 64
+POSITIONS = 128
 
 
 def byte_tokenizer(special, **named):
