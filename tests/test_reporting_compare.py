@@ -149,11 +149,11 @@ def test_evaluation_of_another_version_is_to_be_made_again(models, tmp_path):
 
 
 def configuration(*runs, untuned=(), given=()):
-    return SimpleNamespace(
-        names=lambda kind: list(runs),
-        given=lambda name: "a folder" if name in given else None,
-        run=lambda name: SimpleNamespace(sft=None if name in untuned else "alpaca"),
-    )
+    def stages(name):
+        base = "given" if name in given else "pretrain"
+        return [base] if name in (*untuned, *given) else [base, "sft"]
+
+    return SimpleNamespace(names=lambda kind: list(runs), stages=stages)
 
 
 def test_models_are_split_by_the_names_that_there_are():
