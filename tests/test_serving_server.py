@@ -259,14 +259,16 @@ def test_page_names_no_other_host():
 
 def test_others_are_let_in_only_with_a_token_or_when_asked():
     for host in ("127.0.0.1", "localhost", "::1", "127.8.8.8"):
-        check_place(host, None, False)
-    check_place("0.0.0.0", "secret", False)
-    check_place("0.0.0.0", None, True)
+        check_place(host, 8000, None, False)
+    check_place("0.0.0.0", 8000, "secret", False)
+    check_place("0.0.0.0", 8000, None, True)
     with pytest.raises(AbovoError, match=r"HOST=0.0.0.0: others can reach this address.*ABOVO_TOKEN"):
-        check_place("0.0.0.0", None, False)
+        check_place("0.0.0.0", 8000, None, False)
+    with pytest.raises(AbovoError, match="PORT: there is no port 99999"):
+        check_place("127.0.0.1", 99999, None, False)
     for token in ("", "two words", "grün"):
         with pytest.raises(AbovoError, match="ABOVO_TOKEN: is empty, or holds a blank"):
-            check_place("127.0.0.1", token, False)
+            check_place("127.0.0.1", 8000, token, False)
 
 
 def test_who_waits_too_long_is_told_and_whoever_leaves_the_queue_frees_its_place():

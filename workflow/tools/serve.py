@@ -37,7 +37,7 @@ def main(options: argparse.Namespace) -> None:
     from abovo.settings.keys import build
 
     token = os.environ.get("ABOVO_TOKEN")
-    check_place(options.host, token, options.open)
+    check_place(options.host, options.port, token, options.open)
     given = {name: value for name in Bounds.__dataclass_fields__ if (value := getattr(options, name)) is not None}
     bounds = build(Bounds, given, "arguments")
     found = find_model(options.run, options.stage, options.model, options.results)

@@ -37,9 +37,11 @@ def is_own(host: str) -> bool:
         return False
 
 
-def check_place(host: str, token: str | None, unguarded: bool) -> None:
-    """Raise AbovoError for an address that others can reach, where there is no token and nobody asked for that; and for
-    a token that no header can carry."""
+def check_place(host: str, port: int, token: str | None, unguarded: bool) -> None:
+    """Raise AbovoError for an address that others can reach, where there is no token and nobody asked for that; for
+    a port that there is not, and a token that no header can carry."""
+    if not 0 <= port < 2**16:
+        raise AbovoError(f"there is no port {port}", "PORT", "choose 1024 to 65535, or 0 for a free one")
     if token is not None and (not token or not token.isascii() or not token.isprintable() or " " in token):
         raise AbovoError("is empty, or holds a blank or more than ASCII", "ABOVO_TOKEN", "choose letters and digits")
     if not is_own(host) and token is None and not unguarded:

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -91,8 +92,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=CONNECTIONS)
-    except (OSError, OverflowError) as error:
-        what = f"cannot be listened at ({getattr(error, 'strerror', None) or error})"
+    except OSError as error:
+        what = f"cannot be listened at ({os.strerror(error.errno) if error.errno and error.errno > 0 else error})"
         raise AbovoError(what, f"{host}, port {port}", "stop what listens there, or set PORT or HOST") from None
 
 
