@@ -1,6 +1,8 @@
 """Fine-tuning trains what its method says, and what it exports is what it trained."""
 
+import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -10,12 +12,15 @@ from safetensors.torch import load_file
 from small_training import mean_loss, shape
 from small_tuning import MODEL, STEPS, Tuning, settings
 from small_world import SHAPE
+from training_lives import SCRIPT, Kill, Run
 from transformers import AutoModelForCausalLM
 
 from abovo.errors import AbovoError
+from abovo.modeling.adapted import check_adapter
 from abovo.modeling.build import build_model
 from abovo.modeling.cost import count_adapter_parameters
 from abovo.modeling.family import chosen_modules, family_of, open_model
+from abovo.modeling.opened import open_scored
 from abovo.provenance.manifest import read_manifest
 from abovo.settings.sft import Adapters
 from abovo.training.adapters import add_adapters
@@ -68,6 +73,69 @@ def test_plain_peft_on_the_base_has_the_logits_of_the_merged_model(tuning, tuned
     merged = opened(tuned[method] / "model")
     assert near(adapted(IDS).logits, merged(IDS).logits, 100 * ONE_PASS)
     assert not near(before, merged(IDS).logits, 0.01)
+
+
+def test_a_folder_of_an_adapter_is_opened_on_its_base_and_no_other(tuning, tuned, tmp_path, monkeypatch):
+    monkeypatch.chdir(tuning.folder)
+    merged = open_scored(tuned["lora"] / "model")
+    ids = merged.tokenizer.apply_chat_template([{"role": "user", "content": "What of the navy?"}])["input_ids"]
+    found = open_scored(tuned["lora"] / "adapter")
+    assert found.tokenizer.apply_chat_template([{"role": "user", "content": "What of the navy?"}])["input_ids"] == ids
+    assert found.stops == merged.stops and len(found.stops) == 2
+    assert near(found.model(IDS).logits, merged.model(IDS).logits, 100 * ONE_PASS)
+
+    adapter = shutil.copytree(tuned["lora"] / "adapter", tmp_path / "adapter")
+    check_adapter(adapter, tuning.base.parent / "model")
+    with pytest.raises(AbovoError, match=r"the adapter is for another base: its weights have sha256 [0-9a-f]{12}"):
+        check_adapter(adapter, tuned["full"] / "model")
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    for base, said in ((tuned["full"] / "model", "for another base"), (tmp_path / "none", "none is not there")):
+        (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": str(base)}))
+        with pytest.raises(AbovoError, match=said):
+            open_scored(adapter)
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    (adapter / "adapter_model.safetensors").write_bytes(b"half")
+    with pytest.raises(AbovoError, match="the adapter cannot be read"):
+        open_scored(adapter)
+    (adapter / "base_model.json").unlink()
+    with pytest.raises(AbovoError, match=r"does not say which base it is for: there is no base_model\.json"):
+        open_scored(adapter)
+
+
+class Life(Run):
+    """Fine-tuning by the real script, in processes that can be killed."""
+
+    def product(self):
+        names = [path for path in sorted(self.folder.rglob("*")) if path.is_file() and ".products" not in path.parts]
+        kept = [path for path in names if path.parent.name in ("adapter", "model") or path.name == "metrics.jsonl"]
+        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in kept}
+
+    def command(self):
+        place = self.data.folder
+        words = {
+            "settings": json.dumps(self.settings), "tokenizer": place / self.data.tokenizer,
+            "start": place / self.data.base, "state": self.state, "output": self.folder / "manifest.json",
+            "log": self.folder / "log",
+        }  # fmt: skip
+        sets = [f"chats={place / self.data.chats}", f"text/small={place / self.data.text}"]
+        named = (str(word) for name, value in words.items() for word in (f"--{name}", value))
+        return [str(SCRIPT), *named, "--sets", *sets]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["dora", "full"])
+def test_killed_fine_tuning_ends_with_the_same_bytes(tuning, tmp_path, method):
+    """SIGKILL after a checkpoint, with dropout, and text among conversations that are kept apart."""
+    values = settings(sets={"chats": 0.7, "text/small": 0.3}, adapters=METHODS[method])
+    values["engine"] = {"kind": "torch", "device": "cpu", "processes": 1}
+    whole, cut = Life(tmp_path / "whole", tuning, values), Life(tmp_path / "cut", tuning, values)
+    assert whole.live()[0] == 0
+    assert cut.live(kill=Kill(5, laid=cut.state / "step-000000003"))[0] != 0
+    assert not (cut.folder / MODEL).exists()
+    status, log = cut.live()
+    assert status == 0 and "going on from the checkpoint of step" in log
+    assert whole.product().keys() == cut.product().keys() >= {MODEL, "metrics.jsonl"}
+    assert whole.product() == cut.product()
 
 
 def test_adapters_of_an_earlier_method_do_not_stay_beside_a_model_of_another(tuning):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from abovo.console.progress import Progress
 from abovo.errors import AbovoError, first_line
+from abovo.modeling.adapted import adapted, base_of_adapter, is_adapter
 from abovo.modeling.family import Family, family_of_type, open_model
 from abovo.modeling.layout import positions_of, read_config
 
@@ -68,16 +69,20 @@ def open_scored(
 ) -> Opened:
     """Open the model in `folder` on the GPU where there is one; no code and no pickle of the folder is read.
 
-    Without `context` a model is given as many ids as it has positions. Raises AbovoError in one line for a folder
-    without weights or tokenizer, ids that the model has no rows for, a context beyond its positions.
+    Of a folder with an adapter alone it is the model which that makes of its base. Without `context` a model is given
+    as many ids as it has positions. Raises AbovoError in one line for a folder without weights or tokenizer, an adapter
+    for another base, ids that the model has no rows for, a context beyond its positions.
     """
     import torch
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # cores are shared out by whoever starts the job
-    config = read_config(folder)
+    base = base_of_adapter(folder) if is_adapter(folder) else folder
+    config = read_config(base)
     with bars_of(progress):
         family = family_of_type(config.get("model_type"))
-        model: Any = open_model(folder)
+        model: Any = open_model(base)
+        if base != folder:
+            model = adapted(model, folder)
         tokenizer = _tokenizer(folder)
     _check_rows(tokenizer, rows_of(model, family), folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"

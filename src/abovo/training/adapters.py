@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import PreTrainedModel
 
+from abovo.modeling.adapted import name_base
 from abovo.modeling.family import chosen_modules, family_of
 from abovo.provenance.hashing import sha256_file
 from abovo.settings.sft import Adapters
@@ -36,8 +37,9 @@ def add_adapters(model: PreTrainedModel, adapters: Adapters, seed: int) -> "Peft
     return adapted
 
 
-def save_adapter(model: "PeftModel", folder: Path, base: str) -> str:
-    """Write adapter_config.json and adapter_model.safetensors; `base` is where the base model lies. Returns sha256."""
+def save_adapter(model: "PeftModel", folder: Path, base: str, weights: str) -> str:
+    """Write adapter_config.json and adapter_model.safetensors; `base` is where the base model lies, `weights` what its
+    weights are known by. Returns sha256."""
     # peft keeps the modules it found in a set; sorted, the file is the same in every process
     configs: Any = model.peft_config.values()
     for config in configs:
@@ -45,6 +47,7 @@ def save_adapter(model: "PeftModel", folder: Path, base: str) -> str:
         config.target_modules = sorted(config.target_modules or ())
     model.save_pretrained(str(folder))
     (folder / "README.md").unlink(missing_ok=True)
+    name_base(folder, weights)
     return sha256_file(folder / "adapter_model.safetensors")
 
 

@@ -1,6 +1,7 @@
 """Turn a trained model and its metrics into the files of its artifact and what the manifest says of them."""
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from abovo.training.start import size_of, trained_size
 from abovo.training.task import Task
 
 log = logging.getLogger("abovo")
+# Of the merged model: how its adapter is asked, and how it writes
+BESIDE_ADAPTERS = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 # What the key of a set's validation loss begins with in metrics.jsonl
 OF_SET = "validation_loss/"
 
@@ -34,9 +37,14 @@ def export(model: Any, settings: JobSettings, tokenizer: Tokenizer, start: Manif
         fields["base_model_sha256"] = hash_of_weights(start)
     if settings.adapters is not None:
         assert start is not None, "adapters need a model"
-        fields["adapter_sha256"] = save_adapter(model.to("cpu"), folder / "adapter", model_folder(start).as_posix())
+        base, weights = model_folder(start).as_posix(), fields["base_model_sha256"]
+        fields["adapter_sha256"] = save_adapter(model.to("cpu"), folder / "adapter", base, weights)
         model = merge_adapters(model)
     export_model(model, tokenizer, folder / "model", settings.sequence_length, template_named(settings.template))
+    if settings.adapters is not None:
+        for name in BESIDE_ADAPTERS:
+            if (folder / "model" / name).is_file():
+                shutil.copyfile(folder / "model" / name, folder / "adapter" / name)
     fields |= {
         "tokenizer_sha256": tokenizer.sha256,
         "model_sha256": sha256_file(folder / "model" / "model.safetensors"),
