@@ -26,13 +26,11 @@ RATE = "training.optimizer.learning_rate"
 # What is laid over config/sft/nano.yaml; a run's values are nano.sft.KEY.
 RECIPES: dict[str, dict[str, Any]] = {
     "shipped": {},
-    "lora": {"method": "lora", "text": None, RATE: 0.004},
-    "lora, 1/32 text": {"method": "lora", "text.share": 0.03125, RATE: 0.004},
-    "lora, 1/8 text": {"method": "lora", "text.share": 0.125, RATE: 0.004},
-    "full": {"method": "full", "text": None, RATE: 0.001},
-    "full, 1/32 text": {"method": "full", "text.share": 0.03125, RATE: 0.001},
-    "full, 1/8 text": {"method": "full", "text.share": 0.125, RATE: 0.001},
-    "full, 1/32 text, twice the rate": {"method": "full", "text.share": 0.03125, RATE: 0.002},
+    "full, no text": {"text": None},
+    "full, 1/8 text": {"text.share": 0.125},
+    "full, 1/32 text, half the rate": {RATE: 0.001},
+    "lora, no text": {"method": "lora", "text": None, RATE: 0.004},
+    "lora, 1/32 text": {"method": "lora", RATE: 0.004},
 }
 COLUMNS = {
     "era, accuracy": "era_chat.accuracy",

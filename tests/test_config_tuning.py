@@ -32,7 +32,7 @@ def test_text_takes_its_share_of_the_rows_from_the_runs_corpora(tmp_path):
         "results/instruction/more-facts/nano-4k/manifest.json",
         "results/packed/nano/nano-4k/256/manifest.json",
     ]
-    assert "text/nano" not in job_settings(nano(), "sft", NANO)["phases"][0]["sets"]
+    assert "text/nano" not in job_settings(nano("text=null"), "sft", NANO)["phases"][0]["sets"]
 
 
 def test_text_of_phases_is_what_they_draw_of_each_corpus():
@@ -61,7 +61,7 @@ def test_other_corpora_are_parts_of_the_run_and_of_its_plan():
         ("text={share: 0.1, corpora: {nope: 1}}", "there is no 'nope'"),
         ("text={corpora: {nano: 1}}", "'share' is a required property"),
         ("method=qlora", "key nano.sft.method: 'qlora' is not one of"),
-        ("lora.targets=[attention, query]", "no linear layers of this family are called 'query'"),
+        ("method=lora,nano.sft.lora.targets=[attention, query]", "no linear layers of this family are called 'query'"),
         ("lora.targets=[]", "key nano.sft.lora.targets: [] should be non-empty"),
     ],
 )

@@ -44,8 +44,10 @@ def settings():
         "sft": {
             **plain(load("sft", "nano", CONFIG)),
             "tokens": 50_000,
+            "method": "lora",
+            "text": None,
             "lora": {"rank": 8, "alpha": 16},
-            "training": plain(load("training", "lora-nano", CONFIG)),
+            "training": plain(load("training", "full-nano", CONFIG)),
         },
     }
     return plan_settings(

@@ -33,6 +33,7 @@ REDUCED = ",".join(
         "nano.training.checkpoint_interval=4",
         "nano.training.schedule.warmup_steps=4",
         "nano.sft.tokens=40_960",
+        "nano.sft.method=lora",
         "nano.evaluation.validation_bytes=60_000",
         "nano.evaluation.yesno_rows=60",
         "nano.evaluation.choice_rows=20",

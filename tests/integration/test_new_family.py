@@ -19,6 +19,7 @@ REDUCED = ",".join(
         "odd.training.optimizer.learning_rate=0.03",
         "odd.sft.tokens=20_480",
         "odd.sft.attention=row",
+        "odd.sft.method=lora",
         "nano.evaluation.new_tokens=4",
     ]
 )
