@@ -81,7 +81,7 @@ def test_page_leads_from_own_files_to_results(tmp_path):
             change(folder, "corpora/mine.yaml", "(tokens: null)", rf"\1\n{AGAINST}")
     assert f"`{TASKS}`" in PAGE and f"`{AGAINST}`" in PAGE and len(done) == 7
     results = json.loads((folder / "results/sft/mine/results.json").read_text("utf-8"))
-    assert results["metrics"]["quiz.accuracy"]["n"] == 30
+    assert results["metrics"]["quiz.accuracy"]["sft"]["n"] == 30
     assert (folder / "results/report/mine.html").is_file()
     verified = re.search(r"`(python workflow/scripts/verify\.py [^`]+)`", PAGE)[1]
     words = [sys.executable, *shlex.split(verified)[1:]]
