@@ -63,6 +63,14 @@ def test_nothing_of_a_stop_is_shown_wherever_its_pieces_end(model):
     assert "".join(spoken(model.tokenizer, [], ids, ("1862.x",))) == "The peace of the nation, 1862."
 
 
+def test_markers_that_a_model_writes_are_not_shown(model):
+    marker = model.encode("<|im_start|>")
+    assert len(marker) == 1 and marker[0] in model.marking
+    speech = Speech(model.tokenizer, [], (), model.marking)
+    said = [speech.add(number) for number in [*model.encode("peace"), *marker, *model.encode(" now")]]
+    assert "".join([*said, speech.end()]) == "peace now"
+
+
 def test_answer_is_what_the_one_generator_writes_and_ends_where_asked(model):
     ids, limits = model.ask(HELLO), Limits(8, model.context, model.stops)
     expected = write(ModelReader(model.opened.model), [ids], limits)[0]

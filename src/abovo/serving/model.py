@@ -56,7 +56,7 @@ class ChatModel:
         if not self.chats:
             raise AbovoError("has no chat template: it continues texts", self.name, "ask for a completion of a text")
         for number, message in enumerate(messages):
-            if held := [marker for marker in self.markers if marker in message["content"]]:
+            if held := [marker for marker in self.marking.values() if marker in message["content"]]:
                 what = f"holds {held[0]}, which only the chat template writes"
                 raise AbovoError(what, f"messages.{number}", "take it out")
         try:
@@ -118,7 +118,7 @@ class ChatModel:
             generator = torch.Generator().manual_seed(seed % 2**63)
         drawing = Drawing((generator,), *self._drawn(how))
         limits = Limits(how.max_tokens or self.context, self.context, self.stops)
-        speech, said, tokens, finish = Speech(self.tokenizer, ids, stops), [], 0, "length"
+        speech, said, tokens, finish = Speech(self.tokenizer, ids, stops, self.marking), [], 0, "length"
         for step in steps(self.opened.reader(), [ids], limits, drawing):
             tokens += 1
             if step[0] in self.stops:
@@ -137,15 +137,16 @@ class ChatModel:
         return Answer("".join(said), tokens, finish)  # type: ignore[arg-type]
 
     @functools.cached_property
-    def markers(self) -> tuple[str, ...]:
-        """The pieces of the tokenizer that its chat template writes, and others that it would take for special ones."""
-        written = self._probe()
-        plain = bool(getattr(self.tokenizer, "split_special_tokens", False))
-        return tuple(
-            piece.content
-            for piece in self.tokenizer.added_tokens_decoder.values()
+    def marking(self) -> dict[int, str]:
+        """The pieces of the tokenizer that only its chat template may write, by id: those that it does write, and
+        others that the tokenizer would take for special ones."""
+        written = self._probe() if self.chats else ""
+        plain = bool(getattr(self.tokenizer, "split_special_tokens", False)) or not self.chats
+        return {
+            number: piece.content
+            for number, piece in self.tokenizer.added_tokens_decoder.items()
             if piece.content.strip() and (piece.content in written or (piece.special and not plain))
-        )
+        }
 
     def _probe(self) -> str:
         """What the chat template makes of a conversation. Raises AbovoError where it makes nothing of any."""

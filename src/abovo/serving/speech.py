@@ -1,6 +1,6 @@
 """Turn ids as they are written into text that can be shown at once: whole characters, and nothing of a stop text."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 # How many ids of what came before are decoded with the first new ones: decoders drop a blank at a text's beginning.
@@ -10,10 +10,13 @@ UNFINISHED = "\ufffd"
 
 
 class Speech:
-    """The text that follows the ids `before`; it ends at the first of the texts `stops`, which is not part of it."""
+    """The text that follows the ids `before`; it ends at the first of the texts `stops`, which is not part of it, and
+    special ids and those that are `hidden` have none."""
 
-    def __init__(self, tokenizer: Any, before: Sequence[int], stops: Sequence[str] = ()) -> None:
-        self.tokenizer, self.stops = tokenizer, tuple(stops)
+    def __init__(
+        self, tokenizer: Any, before: Sequence[int], stops: Sequence[str] = (), hidden: Collection[int] = ()
+    ) -> None:
+        self.tokenizer, self.stops, self.hidden = tokenizer, tuple(stops), hidden
         self.ids = list(before[-BEFORE:])
         # ids from `start` on are decoded together; the text of those before `shown` is out
         self.start, self.shown = 0, len(self.ids)
@@ -21,6 +24,8 @@ class Speech:
 
     def add(self, number: int) -> str:
         """What can be said for certain after one id more."""
+        if number in self.hidden:
+            return ""
         self.ids.append(number)
         before, now = self._text(self.shown), self._text(len(self.ids))
         if now.endswith(UNFINISHED):
