@@ -167,3 +167,23 @@ def test_models_say_by_trial_whether_they_keep_texts_apart(gpt2_folder, monkeypa
     loss = SummedLoss(stock.double(), 0.0)
     together = loss(*packed().arguments(CPU)).item()
     assert together == pytest.approx(sum(loss(*one.arguments(CPU)).item() for one in alone()), rel=1e-5)
+
+
+def test_texts_longer_than_a_window_are_seen_through_it():
+    from transformers import MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+    small = {
+        "vocab_size": 120, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": LENGTH, "sliding_window": 4,
+    }  # fmt: skip
+    torch.manual_seed(1)
+    model = MistralForCausalLM(MistralConfig(**small)).eval()
+    batch = packed()
+    assert sees_apart(model) and batch.firsts is not None
+    together = family_of(model).logits(model, batch.ids, sight_of(batch.firsts))
+    for row, begins in enumerate(BEGINS):
+        for begin, end in zip(begins, (*begins[1:], LENGTH), strict=True):
+            text = model(input_ids=batch.ids[row : row + 1, begin:end], use_cache=False).logits
+            assert near(together[row : row + 1, begin:end], text, 1e-5)
+    odd = Qwen3Config(**small, head_dim=8, use_sliding_window=True, max_window_layers=1)
+    assert not sees_apart(Qwen3ForCausalLM(odd))

@@ -9,6 +9,8 @@ from abovo.modeling.family import family_of
 
 # Distance of values over their size that float32 may make by adding in another order, and that sight never makes.
 ROUNDING = 1e-3
+# What configurations of transformers call how far a layer looks.
+WINDOWS = ("sliding_window", "attention_chunk_size")
 
 
 class Sight(NamedTuple):
@@ -26,6 +28,13 @@ def sight_of(firsts: Tensor) -> Sight:
     begins = torch.where(firsts, places, 0).cummax(1).values
     visible = (begins[:, :, None] == begins[:, None, :]) & (places[:, None] >= places)
     return Sight(places - begins, visible)
+
+
+def looks_through_windows(model: Any) -> bool:
+    """Whether an id of some layer sees only some of those before it. A mask that is given takes the place of all that a
+    class masks by itself, so it would let them see the others, too."""
+    config = model.config.get_text_config()
+    return any(getattr(config, name, None) for name in WINDOWS)
 
 
 def mask_of(model: Any, visible: Tensor) -> Tensor:
@@ -46,7 +55,9 @@ def sees_apart(model: Any) -> bool:
     def values(ids: Tensor, sight: Sight | None) -> Tensor | None:
         if (logits := family.logits(model, ids, sight)) is not None:
             return logits
-        return family.step(model, ids).hidden if sight is None else family.tree(model, ids, *sight)
+        if sight is None:
+            return family.step(model, ids).hidden
+        return None if looks_through_windows(model) else family.tree(model, ids, *sight)
 
     model.eval()
     try:

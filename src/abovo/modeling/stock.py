@@ -48,11 +48,12 @@ class Stock(Family):
         raise TypeError("what a stock model makes of its hidden states is its own: ask for its logits")
 
     def logits(self, model: Any, ids: Any, sight: Any = None) -> Any:
-        from abovo.modeling.apart import mask_of
+        from abovo.modeling.apart import looks_through_windows, mask_of
 
         if sight is None:
             return model(input_ids=ids, use_cache=False).logits
-        mask = mask_of(model, sight.visible)
+        # classes with windows tell texts by their places alone
+        mask = None if looks_through_windows(model) else mask_of(model, sight.visible)
         return model(input_ids=ids, attention_mask=mask, position_ids=sight.places, use_cache=False).logits
 
     @staticmethod
