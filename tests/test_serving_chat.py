@@ -159,6 +159,11 @@ def test_base_model_continues_a_text_and_goes_on_with_it(base):
     assert chat.text.startswith(first) and len(chat.text) > len(first)
 
 
+def test_end_that_a_text_itself_has_is_read(model):
+    text = "peace<|im_end|>"
+    assert model.read(text) == model.encode(text) != model.read("peace")
+
+
 def test_interrupt_ends_the_answer_and_not_the_conversation(chat):
     class Interrupted(io.StringIO):
         left = 3

@@ -108,6 +108,7 @@ def test_seeds_stops_and_penalties_go_through_the_client(client):
         ({"max_tokens": 4001}, "max_tokens: 4001 tokens are more than the 4000 that are written at most"),
         ({"logprobs": True}, "logprobs: probabilities are not returned; workflow/scripts/evaluate.py scores texts"),
         ({"n": 2}, "n: one answer is written per request"),
+        ({"stop": ""}, "stop: is empty"),
         ({"stop": ["a"] * 5}, "stop: holds 5 texts; 4 at most"),
     ],
 )
@@ -128,9 +129,9 @@ def test_openais_client_raises_its_own_errors(client):
 @pytest.mark.slow
 def test_bodies_addresses_and_hosts_that_are_no_business_of_the_server(server):
     assert server.ask(CHAT, b"x" * 10_000_000)[0] == 413
-    assert [server.ask(CHAT, body)[0] for body in (b"{", b"[1]", b"[" * 15000, b'{"temperature": NaN}', b"\xff")] == [
-        400
-    ] * 5
+    nested = b'{"messages": ' + b"[" * 900 + b"]" * 900 + b"}"
+    for body in (b"{", b"[1]", b"[" * 15000, nested, b'{"temperature": NaN}', b"\xff"):
+        assert server.ask(CHAT, body)[0] == 400
     assert server.ask(CHAT, GREEDY, **{"Content-Type": "text/plain"})[0] == 415
     assert server.ask("/v1/nothing")[0] == 404 and server.ask(CHAT)[0] == 405
     status, answer, _ = server.ask("/health", Host="stranger.example")

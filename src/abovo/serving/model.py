@@ -69,9 +69,11 @@ class ChatModel:
     def read(self, text: str) -> list[int]:
         """The ids of a text that is to go on, with what the tokenizer puts before texts; one that says nothing begins
         as texts do."""
+        own = self.encode(text)
         with self._encoding:
             ids = self.tokenizer(text).input_ids
-        while len(ids) > 1 and ids[-1] in self.stops:  # some tokenizers end texts, too
+        # some tokenizers end texts, too; an end that the text itself has stays
+        while len(ids) > max(1, len(own)) and ids[-1] in self.stops and ids[-len(own) :] != own:
             ids.pop()
         return ids or [self.opened.prefix]
 

@@ -131,6 +131,8 @@ def parsed(body: bytes, kind: type[Request]) -> Request:
         return build(kind, values, "request")
     except AbovoError as error:
         raise refused(error) from None
+    except RecursionError:
+        raise Refused(400, "the body is nested too deeply", "invalid_value") from None
 
 
 def _bound(values: dict[str, Any]) -> None:
@@ -147,5 +149,7 @@ def _bound(values: dict[str, Any]) -> None:
         what = f"messages: more than {MESSAGES} messages and parts; send the last ones"
         raise Refused(400, what, "invalid_value", "messages")
     stop = values.get("stop")
+    if stop == "":
+        raise Refused(400, "stop: is empty, which would end every answer at once", "invalid_value", "stop")
     if isinstance(stop, list) and len(stop) > STOPS:
         raise Refused(400, f"stop: holds {len(stop)} texts; {STOPS} at most", "invalid_value", "stop")
