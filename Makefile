@@ -15,7 +15,7 @@ export PYTHON
 export RUN STAGE MODEL SYSTEM OPTIONS HOST PORT OPEN
 ASKED := $${RUN:+--run "$$RUN"} $${STAGE:+--stage "$$STAGE"} $${MODEL:+--model "$$MODEL"}
 
-.PHONY: help setup demo new test test-all check chat serve export lock
+.PHONY: help setup demo new test test-all check chat serve export push lock
 help: ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -37,6 +37,9 @@ serve: setup ## The same model as a server: OpenAI's protocol and a chat page at
 
 export: setup ## Make results/export/RUN for use elsewhere (transformers, llama.cpp, ollama, the hub): RUN=nano
 	@snakemake --cores $(CORES) "results/export/$${RUN:-nano}/manifest.json"
+
+push: setup ## The export to the hub: RUN=nano, with export.repository in its file and a token in HF_TOKEN
+	@snakemake --cores $(CORES) "results/export/$${RUN:-nano}/pushed.json"
 
 test: setup check ## Lint, formats, types and every test that takes seconds
 	pytest -m "not slow"

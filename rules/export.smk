@@ -25,3 +25,28 @@ rule export_model:
     shell:
         "exec python {params.script:q} --settings {params.settings:q} --model {input.model}"
         " {params.results} --output {output.manifest} --log {log}"
+
+
+# Pushes an export to the repository of the hub that the run names.
+rule push_export:
+    input:
+        request=asked("results/export/{run}/pushed.json", "push_export", "push"),
+        export="results/export/{run}/manifest.json",
+    output:
+        "results/export/{run}/pushed.json",
+    log:
+        "results/logs/export/{run}.push.log",
+    benchmark:
+        "results/benchmarks/export/{run}.push.jsonl"
+    conda:
+        environment("export")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="12h",
+    params:
+        settings=settings_for("push"),
+        script=path_of("push_export"),
+    shell:
+        "exec python {params.script:q} --settings {params.settings:q} --export {input.export}"
+        " --output {output} --log {log}"

@@ -90,9 +90,9 @@ def make_packed(folder: Path, corpus: Manifest, tokenizer: Path, length: int = 6
 
 
 def make_model(
-    folder: Path, stage: str, tokenizer: Path, packed: Manifest, chat: bool = False, seed: int = 1
+    folder: Path, stage: str, tokenizer: Path, packed: Manifest, chat: bool = False, seed: int = 1, **other: Any
 ) -> Manifest:
-    """An untrained model in the layout of a trained one."""
+    """An untrained model in the layout of a trained one, with `other` keys of its shape than SHAPE has."""
     from abovo.modeling.build import build_model
     from abovo.tokenizing.templates import TEMPLATES
     from abovo.training.export import export_model
@@ -100,7 +100,7 @@ def make_model(
     opened, length = load_tokenizer(tokenizer), packed["sequence_length"]
 
     def make(place: Path) -> Made:
-        model = build_model(SHAPE, opened.vocabulary_size, length, seed, opened.eos, opened.pad)
+        model = build_model(replace(SHAPE, **other), opened.vocabulary_size, length, seed, opened.eos, opened.pad)
         export_model(model, opened, place / "model", length, TEMPLATES["chatml"] if chat else None)
         fields = {
             "tokenizer_sha256": opened.sha256,
@@ -113,5 +113,7 @@ def make_model(
         size = sum(parameter.numel() for parameter in model.parameters())
         return Made({"parameters": size, "steps": 1, "tokens": length}, fields)
 
-    job = partial(Job, schema="abovo/model/1", inputs={"packed": packed}, settings={"seed": seed}, script=SCRIPT)
+    job = partial(
+        Job, schema="abovo/model/1", inputs={"packed": packed}, settings={"seed": seed, **other}, script=SCRIPT
+    )
     return produce(job(folder / stage / "small/manifest.json"), make)

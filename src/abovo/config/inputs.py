@@ -19,7 +19,7 @@ from abovo.config.tuning import packed_paths, paths_of, sft_of
 from abovo.corpus.local import find_files
 from abovo.corpus.readers import kind_of
 from abovo.errors import AbovoError
-from abovo.settings.run import Phase, corpora_of
+from abovo.settings.run import GivenFile, Phase, Run, corpora_of
 from abovo.settings.task import TaskRowsOf
 from abovo.tokenizing.files import files_among, vocabularies_among
 
@@ -214,15 +214,19 @@ def drawings(configuration: Configuration, names: Names) -> list[str]:
 # --- of an export: the last model of a run
 
 
+def exported(configuration: Configuration, run: str) -> Run | GivenFile:
+    """What says how a model is exported: the run, or the file of a model that was trained elsewhere."""
+    return configuration.given(run) or configuration.run(run)
+
+
 def exported_model(configuration: Configuration, names: Names) -> str:
     return f"results/{configuration.stages(names['run'])[-1]}/{names['run']}/manifest.json"
 
 
 def exported_results(configuration: Configuration, names: Names) -> list[str]:
     """The results that the card shows; none where it is to show none."""
-    found = configuration.given(names["run"]) or configuration.run(names["run"])
-    stage = configuration.stages(names["run"])[-1]
-    return [f"results/{stage}/{names['run']}/results.json"] if found.export.results else []
+    stage, wanted = configuration.stages(names["run"])[-1], exported(configuration, names["run"]).export.results
+    return [f"results/{stage}/{names['run']}/results.json"] if wanted else []
 
 
 # --- of a comparison

@@ -12,6 +12,7 @@ from typing import Any
 from abovo.config.budget import budget
 from abovo.config.checkpoints import check_kept
 from abovo.config.expected import expected_settings
+from abovo.config.inputs import exported
 from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, phases_up_to
 from abovo.config.stages import STAGES, checkpoint_of, phase_of
 from abovo.config.starts import family_of_stage, origin_of_given
@@ -19,7 +20,7 @@ from abovo.config.tuning import scored_of, sft_of, text_of, weights_of
 from abovo.errors import AbovoError
 from abovo.settings.checkpoints import Amounts, Kept, Limits
 from abovo.settings.evaluation import EvaluationSets
-from abovo.settings.export import ExportJob
+from abovo.settings.export import ExportJob, PushJob
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
 from abovo.settings.run import AnyRun, Run
@@ -135,11 +136,19 @@ def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
 
 
 def _export(configuration: Configuration, names: Names) -> ExportJob:
-    found = configuration.given(names["run"]) or configuration.run(names["run"])
+    found = exported(configuration, names["run"])
     return narrow(
         ExportJob, found.export, run=names["run"], stage=configuration.stages(names["run"])[-1],
         description=found.description,
     )  # fmt: skip
+
+
+def _push(configuration: Configuration, names: Names) -> PushJob:
+    found = exported(configuration, names["run"]).export
+    if found.repository is None:
+        where = f"config/runs/{names['run']}.yaml, key export.repository"
+        raise AbovoError("names no repository to push to", where, "set it to OWNER/NAME")
+    return narrow(PushJob, found)
 
 
 def _given(configuration: Configuration, names: Names) -> GivenModel:
@@ -199,4 +208,5 @@ JOBS: dict[str, Callable[[Configuration, Names], Any]] = {
     "results": _results,
     "draw_loss": _draw_loss,
     "export": _export,
+    "push": _push,
 }

@@ -41,3 +41,11 @@ class ExportJob(Export):
     run: str = key("Name of the run")
     stage: str = key("Stage whose model it is")
     description: str = key("What the run is for (one sentence)", default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushJob:
+    """Where an export goes."""
+
+    repository: str = key("Model on the hub (OWNER/NAME)")
+    private: bool = key("Whether a repository that the push makes is private", default=True, decides=False)
