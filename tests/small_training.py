@@ -75,6 +75,18 @@ def small_model(**changes):
     return build_model(shape(**changes), 128, 16, seed=1)
 
 
+def stock_model():
+    """A model of the same size of a class that is none of our families, without dropout."""
+    from transformers import AutoModelForCausalLM, GPT2Config
+
+    torch.manual_seed(1)
+    quiet = dict.fromkeys(("attn_pdrop", "resid_pdrop", "embd_pdrop"), 0.0)
+    config = GPT2Config(
+        vocab_size=128, n_positions=16, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0, **quiet
+    )
+    return AutoModelForCausalLM.from_config(config)
+
+
 def whole(ids):
     return Batch(ids, torch.ones_like(ids, dtype=torch.bool))
 

@@ -59,6 +59,14 @@ def together(request, tmp_path_factory):
     return request.param, *outcome(folder, request.param)
 
 
+@pytest.mark.slow
+def test_model_of_no_family_of_ours_is_spread_as_ours_are(tmp_path):
+    for processes, strategy in ((1, "none-stock"), (2, "fsdp-stock")):
+        done = run(processes, tmp_path / strategy, strategy, STEPS)
+        assert done.returncode == 0, done.stderr
+    same(outcome(tmp_path / "none-stock", "none-stock"), outcome(tmp_path / "fsdp-stock", "fsdp-stock"))
+
+
 def test_two_processes_have_the_losses_and_weights_of_one(alone, together):
     same(together[1:], alone)
 

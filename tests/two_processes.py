@@ -2,7 +2,7 @@
 
 torchrun --standalone --nproc-per-node 2 tests/two_processes.py FOLDER STRATEGY STEPS [KILL_BEFORE]
 
-STRATEGY is that of an engine, or one with an optimizer: fsdp-muon.
+STRATEGY is that of an engine, or one with an optimizer or a model of no family of ours: fsdp-muon, fsdp-stock.
 """
 
 import json
@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from small_training import SHORT, counting_batch, small_model, task
+from small_training import SHORT, counting_batch, small_model, stock_model, task
 
 from abovo.console.launch import run, script_parser
 from abovo.settings.engine import Engine
@@ -33,8 +33,9 @@ def arguments():
 
 def main(options) -> None:
     folder, name, steps = options.folder, options.strategy, options.steps
-    strategy, _, optimizer = name.partition("-")
-    recipe = replace(SHORT, optimizer=replace(SHORT.optimizer, kind=optimizer or "adamw"))
+    strategy, _, more = name.partition("-")
+    recipe = replace(SHORT, optimizer=replace(SHORT.optimizer, kind="muon" if more == "muon" else "adamw"))
+    model = stock_model() if more == "stock" else small_model()
     engine_settings = Engine(
         kind="torch", device="cpu", processes=int(os.environ.get("WORLD_SIZE", "1")), strategy=strategy
     )
@@ -47,7 +48,7 @@ def main(options) -> None:
 
         held_out = [replace(counting_batch(k), source=source) for source, k in (("one", 10_000), ("two", 10_001))]
         trained = replace(task(steps, batch, recipe), validation=lambda: held_out)
-        engine = TorchEngine(small_model().double(), recipe, world, strategy)
+        engine = TorchEngine(model.double(), recipe, world, strategy)
         if world.leads:
             with open_state(folder / "state", {}, 0) as state:
                 train(trained, engine, world, state)

@@ -2,8 +2,8 @@
 
 torchrun --standalone --nproc-per-node 2 tests/zero_processes.py FOLDER STRATEGIES STEPS
 
-A strategy may carry a precision, offloading, adapters or an optimizer: zero3-bf16, zero2-offload, zero3-lora,
-zero1-muon. One that ends in alone is not stopped.
+A strategy may carry a precision, offloading, adapters, an optimizer or a model of no family of ours: zero3-bf16,
+zero2-offload, zero3-lora, zero1-muon, zero3-stock. One that ends in alone is not stopped.
 """
 
 import json
@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import torch
-from small_training import SHORT, Killed, changed, counting_batch, of_optimizer, small_model, task
+from small_training import SHORT, Killed, changed, counting_batch, of_optimizer, small_model, stock_model, task
 
 from abovo.console.launch import run, script_parser
 from abovo.modeling.generate import Limits, write
@@ -37,7 +37,7 @@ def arguments():
 
 
 def model_of(options):
-    model = small_model()
+    model = stock_model() if "stock" in options else small_model()
     return add_adapters(model, Adapters(rank=3, alpha=6, dropout=0.0), seed=1) if "lora" in options else model
 
 

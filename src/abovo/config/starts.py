@@ -73,6 +73,7 @@ def _tokenizer_of(configuration: "Configuration", name: str) -> str:
 
 def family_of_stage(configuration: "Configuration", name: str, stage: str) -> str:
     """The family of a run's model after a stage, or of the last one that it trains where `stage` is none."""
+    starts(configuration, name)
     through = configuration.stages(name)
     chain = [one.name for one in stages_up_to(stage, through)] if stage in STAGES else through
     given = configuration.given(name)
@@ -81,7 +82,13 @@ def family_of_stage(configuration: "Configuration", name: str, stage: str) -> st
         return configuration.run(name).model.family
     if origin.folder is None:
         return family_of_stage(configuration, origin.run, origin.stage)
+    _check_config(origin.folder, origin.where)
     return name_of_family(read_config(Path(origin.folder)).get("model_type"))
+
+
+def _check_config(folder: str, where: str) -> None:
+    if not Path(folder, "config.json").is_file():
+        raise AbovoError(f"{folder} has no config.json", where, "name a folder in the Hugging Face layout")
 
 
 def start_of(configuration: "Configuration", name: str) -> list[str]:
@@ -110,8 +117,7 @@ def files_of_model(folder: str, where: str) -> list[str]:
     odd = next(filter(ODD.search, files), None)
     if odd is not None:
         raise AbovoError(f"the path {odd!r} holds a brace or a control character", where, "rename it")
-    if f"{Path(folder).as_posix()}/config.json" not in files:
-        raise AbovoError(f"{folder} has no config.json", where, "name a folder in the Hugging Face layout")
+    _check_config(folder, where)
     check_whole(Path(folder))
     return files
 

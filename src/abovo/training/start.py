@@ -56,7 +56,8 @@ def _check(model: Any, settings: JobSettings, tokenizer: Tokenizer, start: Manif
     found, named = len(family_of(model).output(model)), "tokenizer_sha256" in start.data
     # one that names its tokenizer was found to name this one, and may have any number of rows beyond
     if found < tokenizer.vocabulary_size or (not named and found != rows):
-        what = f"its output matrix has {found} rows, the run's tokenizer needs {rows}"
+        needed = tokenizer.vocabulary_size if named else rows
+        what = f"its output matrix has {found} rows, the run's tokenizer needs {needed}"
         raise AbovoError(what, start.path, "name the tokenizer that the model was trained with")
     if settings.model is None:
         return

@@ -1,0 +1,166 @@
+"""A model that was trained elsewhere, or in another run, goes on training from where it stands and stays what it is."""
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import small_world as world
+from small_training import Killed, changed, recipe
+from transformers import AutoTokenizer, GenerationConfig
+
+from abovo.errors import AbovoError
+from abovo.evaluation.given import describe_model
+from abovo.modeling.family import name_of_family, open_model
+from abovo.modeling.layout import read_config
+from abovo.packing.pack import pack_corpus
+from abovo.provenance.manifest import read_manifest
+from abovo.settings.keys import plain
+from abovo.settings.tokenizer import AdoptedSettings
+from abovo.tokenizing.adopt import adopt_tokenizer
+from abovo.tokenizing.load import load_tokenizer
+from abovo.training import loop
+from abovo.training.job import read_inputs, read_settings, run_job
+from abovo.training.loss import summed_loss
+from abovo.training.sets import open_rows
+
+SCRIPT = Path("workflow/scripts/train.py").absolute()
+LENGTH, STEPS = 64, 8
+RECIPE = recipe(batch_tokens=4 * LENGTH, checkpoint_interval=3, validation_interval=4, tensorboard=False)
+
+
+class Given:
+    """A copy of a folder with all that is trained from it: its tokenizer, rows of text in its ids, its manifest."""
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self.folder, self.model = folder, folder / "elsewhere"
+        shutil.copytree(source, self.model)
+        with contextlib.chdir(folder):
+            settings = AdoptedSettings(model_directory="elsewhere")
+            self.tokenizer = adopt_tokenizer(settings, Path("tokenizer/tokenizer_config.json"), SCRIPT).path
+            tokenizer, corpus = load_tokenizer(self.tokenizer), world.make_corpus(Path())
+            self.packed = pack_corpus(corpus, tokenizer, LENGTH, Path("packed/manifest.json"), SCRIPT).path
+            self.start = describe_model(Path("elsewhere"), LENGTH, Path("given/manifest.json"), SCRIPT).path
+
+    def train(self, name, start=None, **changes):
+        """The manifest of what was trained."""
+        values = {
+            "training": plain(RECIPE), "engine": {"kind": "torch", "device": "cpu"},
+            "phases": [{"name": "sft", "sets": {"text/small": 1.0}, "share": 1.0}],
+            "adapters": {"rank": 2, "alpha": 4, "dropout": 0.1}, "tokens": STEPS * 4 * LENGTH,
+            "sequence_length": LENGTH, "family": name_of_family(read_config(self.model)["model_type"]),
+            "threads": 1, **changes,
+        }  # fmt: skip
+        output = Path(name) / "manifest.json"
+        with contextlib.chdir(self.folder):
+            inputs = read_inputs(self.tokenizer, {"text/small": self.packed}, start or self.start)
+            run_job(read_settings(values), inputs, output, output.parent / "state", SCRIPT)
+            return read_manifest(output)
+
+    def loss(self, model):
+        """What a model says of the rows that are held out (nats per target)."""
+        with contextlib.chdir(self.folder):
+            batch = open_rows(read_manifest(self.packed), "val").batch()
+        return summed_loss(open_model(model).eval(), batch).item() / batch.targets
+
+
+@pytest.fixture(scope="module")
+def gpt2(gpt2_folder, tmp_path_factory):
+    return Given(gpt2_folder, tmp_path_factory.mktemp("gpt2"))
+
+
+@pytest.fixture(scope="module")
+def llama(llama_folder, tmp_path_factory):
+    return Given(llama_folder, tmp_path_factory.mktemp("llama"))
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_model_learns_on_and_keeps_its_class_rows_and_tokenizer(kind, request):
+    given = request.getfixturevalue(kind)
+    made = given.train("tuned")
+    folder = given.folder / "tuned/model"
+    assert made["validation_loss_first"] == pytest.approx(given.loss(given.model), rel=1e-5)
+    assert made["validation_loss"] == pytest.approx(given.loss(folder), rel=1e-4)
+    assert made["validation_loss"] < made["validation_loss_first"] - 0.05
+    before, after = read_config(given.model), read_config(folder)
+    same = ("model_type", "architectures", "vocab_size")
+    assert [before[key] for key in same] == [after[key] for key in same]
+    tokenizer = load_tokenizer(given.folder / given.tokenizer)
+    names = [path.name for path in (given.folder / "tokenizer/files").iterdir()]
+    assert {"tokenizer.json", "tokenizer_config.json"} <= set(names)
+    assert all((folder / name).read_bytes() == (given.model / name).read_bytes() for name in names)
+    text = "The people, 1862.\n\tÉ"
+    assert AutoTokenizer.from_pretrained(folder)(text, add_special_tokens=False).input_ids == tokenizer.encode(text)
+    writes = GenerationConfig.from_pretrained(folder)
+    assert (writes.eos_token_id, writes.pad_token_id) == ([tokenizer.eos], tokenizer.pad)
+    assert made["base_model_sha256"] == read_manifest(given.folder / given.start)["model_sha256"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_killed_fine_tuning_of_a_given_model_ends_with_the_same_bytes(kind, request, monkeypatch):
+    """With all that is random in it: the dropout of the adapters, and of a GPT-2 itself."""
+    given, ask = request.getfixturevalue(kind), loop.learning_rate_factor
+    whole = given.train("whole", seed=3)
+
+    def dies(schedule, step, steps):
+        if step == 6:
+            raise Killed
+        return ask(schedule, step, steps)
+
+    monkeypatch.setattr(loop, "learning_rate_factor", dies)
+    with pytest.raises(Killed):
+        given.train("killed", seed=3)
+    monkeypatch.setattr(loop, "learning_rate_factor", ask)
+    again = given.train("killed", seed=3)
+    assert again["outputs"] == whole["outputs"] and again["model_sha256"] == whole["model_sha256"]
+
+
+@pytest.mark.slow
+def test_finished_fine_tuning_is_a_start_with_its_adapters_merged(llama):
+    first = llama.train("first", seed=5)
+    with contextlib.chdir(llama.folder):
+        start = describe_model(first, LENGTH, Path("given-first/manifest.json"), SCRIPT)
+        assert start["inputs"].keys() == {"folder", "model"}
+    second = llama.train("second", start=start.path, seed=6, adapters=None)
+    assert second["base_model_sha256"] == first["model_sha256"] == start["model_sha256"]
+    assert second["validation_loss_first"] == pytest.approx(first["validation_loss"], rel=1e-4)
+    weights = llama.folder / "first/model/model.safetensors"
+    kept = weights.read_bytes()
+    weights.unlink()  # a hard link to a product that is never written to
+    weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    with pytest.raises(AbovoError, match=r"the files of first/model are not those that it was written for"):
+        llama.train("third", start=start.path, seed=6, adapters=None)
+    weights.write_bytes(kept)
+
+
+def test_model_with_another_tokenizer_is_told(gpt2, llama):
+    with pytest.raises(AbovoError, match=r"made with tokenizer \w{12}, but the tokenizer in use is"):
+        gpt2.train("other", start=llama.folder / llama.start)
+
+
+def test_model_with_fewer_rows_than_its_tokenizer_has_pieces_is_told(llama_folder, tmp_path):
+    shutil.copytree(llama_folder, tmp_path / "model")
+    path = tmp_path / "model/tokenizer.json"
+    data = json.loads(path.read_text())
+    data["added_tokens"].append({**data["added_tokens"][-1], "id": 401, "content": "<|more|>"})
+    path.write_text(json.dumps(data))
+    (tmp_path / "made").mkdir()
+    given = Given(tmp_path / "model", tmp_path / "made")
+    with pytest.raises(AbovoError, match="its output matrix has 401 rows, the run's tokenizer needs 402"):
+        given.train("tuned")
+
+
+@pytest.mark.slow
+def test_generation_settings_that_no_longer_hold_are_told(gpt2, caplog):
+    path = gpt2.model / "generation_config.json"
+    kept = path.read_text()
+    path.write_text(json.dumps({**json.loads(kept), "do_sample": False, "temperature": 0.5}))
+    with contextlib.chdir(gpt2.folder):
+        start = describe_model(Path("elsewhere"), LENGTH, Path("given-odd/manifest.json"), SCRIPT).path
+    gpt2.train("odd", start=start, tokens=4 * LENGTH, training=plain(changed(RECIPE, checkpoint_interval=1000)))
+    path.write_text(kept)
+    writes = GenerationConfig.from_pretrained(gpt2.folder / "odd/model")
+    assert writes.eos_token_id == [0] and writes.temperature in (None, 1.0)
+    assert any("how the model is to write is not kept" in record.message for record in caplog.records)
