@@ -4,6 +4,7 @@ import contextlib
 import json
 from pathlib import Path
 
+import small_world as world
 from small_training import RECIPE, changed
 from small_world import make_corpus, make_model, make_packed, make_tokenizer
 
@@ -66,7 +67,7 @@ def settings(sets=None, **changes) -> dict:
         "tokens": STEPS * BATCH * LENGTH,
         "sequence_length": LENGTH,
         "attention": "conversation",
-        "template": "chatml",
+        "template": plain(world.CHATML),
         "seed": 7,
         "threads": 1,
         **changes,

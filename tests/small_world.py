@@ -8,6 +8,7 @@ from typing import Any
 
 from small_training import shape
 
+from abovo.config.templates import default_template
 from abovo.corpus.shards import Document, read_documents, write_lines
 from abovo.packing.pack import pack_corpus
 from abovo.provenance.hashing import sha256_file
@@ -19,6 +20,9 @@ from abovo.tokenizing.train import train_tokenizer
 
 __all__ = ["read_documents"]
 SCRIPT = Path(__file__)
+# Ids of the pieces of ChatML in a tokenizer that is trained here, and the template as jobs are told it.
+IM_START, IM_END = 4, 5
+CHATML = default_template()
 SHAPE = shape(hidden_size=64, layers=2, head_dim=32, feed_forward=128)
 SPELLING = TokenizerSettings(
     corpus="small", vocabulary_size=600, character_coverage=1.0, split_digits=True, sample_mb=10, measure_mb=1
@@ -94,14 +98,14 @@ def make_model(
 ) -> Manifest:
     """An untrained model in the layout of a trained one, with `other` keys of its shape than SHAPE has."""
     from abovo.modeling.build import build_model
-    from abovo.tokenizing.templates import TEMPLATES
+    from abovo.tokenizing.templates import template_for
     from abovo.training.export import export_model
 
     opened, length = load_tokenizer(tokenizer), packed["sequence_length"]
 
     def make(place: Path) -> Made:
         model = build_model(replace(SHAPE, **other), opened.vocabulary_size, length, seed, opened.eos, opened.pad)
-        export_model(model, opened, place / "model", length, TEMPLATES["chatml"] if chat else None)
+        export_model(model, opened, place / "model", length, template_for(CHATML if chat else None, opened))
         fields = {
             "tokenizer_sha256": opened.sha256,
             "model_sha256": sha256_file(place / "model" / "model.safetensors"),

@@ -185,9 +185,11 @@ def test_training_seed_enters_training_but_no_data_stage(config):
 
 
 def test_template_of_a_run_s_conversations_is_that_of_its_model_and_of_its_questions(config):
-    assert {name: one.get("template") for name, one in settings(config, MODEL_STAGES).items()} == {
-        "pretrain": None, "sft": "chatml", "evaluate": "chatml",
-    }  # fmt: skip
+    def named(found):
+        return {name: one["template"] and one["template"]["name"] for name, one in found.items()}
+
+    before = settings(config, MODEL_STAGES)
+    assert named(before) == {"pretrain": None, "sft": "chatml", "evaluate": "chatml"}
     path = config / "instruction/speech-facts.yaml"
     (config / "instruction/more-facts.yaml").write_text(path.read_text())
     edit(config / "sft/nano.yaml", "{speech-facts: 1.0}", "{speech-facts: 0.5, more-facts: 0.5}")
@@ -198,9 +200,36 @@ def test_template_of_a_run_s_conversations_is_that_of_its_model_and_of_its_quest
             with pytest.raises(AbovoError, match=r"run nano, key sft\.datasets: its sets have several chat templates"):
                 settings(config, ("sft",))
     found = settings(config, ("instruction", "pretrain", "sft", "evaluate"))
-    assert {name: one.get("template") for name, one in found.items()} == {
-        "instruction": "alpaca", "pretrain": None, "sft": "alpaca", "evaluate": "alpaca",
-    }  # fmt: skip
+    assert named(found) == {"instruction": "alpaca", "pretrain": None, "sft": "alpaca", "evaluate": "alpaca"}
+
+
+def test_the_text_of_a_template_decides_what_is_made_in_it_and_one_s_own_comes_first(config):
+    before = settings(config, ("instruction", "sft", "pretrain"))
+    path = config / "templates/chatml.jinja"
+    path.write_text(path.read_text().replace("user", "human") + "{# mine #}")
+    after = settings(config, ("instruction", "sft", "pretrain"))
+    assert before["pretrain"] == after["pretrain"]
+    assert all(before[stage] != after[stage] and after[stage]["template"]["text"].endswith("{# mine #}")
+               for stage in ("instruction", "sft"))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("chatlm", None, "speech-facts.yaml, key template: there is no template 'chatlm' in config/templates; did you"),
+        ("../x", None, "key template: there is no template '../x' in config/templates; known: alpaca, chatml, gemma"),
+        ("mine", "{% for message in %}", "templates/mine.jinja, line 1: is no Jinja template (Expected an expression"),
+        ("mine", "x" * 200_001, "templates/mine.jinja: has 200,001 bytes, more than a template needs"),
+    ],
+)
+def test_a_template_that_is_none_ends_the_dry_run(config, name, text, says):
+    path = config / "instruction/speech-facts.yaml"
+    path.write_text(path.read_text() + f"template: {name}\n")
+    if text is not None:
+        (config / "templates/mine.jinja").write_text(text)
+    with pytest.raises(AbovoError) as caught:
+        settings(config, ("sft",))
+    assert says in str(caught.value)
 
 
 def test_a_model_in_a_folder_is_its_files_and_nothing_that_file_managers_leave(config, tmp_path):

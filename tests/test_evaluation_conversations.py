@@ -6,6 +6,7 @@ import pytest
 import small_world as world
 import torch
 from rounding import PROMISED
+from small_world import IM_END, IM_START
 
 from abovo.evaluation.assemble import assemble_evaluation
 from abovo.evaluation.bench import Given
@@ -18,7 +19,6 @@ from abovo.packing.bins import LEARNED, open_mask
 from abovo.settings.instruction import Instruction
 from abovo.settings.stages import TaskJob
 from abovo.tokenizing.load import load_tokenizer
-from abovo.tokenizing.special import IM_END, IM_START
 
 SETTINGS = TaskJob(task="conversations", kind="conversations", family="qwen3", new_tokens=4, conversations=40, seed=1)
 FACTS = Instruction(format="facts", corpus="small", facts="functions", facts_per_document=2, sequence_length=128)

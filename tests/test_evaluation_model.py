@@ -28,14 +28,14 @@ from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.reporting.results import assemble_results, pair
 from abovo.settings.check import check
-from abovo.settings.evaluation import EvaluationSets
+from abovo.settings.evaluation import SetsJob
 from abovo.settings.keys import plain
 from abovo.settings.stages import ResultsSettings, TaskJob
 from abovo.settings.task import Task, TaskSource
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import EOS, PAD
 
-SETS = EvaluationSets(
+SETS = SetsJob(
     validation_bytes=6_000, facts=("era", "speech"), facts_per_document=5, offered_rows=8, yesno_rows=12, choice_rows=6
 )
 HELD_OUT = TaskJob(task="held_out", kind="held_out", family="qwen3", batch_size=8, seed=1)

@@ -8,19 +8,22 @@ import pytest
 import small_world as world
 import yaml
 
+from abovo.config.load import SHIPPED
+from abovo.config.templates import chat_template
 from abovo.corpus.shards import Document
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
 from abovo.evaluation.evaluation_sets import choose_documents, prepare_evaluation
 from abovo.evaluation.held_out import items_of
 from abovo.evaluation.tasks import TASKS, configured, data_file
-from abovo.settings.evaluation import EvaluationSets
-from abovo.tokenizing.templates import TEMPLATES
+from abovo.settings.evaluation import SetsJob
+from abovo.tokenizing.templates import form_of
 
-SETTINGS = EvaluationSets(
+SETTINGS = SetsJob(
     validation_bytes=8_000, facts=("era", "speech", "functions"), facts_per_document=5, offered_rows=30, yesno_rows=40,
     choice_rows=20,
 )  # fmt: skip
+CHATML = form_of(world.CHATML)
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +110,9 @@ def test_task_files_name_the_data_beside_them(made):
 
 def test_items_are_worded_as_the_tasks_beside_them_and_lines_end_at_newlines_alone(made):
     for task in made["tasks"]:
-        items = list(items_of(made, task, task, "chatml"))
+        items = list(items_of(made, task, task, CHATML))
         lines = made.file(data_file(task)).read_bytes().decode().split("\n")[:-1]
-        rows, config = [json.loads(line) for line in lines], configured(task, "chatml")
+        rows, config = [json.loads(line) for line in lines], configured(task, CHATML)
         assert len(items) == len(rows)
         for item, row in zip(items, rows, strict=True):
             if task == "validation":
@@ -122,12 +125,13 @@ def test_items_are_worded_as_the_tasks_beside_them_and_lines_end_at_newlines_alo
             assert item.gold == row["label"]
 
 
-@pytest.mark.parametrize("template", list(TEMPLATES))
-def test_questions_in_a_chat_are_asked_in_the_words_of_the_template(template):
+@pytest.mark.parametrize("name", ["chatml", "alpaca", "llama3"])
+def test_questions_in_a_chat_are_asked_in_the_words_of_the_template(name):
+    form = form_of(chat_template(name, SHIPPED))
     for task in TASKS:
-        prompt = configured(task, template)["doc_to_text"]
+        prompt = configured(task, form)["doc_to_text"]
         if task.endswith(("_chat", "_written")):
-            assert prompt.replace("{{question}}", "Who?") == TEMPLATES[template].ask("Who?")
+            assert prompt.replace("{{question}}", "Who?") == form.ask("Who?")
         else:
             assert prompt in ("", "Question: {{question}}\nAnswer:")
 

@@ -9,10 +9,8 @@ from abovo.settings.corpus import Decontaminate, Source
 from abovo.settings.engine import Engine
 from abovo.settings.evaluation import EvaluationSets
 from abovo.settings.instruction import Instruction
-from abovo.settings.job import JobSettings
 from abovo.settings.keys import schema_of
 from abovo.settings.model import Model
-from abovo.settings.stages import TaskJob
 from abovo.settings.task import TaskSource
 from abovo.settings.tokenizer import TokenizerSettings
 from abovo.settings.training import Optimizer, Schedule
@@ -31,12 +29,9 @@ CHOSEN = [
     (EvaluationSets, "facts", "abovo.facts.question:FACTS"),
     (Instruction, "facts", "abovo.facts.question:FACTS"),
     (Instruction, "format", "abovo.instruction.formats:FORMATS"),
-    (Instruction, "template", "abovo.tokenizing.templates:TEMPLATES"),
-    (JobSettings, "template", "abovo.tokenizing.templates:TEMPLATES"),
-    (TaskJob, "template", "abovo.tokenizing.templates:TEMPLATES"),
 ]
 # Words that stand for something without an entry: null, and questions that come from documents, not from records.
-BESIDE = {"facts": {None}, "format": {"facts", "auto"}, "template": {None}}
+BESIDE = {"facts": {None}, "format": {"facts", "auto"}}
 # Entries that no file can name: what a job makes of the schedules of its phases.
 OWN = {"abovo.training.schedule:KINDS": {"phases"}}
 

@@ -3,15 +3,16 @@
 import dataclasses
 
 import pytest
+from small_world import CHATML, IM_END, IM_START
 
 from abovo.corpus.shards import read_documents
 from abovo.errors import AbovoError
 from abovo.provenance.manifest import Manifest
-from abovo.tokenizing.chatml import CHATML
 from abovo.tokenizing.export import export_tokenizer
 from abovo.tokenizing.huggingface import build, differences
 from abovo.tokenizing.odd import ODD_STRINGS
-from abovo.tokenizing.special import EOS, IM_END, IM_START, PAD, UNK
+from abovo.tokenizing.special import EOS, PAD, UNK
+from abovo.tokenizing.templates import template_for
 
 CHAT = [
     {"role": "system", "content": "Be  brief.\n"},
@@ -28,7 +29,7 @@ def loaded(text_tokenizers, tmp_path_factory):
     for kind, tokenizer in text_tokenizers.items():
         for chat in (False, True):
             folder = tmp_path_factory.mktemp("export")
-            export_tokenizer(tokenizer, folder, 512, CHATML if chat else None)
+            export_tokenizer(tokenizer, folder, 512, template_for(CHATML if chat else None, tokenizer))
             made[kind, chat] = AutoTokenizer.from_pretrained(folder)
     return made
 

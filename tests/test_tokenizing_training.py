@@ -14,7 +14,7 @@ from abovo.errors import AbovoError
 from abovo.settings.keys import plain
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.odd import ODD_STRINGS
-from abovo.tokenizing.special import BOS, EOS, IM_END, IM_START, NEWLINE, PAD, PIECES, TAB, UNK
+from abovo.tokenizing.special import BOS, EOS, PAD, UNK, special_pieces
 from abovo.tokenizing.train import Sample, cut, train_model, train_tokenizer
 
 
@@ -40,10 +40,11 @@ def test_every_validation_document_comes_back_unchanged_and_the_card_says_so(tok
 
 
 def test_special_ids_are_those_of_the_table(tokenizer):
-    assert tuple(range(8)) == (UNK, BOS, EOS, PAD, IM_START, IM_END, NEWLINE, TAB)
-    assert [tokenizer.processor.id_to_piece(number) for number in range(8)] == list(PIECES)
-    assert tokenizer.manifest["special_ids"] == {piece: number for number, piece in enumerate(PIECES)}
-    assert tokenizer.encode("<|im_start|>\n\t<|im_end|>") == [IM_START, NEWLINE, TAB, IM_END]
+    pieces = special_pieces(SETTINGS.chat_pieces)
+    assert pieces == ("<unk>", "<s>", "</s>", "<pad>", "<|im_start|>", "<|im_end|>", "\n", "\t")
+    assert [tokenizer.processor.id_to_piece(number) for number in range(8)] == list(pieces)
+    assert tokenizer.manifest["special_ids"] == {piece: number for number, piece in enumerate(pieces)}
+    assert tokenizer.encode("<|im_start|>\n\t<|im_end|>") == [4, 6, 7, 5]
     assert tokenizer.vocabulary_size == tokenizer.manifest["vocabulary_size"] == 600
 
 

@@ -8,15 +8,13 @@ import argparse
 from pathlib import Path
 
 from abovo.console.launch import run, script_parser, settings_as
-from abovo.settings.evaluation import EvaluationSets
+from abovo.settings.evaluation import SetsJob
 from abovo.settings.keys import decisive
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument(
-        "--settings", required=True, type=settings_as(EvaluationSets), help="what is measured: JSON or a file"
-    )
+    parser.add_argument("--settings", required=True, type=settings_as(SetsJob), help="what is measured: JSON or a file")
     parser.add_argument("--corpus", required=True, type=Path, help="manifest of the corpus")
     parser.add_argument("--output", required=True, type=Path, help="manifest of the evaluation sets, to be made")
     return parser

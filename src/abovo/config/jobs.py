@@ -16,16 +16,19 @@ from abovo.config.inputs import exported
 from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, phases_up_to
 from abovo.config.stages import STAGES, checkpoint_of, phase_of
 from abovo.config.starts import family_of_stage, origin_of_given
+from abovo.config.templates import default_template, template_of
 from abovo.config.tuning import scored_of, sft_of, text_of, weights_of
 from abovo.errors import AbovoError
 from abovo.settings.checkpoints import Amounts, Kept, Limits
-from abovo.settings.evaluation import EvaluationSets
+from abovo.settings.evaluation import SetsJob
 from abovo.settings.export import ExportJob, PushJob
+from abovo.settings.instruction import Instruction
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
 from abovo.settings.run import AnyRun, Run
 from abovo.settings.stages import GivenModel, LossFigure, OverlapSettings, PlanSettings, ResultsSettings, TaskJob
 from abovo.settings.task import Task, TaskRowsOf
+from abovo.settings.template import ChatTemplate
 
 Settings = dict[str, Any]
 Names = Mapping[str, str]
@@ -78,12 +81,12 @@ def _sft(configuration: Configuration, names: Names) -> JobSettings:
     return narrow(JobSettings, run, template=_template(configuration, run), **own)
 
 
-def _template(configuration: Configuration, run: AnyRun) -> str | None:
+def _template(configuration: Configuration, run: AnyRun) -> ChatTemplate | None:
     """The chat template of the sets that a run is fine-tuned on; base and fine-tuned model are asked in it."""
     sets = run.sft.datasets if run.sft is not None else ()
-    found = {name: configuration.shared("instruction", name).template for name in sets}
+    found = {name: template_of(configuration, name) for name in sets}
     if len(set(found.values())) > 1:
-        told = ", ".join(f"{name}: {template}" for name, template in found.items())
+        told = ", ".join(f"{name}: {template.name}" for name, template in found.items())
         mend = "give its sets one template, in config/instruction"
         raise AbovoError(f"its sets have several chat templates ({told})", f"run {run.name}, key sft.datasets", mend)
     return next(iter(found.values()), None)
@@ -109,9 +112,16 @@ def _shared(kind: str, wildcard: str) -> Callable[[Configuration, Names], Any]:
     return settings
 
 
-def _evaluation_sets(configuration: Configuration, names: Names) -> EvaluationSets:
+def _instruction(configuration: Configuration, names: Names) -> Instruction:
+    """All of a set, with the text of its template in place of the name."""
+    settings: Instruction = configuration.shared("instruction", names["dataset"])
+    return replace(settings, template=template_of(configuration, names["dataset"]))
+
+
+def _evaluation_sets(configuration: Configuration, names: Names) -> SetsJob:
     configuration.check_evaluation(names["evaluation"], [names["corpus"]])
-    return narrow(EvaluationSets, configuration.shared("evaluation", names["evaluation"]))
+    settings = configuration.shared("evaluation", names["evaluation"])
+    return narrow(SetsJob, settings, template=default_template(*configuration.folders))
 
 
 def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
@@ -123,7 +133,8 @@ def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
     own: dict[str, Any] = {"task": task, "kind": kind, "seed": run.seed}
     own["family"] = family_of_stage(configuration, run.name, names["stage"])
     if kind == HELD_OUT:
-        own["template"] = _template(configuration, configuration.any_run(run.name))
+        chosen = _template(configuration, configuration.any_run(run.name))
+        own["template"] = chosen or default_template(*configuration.folders)
     if kind != GENERATIONS:
         own["prompts"] = ()
     if kind not in (GENERATIONS, CONVERSATIONS):
@@ -197,7 +208,7 @@ JOBS: dict[str, Callable[[Configuration, Names], Any]] = {
     "decontamination": _shared("decontamination", "decontamination"),
     "tokenizer": _shared("tokenizers", "tokenizer"),
     "pretrain": _pretrain,
-    "instruction": _shared("instruction", "dataset"),
+    "instruction": _instruction,
     "sft": _sft,
     "evaluation_sets": _evaluation_sets,
     "given": _given,

@@ -10,6 +10,7 @@ from abovo.config.budget import budget
 from abovo.config.defaults import refuse_auto
 from abovo.config.engines import check_engine
 from abovo.config.load import find
+from abovo.config.templates import template_of
 from abovo.errors import AbovoError
 from abovo.modeling.family import chosen_modules, family_named
 from abovo.settings.run import AnyRun, GivenRun, Phase, Run
@@ -97,6 +98,7 @@ def check_tuning(configuration: "Configuration", run: AnyRun, where: Path) -> No
         raise AbovoError(f"run {run.name} starts from its model_directory already", place, "remove it")
     budget(Tuned(sft.tokens, run.sequence_length, sft.training), str(where), "sft.")
     for dataset in sft.datasets:
+        template_of(configuration, dataset)
         length = configuration.shared("instruction", dataset).sequence_length
         if length != run.sequence_length:
             what = f"is {length} where run {run.name} has rows of {run.sequence_length} tokens"

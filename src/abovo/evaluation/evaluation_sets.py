@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from abovo.config.templates import default_template
 from abovo.corpus.shards import Document, read_documents
 from abovo.errors import AbovoError
 from abovo.evaluation.tasks import TASKS, data_file, write_tasks
@@ -17,8 +18,9 @@ from abovo.facts.question import make_facts, revision
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
-from abovo.settings.evaluation import EvaluationSets
+from abovo.settings.evaluation import SetsJob
 from abovo.settings.keys import decisive
+from abovo.tokenizing.templates import form_of
 
 log = logging.getLogger("abovo")
 OPTIONS = 4
@@ -26,7 +28,7 @@ CANDIDATES_PER_ROW = 20
 Row = dict[str, Any]
 
 
-def prepare_evaluation(corpus: Manifest, settings: EvaluationSets, output: Path, script: Script | Path) -> Manifest:
+def prepare_evaluation(corpus: Manifest, settings: SetsJob, output: Path, script: Script | Path) -> Manifest:
     """Write the evaluation sets of one corpus; every row comes from a document of its validation split."""
 
     def make(folder: Path) -> Made:
@@ -40,7 +42,7 @@ def prepare_evaluation(corpus: Manifest, settings: EvaluationSets, output: Path,
         for name, part in rows.items():
             _write_rows(folder / f"{name}.jsonl", part)
         tasks = [task for task in TASKS if data_file(task).removesuffix(".jsonl") in rows]
-        write_tasks(tasks, folder)
+        write_tasks(tasks, folder, form_of(settings.template or default_template()))
         counts = {name: {"rows": len(part)} for name, part in rows.items()}
         left_out = not_evaluated(corpus["sources"], held_out, documents)
         for source, reason in left_out.items():
@@ -53,7 +55,7 @@ def prepare_evaluation(corpus: Manifest, settings: EvaluationSets, output: Path,
     return produce(Job(output, "abovo/evaluation_set/1", {"corpus": corpus}, parameters, script), make)
 
 
-def _questions(corpus: Manifest, settings: EvaluationSets) -> dict[str, list[Row]]:
+def _questions(corpus: Manifest, settings: SetsJob) -> dict[str, list[Row]]:
     """Questions that offer their answers under the name of their kind, those of all others under yesno and choice."""
 
     def facts(kind: str) -> Iterator[Fact]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from abovo.config.templates import default_template
 from abovo.errors import AbovoError
 from abovo.evaluation.bench import Bench, Given
 from abovo.evaluation.evidence import ScoredSet, prompt_hash
@@ -13,13 +14,12 @@ from abovo.evaluation.item import Item
 from abovo.evaluation.metrics import text_baselines, written_scores
 from abovo.evaluation.tasks import ANSWER_TOKENS, CHAT, PLAIN, TASKS, data_file
 from abovo.provenance.manifest import Manifest
-from abovo.tokenizing.templates import TEMPLATES
+from abovo.tokenizing.templates import Form, form_of
 
 # Rows of val.bin that are scored at once: what is resampled, and small enough for a processor's caches.
 BLOCK = 4
 ROWS = "labels = ids, in-row shift, mean over the L-1 targets of each row that are not padding"
 CHOICE = "zero-shot; the option with the highest summed log-likelihood after the prompt; prompt as {form}"
-DEFAULT_TEMPLATE = "chatml"
 
 
 def score_held_out(bench: Bench, given: Given) -> Iterator[ScoredSet]:
@@ -39,17 +39,18 @@ def score_held_out(bench: Bench, given: Given) -> Iterator[ScoredSet]:
 
 def score_set(bench: Bench, manifest: Manifest, task: str, name: str, corpus: str = "") -> ScoredSet:
     """One evaluation set, as `evaluation.tasks` words it; `name` is what results call it."""
-    template = bench.settings.template or DEFAULT_TEMPLATE
-    items = list(items_of(manifest, task, name, template))
+    own = bench.opened.tokenizer
+    form = form_of(bench.settings.template or default_template(), own.chat_template, own.special_tokens_map)
+    items = list(items_of(manifest, task, name, form))
     if task == "validation":
         about = {"corpus": corpus, "not_evaluated": manifest["not_evaluated"]}
         how = {"how": bench.windows(), "stride": bench.settings.stride}
         return bench.score(name, "rolling", items, how, about=about)
-    form = TEMPLATES[template].title if TASKS[task]["doc_to_text"] == CHAT else "plain text"
+    asked = form.name if TASKS[task]["doc_to_text"] == CHAT else "plain text"
     if TASKS[task]["output_type"] == "generate_until":
-        return _written(bench, name, items, form)
+        return _written(bench, name, items, asked)
     kind = "yes_no" if data_file(task) == "yesno.jsonl" else "choice"
-    return bench.score(name, kind, items, {"how": CHOICE.format(form=form), "shots": 0})
+    return bench.score(name, kind, items, {"how": CHOICE.format(form=asked), "shots": 0})
 
 
 def _written(bench: Bench, name: str, items: Sequence[Item], form: str) -> ScoredSet:
@@ -77,7 +78,7 @@ def check_inputs(model: Manifest, given: Given) -> None:
             raise AbovoError(what, item.path, "make both again from the same corpus")
 
 
-def items_of(manifest: Manifest, task: str, name: str, template: str) -> Iterator[Item]:
+def items_of(manifest: Manifest, task: str, name: str, form: Form) -> Iterator[Item]:
     """The items of a set of a corpus, as `evaluation.tasks` words them."""
     path, config = manifest.file(data_file(task)), TASKS[task]
     with path.open(encoding="utf-8") as file:  # its lines end at a newline alone, a text's elsewhere too
@@ -90,7 +91,7 @@ def items_of(manifest: Manifest, task: str, name: str, template: str) -> Iterato
                 continue
             chat = config["doc_to_text"] == CHAT
             question = row["question"]
-            context = TEMPLATES[template].ask(question) if chat else PLAIN.replace("{{question}}", question)
+            context = form.ask(question) if chat else PLAIN.replace("{{question}}", question)
             choice = config.get("doc_to_choice", "options")
             words = choice if isinstance(choice, list) else row["options"]
             options = tuple(f"{config.get('target_delimiter', '')}{word}" for word in words)

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from abovo.tokenizing.templates import TEMPLATES
+from abovo.tokenizing.templates import Form
 
 PLAIN = "Question: {{question}}\nAnswer:"
 # Stands for the form that the chat template of a model gives a question.
@@ -65,16 +65,16 @@ def data_file(task: str) -> str:
     return TASKS[task]["dataset_kwargs"]["data_files"]["test"]
 
 
-def configured(task: str, template: str) -> dict[str, Any]:
+def configured(task: str, form: Form) -> dict[str, Any]:
     """The configuration of a task, with the prompt as the template words it where it is asked in a chat."""
     config = TASKS[task]
     if config["doc_to_text"] != CHAT:
         return config
-    return {**config, "doc_to_text": TEMPLATES[template].ask("{{question}}")}
+    return {**config, "doc_to_text": form.ask("{{question}}")}
 
 
-def write_tasks(tasks: list[str], folder: Path, template: str = "chatml") -> None:
+def write_tasks(tasks: list[str], folder: Path, form: Form) -> None:
     """One YAML per task beside the data, so that lm-eval's own command line can run them from that folder."""
     for task in tasks:
-        text = yaml.safe_dump({"task": task, **configured(task, template)}, sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump({"task": task, **configured(task, form)}, sort_keys=False, allow_unicode=True)
         (folder / f"{task}.yaml").write_text(text, encoding="utf-8")

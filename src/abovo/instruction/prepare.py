@@ -4,9 +4,12 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from abovo.config.load import SHIPPED
+from abovo.config.templates import chat_template
 from abovo.console.progress import Progress
 from abovo.corpus.shards import Split
 from abovo.corpus.sources import tell_unread
@@ -22,7 +25,7 @@ from abovo.provenance.products import Job, Made, produce
 from abovo.settings.instruction import Instruction
 from abovo.settings.keys import decisive
 from abovo.tokenizing.load import load_tokenizer
-from abovo.tokenizing.templates import TEMPLATES
+from abovo.tokenizing.templates import open_template
 
 log = logging.getLogger("abovo")
 
@@ -36,6 +39,11 @@ def prepare_instruction(
     counts say by source and reason how many. Raises AbovoError where a split stays empty.
     """
     tokenizer = load_tokenizer(tokenizer_path)
+    told_template = settings.template
+    if isinstance(told_template, str):
+        told_template = chat_template(told_template, Path("config"), SHIPPED)
+        settings = replace(settings, template=told_template)
+    template = open_template(told_template, tokenizer)
     inputs = {"tokenizer": read_manifest(tokenizer_path, "abovo/tokenizer/")}
     if corpus is not None:
         inputs["corpus"] = corpus
@@ -46,7 +54,7 @@ def prepare_instruction(
 
     def make(folder: Path) -> Made:
         progress = Progress(f"instruction data {output.parent}")
-        fitter = Fitter(TEMPLATES[settings.template], tokenizer, settings.sequence_length, settings.too_long)
+        fitter = Fitter(template, tokenizer, settings.sequence_length, settings.too_long)
         by: SplitBy = "first request"
         counts = _fill(folder, sources, by, fitter, settings, progress)
         if settings.validation_share and _empty(counts) and total(counts, "conversations") > 1:

@@ -16,6 +16,7 @@ from abovo.instruction.rows import Row, RowFiller
 from abovo.instruction.sources import Source
 from abovo.packing.bins import RowWriter
 from abovo.settings.instruction import Instruction
+from abovo.tokenizing.jinja import Refused
 
 BEYOND = "beyond max_conversations"
 COUNTED = ("conversations", "shortened", "parted", "tokens", "labels", "rows", "shared_rows")
@@ -67,7 +68,11 @@ class Shelf:
         return {**{key: self.totals[key] for key in COUNTED}, "padded_share": round(padded, 6)}
 
     def _write(self, source: Source, found: Found) -> None:
-        fitted = self.fitter.fit(found)
+        try:
+            fitted = self.fitter.fit(found)
+        except Refused as error:
+            source.tally.leave_out(f"refused by template {self.fitter.template.name}", found.where, str(error))
+            return
         for reason in fitted.left_out:
             source.tally.leave_out(reason, found.where)
         if not fitted.pieces:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from abovo.settings.keys import key
+from abovo.settings.template import ChatTemplate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,15 @@ class EvaluationSets:
     )
     yesno_rows: int = key("Yes/no questions, half of them with the answer yes", default=300, minimum=2, maximum=10**6)
     choice_rows: int = key("Questions with four options", default=150, minimum=1, maximum=10**6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetsJob(EvaluationSets):
+    """The same as its job is told it."""
+
+    template: ChatTemplate | None = key(
+        "Chat template in which the task files beside the sets ask; null: ChatML as it is shipped", default=None
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

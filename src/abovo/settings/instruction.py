@@ -6,8 +6,8 @@ from typing import Literal
 
 from abovo.settings.keys import key, narrow
 from abovo.settings.place import Place
+from abovo.settings.template import ChatTemplate
 
-ChatTemplate = Literal["chatml", "alpaca"]
 # The keys of a record that each format reads, by which `columns` calls them.
 KEYS = {
     "alpaca": ("instruction", "input", "output", "history", "system"),
@@ -78,8 +78,9 @@ class Instruction(Reading):
         "Several sources by name in place of one `source`, each with its own format, source, columns, languages, paths",
         default={}, names="^[a-z0-9][a-z0-9_-]*$",
     )  # fmt: skip
-    template: ChatTemplate = key(
-        "Chat template that conversations are written in; that of the model too, which is trained on them",
+    template: str | ChatTemplate = key(
+        "Chat template that conversations are written in, and the model, which is trained on them: name of a file of"
+        " config/templates, or own, which the tokenizer came with",
         default="chatml",
     )
     validation_share: float = key(

@@ -7,10 +7,10 @@ from typing import Any, Literal
 from abovo.settings.corpus import Corpus
 from abovo.settings.evaluation import Scoring
 from abovo.settings.hardware import Hardware
-from abovo.settings.instruction import ChatTemplate
 from abovo.settings.keys import key
 from abovo.settings.run import Run
 from abovo.settings.task import TaskRowsOf
+from abovo.settings.template import ChatTemplate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,10 @@ class TokenizerSettings:
     )
     max_piece_length: int = key("Longest piece (characters)", default=16, minimum=1, maximum=256)
     split_digits: bool = key("Whether every digit is a piece of its own", default=False)
+    chat_pieces: tuple[str, ...] = key(
+        "Special pieces that chat templates write, such as <|eot_id|>; each is one piece wherever it stands in a text",
+        default=("<|im_start|>", "<|im_end|>"), pattern="^[^\\s\\u2581]{2,64}$", unique=True,
+    )  # fmt: skip
     measure_mb: float = key(
         "Validation text per source that the card is measured on (MB)", default=2, above=0, maximum=1e5
     )

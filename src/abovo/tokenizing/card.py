@@ -7,7 +7,7 @@ from typing import Any
 from abovo.corpus.shards import Document
 from abovo.errors import AbovoError
 from abovo.settings.tokenizer import TokenizerSettings
-from abovo.tokenizing.special import PIECES, UNK
+from abovo.tokenizing.special import UNK, special_pieces
 
 COLUMNS = {
     "documents": "documents", "characters_per_token": "characters/token", "bytes_per_token": "bytes/token",
@@ -62,7 +62,7 @@ def write_card(path: Path, settings: TokenizerSettings, sample_bytes: int, measu
     rows = [
         f"| {source} | " + " | ".join(_cell(own[key]) for key in COLUMNS) + " |" for source, own in measured.items()
     ]
-    specials = ", ".join(f"{number} `{piece!r}`" for number, piece in enumerate(PIECES))
+    specials = ", ".join(f"{number} `{piece!r}`" for number, piece in enumerate(special_pieces(settings.chat_pieces)))
     megabytes = sample_bytes / 1e6
     text = f"""# Tokenizer
 

@@ -1,9 +1,18 @@
-"""The one table of special pieces and their ids, the same in SentencePiece, in packed bins and in every export."""
+"""The one table of the special pieces of tokenizers that are trained here, and their ids, in every form of them."""
 
-UNK, BOS, EOS, PAD, IM_START, IM_END, NEWLINE, TAB = range(8)
+from collections.abc import Sequence
 
-# Piece of each special id, in the order of the ids.
-PIECES = ("<unk>", "<s>", "</s>", "<pad>", "<|im_start|>", "<|im_end|>", "\n", "\t")
+UNK, BOS, EOS, PAD = range(4)
 
-# Pieces that SentencePiece keeps whole wherever they stand in a text.
-USER_DEFINED = PIECES[IM_START:]
+# Piece of each of these ids, in their order; the pieces of a chat follow, and what separates lines and columns.
+PIECES = ("<unk>", "<s>", "</s>", "<pad>")
+
+
+def special_pieces(chat_pieces: Sequence[str]) -> tuple[str, ...]:
+    """All of them, in the order of their ids."""
+    return (*PIECES, *user_defined(chat_pieces))
+
+
+def user_defined(chat_pieces: Sequence[str]) -> tuple[str, ...]:
+    """The pieces that SentencePiece keeps whole wherever they stand in a text."""
+    return (*chat_pieces, "\n", "\t")

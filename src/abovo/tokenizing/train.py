@@ -3,7 +3,7 @@
 import io
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from abovo.tokenizing.card import measure, write_card
 from abovo.tokenizing.fast import prove
 from abovo.tokenizing.huggingface import build, differences
 from abovo.tokenizing.odd import ODD_STRINGS
-from abovo.tokenizing.special import BOS, EOS, PAD, PIECES, UNK, USER_DEFINED
+from abovo.tokenizing.special import BOS, EOS, PAD, PIECES, UNK, special_pieces, user_defined
 
 log = logging.getLogger("abovo")
 
@@ -47,7 +47,8 @@ def train_tokenizer(settings: TokenizerSettings, corpus: Manifest, output: Path,
             raise AbovoError("no training document", corpus.path, "lower the corpus' validation_share")
         (folder / "spm.model").write_bytes(model)
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        check_special_ids(processor)
+        special = special_pieces(settings.chat_pieces)
+        check_special_ids(processor, special)
         pieces = ((processor.id_to_piece(i), processor.get_score(i)) for i in range(processor.get_piece_size()))
         vocabulary = "".join(f"{_visible(piece)}\t{score:g}\n" for piece, score in pieces)
         (folder / "spm.vocab").write_text(vocabulary, encoding="utf-8")
@@ -64,7 +65,7 @@ def train_tokenizer(settings: TokenizerSettings, corpus: Manifest, output: Path,
             "model_type": settings.model_type,
             "export_differences": differ,
             "fast_encoder": prove(model, processor, _sample(corpus, limit)),
-            "special_ids": {piece: number for number, piece in enumerate(PIECES)},
+            "special_ids": {piece: number for number, piece in enumerate(special)},
         }
         counts = {"sample_documents": tally.documents, "sample_bytes": tally.bytes, "measured": measured}
         return Made(counts, fields)
@@ -135,7 +136,7 @@ def train_model(lines: Iterator[str], settings: TokenizerSettings, where: str) -
             bos_piece=PIECES[BOS],
             eos_piece=PIECES[EOS],
             pad_piece=PIECES[PAD],
-            user_defined_symbols=list(USER_DEFINED),
+            user_defined_symbols=list(user_defined(settings.chat_pieces)),
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
             add_dummy_prefix=False,
@@ -176,9 +177,9 @@ def _with_round_scores(model: bytes) -> bytes:
 FINISH: dict[str, Callable[[bytes], bytes]] = {"bpe": _as_trained, "unigram": _with_round_scores}
 
 
-def check_special_ids(processor: Any) -> None:
+def check_special_ids(processor: Any, special: Sequence[str]) -> None:
     """Raise unless every special piece has the id of the one table."""
-    for number, piece in enumerate(PIECES):
+    for number, piece in enumerate(special):
         if processor.id_to_piece(number) != piece:
             found = processor.id_to_piece(number)
             raise AbovoError(f"id {number} is {found!r}, not {piece!r}", "spm.model", "train it again")

@@ -19,7 +19,7 @@ from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.settings.job import JobSettings
 from abovo.tokenizing.load import Tokenizer
-from abovo.tokenizing.templates import template_named
+from abovo.tokenizing.templates import template_for
 from abovo.training.export import export_model
 from abovo.training.moments import Moment
 
@@ -80,7 +80,7 @@ def export_kept(
         odd = model.load_state_dict(load_file(_sound(state, moment.step)), strict=False).unexpected_keys
         assert not odd, f"no weights of this model: {odd}"
         place = folder / FOLDER / moment.name
-        export_model(model, tokenizer, place, settings.sequence_length, template_named(settings.template))
+        export_model(model, tokenizer, place, settings.sequence_length, template_for(settings.template, tokenizer))
         told.append({**asdict(moment), "sha256": sha256_file(place / "model.safetensors")})
     return told
 

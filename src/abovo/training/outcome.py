@@ -13,7 +13,7 @@ from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Made
 from abovo.settings.job import JobSettings
 from abovo.tokenizing.load import Tokenizer
-from abovo.tokenizing.templates import template_named
+from abovo.tokenizing.templates import template_for
 from abovo.training.adapters import merge_adapters, save_adapter
 from abovo.training.ending import ending
 from abovo.training.export import export_model
@@ -40,7 +40,8 @@ def export(model: Any, settings: JobSettings, tokenizer: Tokenizer, start: Manif
         base, weights = model_folder(start).as_posix(), fields["base_model_sha256"]
         fields["adapter_sha256"] = save_adapter(model.to("cpu"), folder / "adapter", base, weights)
         model = merge_adapters(model)
-    export_model(model, tokenizer, folder / "model", settings.sequence_length, template_named(settings.template))
+    template = template_for(settings.template, tokenizer)
+    export_model(model, tokenizer, folder / "model", settings.sequence_length, template)
     if settings.adapters is not None:
         for name in BESIDE_ADAPTERS:
             if (folder / "model" / name).is_file():

@@ -12,7 +12,7 @@ from abovo.modeling.parameters import padded_vocabulary
 from abovo.settings.job import JobSettings
 from abovo.settings.training import Training
 from abovo.tokenizing.load import Tokenizer
-from abovo.tokenizing.templates import template_named
+from abovo.tokenizing.templates import template_for
 from abovo.training.device import resolve_precision
 from abovo.training.engines import micro_batch
 from abovo.training.loss import Batch
@@ -59,7 +59,7 @@ def task_of(
     if world.leads and recipe.precision == "fp16" != settings.training.precision:
         log.info("this GPU has no bf16 of its own: the precision is fp16, with a scaled loss")
     length = settings.sequence_length
-    template = template_named(settings.template)
+    template = template_for(settings.template, tokenizer)
     return Task(
         label="training",
         batch=lambda k: sets.batch(order.rows_of(k)),
