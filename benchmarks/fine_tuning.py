@@ -59,13 +59,13 @@ def prepared(results: Path, work: Path) -> dict[str, Any]:
     from abovo.evaluation.evaluation_sets import prepare_evaluation
     from abovo.instruction.prepare import prepare_instruction
     from abovo.provenance.manifest import read_manifest
-    from abovo.settings.evaluation import EvaluationSets
+    from abovo.settings.evaluation import SetsJob
 
     corpus = read_manifest(results / "corpora/nano/manifest.json", "abovo/corpus/")
     tokenizer = results / "tokenizers/nano-4k/tokenizer_config.json"
     settings = Configuration(ROOT / "config").shared("instruction", "speech-facts")
     talks = work / "instruction/speech-facts/nano-4k/manifest.json"
-    sets = EvaluationSets(validation_bytes=120_000, facts=("era",), facts_per_document=6, offered_rows=400)
+    sets = SetsJob(validation_bytes=120_000, facts=("era",), facts_per_document=6, offered_rows=400)
     prepare_instruction(tokenizer, corpus, settings, talks, SCRIPT)
     return {
         "tokenizer": tokenizer,
@@ -112,7 +112,7 @@ def measured(model: Path, data: dict[str, Any], folder: Path) -> dict[str, float
     kept = folder / "measured.json"
     if kept.exists():
         return json.loads(kept.read_text())
-    job = TaskJob(task="held_out", kind="held_out", conversations=200, new_tokens=8, threads=1, template="chatml")
+    job = TaskJob(task="held_out", kind="held_out", conversations=200, new_tokens=8, threads=1)
     bench = Bench(read_manifest(model, "abovo/model/"), job, Progress(str(model.parent)))
     given = Given(conversations={"speech-facts": read_manifest(data["speech-facts"])})
     questions = read_manifest(data["questions"])

@@ -245,3 +245,16 @@ def test_a_model_in_a_folder_is_its_files_and_nothing_that_file_managers_leave(c
     (folder / "model{1}.safetensors").write_text("")
     with pytest.raises(AbovoError, match=r"key start: the path .*model\{1\}\.safetensors' holds a brace"):
         start_of(Configuration(config), "nano")
+
+
+def test_an_instruction_set_is_told_the_rows_of_the_tasks_of_its_evaluation_and_they_may_be_set(config):
+    path = config / "instruction/speech-facts.yaml"
+    path.write_text(path.read_text() + "evaluation: files\n")
+    overrides = "nano.tasks.piqa_files.source.paths=mine.jsonl"
+    configured = Configuration(config, overrides)
+    found = job_settings(configured, "instruction", {"dataset": "speech-facts"})["overlap"]["tasks"]
+    assert found["piqa_files"]["source"]["paths"] == ["texts/mine.jsonl"]
+    assert "files" in configured.used("nano")["evaluation"]
+    edit(path, "evaluation: files", "evaluation: filez")
+    with pytest.raises(AbovoError, match=r"speech-facts.yaml, line \d+, key evaluation: there is no 'filez'"):
+        Configuration(config).run("nano")

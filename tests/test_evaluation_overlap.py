@@ -14,8 +14,7 @@ from abovo.corpus.shards import Document
 from abovo.corpus.split import document_hash, is_validation
 from abovo.evaluation.items import open_task
 from abovo.evaluation.overlap import measure_overlap
-from abovo.settings.stages import OverlapSettings
-from abovo.settings.task import Task, TaskRowsOf, TaskSource
+from abovo.settings.task import OverlapSettings, Task, TaskRowsOf, TaskSource
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 PASSAGE = "the old mill by the river {} ground the corn of seven villages"

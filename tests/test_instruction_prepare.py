@@ -8,7 +8,7 @@ import small_world as world
 from abovo.errors import AbovoError
 from abovo.instruction.prepare import prepare_instruction
 from abovo.packing.bins import FIRST, open_bin, open_mask
-from abovo.settings.instruction import Instruction
+from abovo.settings.instruction import Instruction, InstructionJob
 from abovo.settings.keys import build
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import PAD
@@ -24,18 +24,18 @@ def tokenizer(tmp_path_factory):
 
 @pytest.fixture
 def prepare(tokenizer, tmp_path):
-    """A function that makes the rows of records, by name of their source; `settings` are those of the set."""
+    """A function that makes the rows of records, by name of their source; `keys` are those of the set."""
 
-    def made(sources, name="set", formats=None, **settings):
+    def made(sources, name="set", formats=None, settings=Instruction, **keys):
         for source, records in sources.items():
             lines = "".join(json.dumps(record) + "\n" for record in records)
             (tmp_path / f"{source}.jsonl").write_text(lines)
         places = {source: {"type": "local", "paths": str(tmp_path / f"{source}.jsonl")} for source in sources}
         parts = {source: {"source": place, **(formats or {}).get(source, {})} for source, place in places.items()}
-        values = {"validation_share": 0.3, "sequence_length": 64, **settings}
+        values = {"validation_share": 0.3, "sequence_length": 64, **keys}
         values |= {"sources": parts} if len(parts) > 1 else next(iter(parts.values()))
         output = tmp_path / f"{name}/small/manifest.json"
-        return prepare_instruction(tokenizer, None, build(Instruction, values), output, world.SCRIPT)
+        return prepare_instruction(tokenizer, None, build(settings, values), output, world.SCRIPT)
 
     return made
 
@@ -176,3 +176,22 @@ def test_rows_of_local_records_do_not_depend_on_where_the_file_lies_and_what_is_
     assert "; left out: empty message 1, first answer ends beyond a row 1 (" in caplog.text
     text = load_tokenizer(tokenizer).decode([i for i in open_bin(made[0], "train")[0].tolist() if i != PAD])
     assert text.startswith("<|im_start|>user\nCount the ships ")
+
+
+def test_conversations_that_share_words_with_rows_of_tasks_are_left_out_and_counted_by_task(prepare, tmp_path):
+    passage = "the old mill by the river number {} ground the corn of seven villages"
+    rows = [{"q": passage.format(number)} for number in range(3)] + [{"q": "too short"}]
+    (tmp_path / "mills.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tasks = {
+        "mills": {"name": "mills", "source": {"type": "local", "paths": str(tmp_path / "mills.jsonl")}},
+        "gone": {"name": "gone", "source": {"type": "local", "paths": str(tmp_path / "gone.jsonl")}},
+    }
+    said = [asked(n) for n in range(20)]
+    said += [asked(20, input=passage.format(1).upper() + "!"), asked(21) | {"output": f"So: {passage.format(2)}."}]
+    said += [asked(22, input=passage.format(7))]
+    made = prepare({"talks": said}, overlap={"tasks": tasks}, settings=InstructionJob, sequence_length=128)
+    assert made["counts"]["left_out"] == {"shares 13 words with a row of mills": 2}
+    assert total(made, "conversations") == 21
+    gone = f"{tmp_path}/gone.jsonl: the file does not exist; mend the source's `paths`"
+    assert made["overlap"] == {"ngram": 13, "tasks": {"gone": {"absent": gone}, "mills": {"rows": 4, "too_short": 1}}}
+    assert made["absent"] == f"gone: {gone}"

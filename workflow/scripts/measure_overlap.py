@@ -9,7 +9,7 @@ from pathlib import Path
 
 from abovo.console.launch import run, script_parser, settings_as
 from abovo.settings.keys import decisive
-from abovo.settings.stages import OverlapSettings
+from abovo.settings.task import OverlapSettings
 
 
 def arguments() -> argparse.ArgumentParser:

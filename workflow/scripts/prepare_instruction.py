@@ -11,14 +11,14 @@ import argparse
 from pathlib import Path
 
 from abovo.console.launch import run, script_parser, settings_as
-from abovo.settings.instruction import Instruction
+from abovo.settings.instruction import InstructionJob
 from abovo.settings.keys import decisive
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument(
-        "--settings", required=True, type=settings_as(Instruction), help="JSON text or a file: the data set"
+        "--settings", required=True, type=settings_as(InstructionJob), help="JSON text or a file: the data set"
     )
     parser.add_argument("--corpus", type=Path, help="manifest of the corpus that format facts draws from")
     parser.add_argument("--tokenizer", required=True, type=Path, help="tokenizer_config.json of the tokenizer")

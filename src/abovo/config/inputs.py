@@ -344,6 +344,8 @@ def files_of_dataset(configuration: Configuration, names: Names) -> list[str]:
                 mend = "name .jsonl, .json, .csv or .parquet files"
                 raise AbovoError(f"{path} holds text, not records", where, mend)
         found += files
+    if settings.evaluation:
+        found += files_of_overlap(configuration, {"evaluation": settings.evaluation})
     return list(dict.fromkeys(found))
 
 

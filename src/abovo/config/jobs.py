@@ -22,12 +22,12 @@ from abovo.errors import AbovoError
 from abovo.settings.checkpoints import Amounts, Kept, Limits
 from abovo.settings.evaluation import SetsJob
 from abovo.settings.export import ExportJob, PushJob
-from abovo.settings.instruction import Instruction
+from abovo.settings.instruction import Instruction, InstructionJob
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
 from abovo.settings.run import AnyRun, Run
-from abovo.settings.stages import GivenModel, LossFigure, OverlapSettings, PlanSettings, ResultsSettings, TaskJob
-from abovo.settings.task import Task, TaskRowsOf
+from abovo.settings.stages import GivenModel, LossFigure, PlanSettings, ResultsSettings, TaskJob
+from abovo.settings.task import OverlapSettings, Task, TaskRowsOf
 from abovo.settings.template import ChatTemplate
 
 Settings = dict[str, Any]
@@ -112,10 +112,11 @@ def _shared(kind: str, wildcard: str) -> Callable[[Configuration, Names], Any]:
     return settings
 
 
-def _instruction(configuration: Configuration, names: Names) -> Instruction:
-    """All of a set, with the text of its template in place of the name."""
+def _instruction(configuration: Configuration, names: Names) -> InstructionJob:
+    """All of a set, with the text of its template and the rows of its evaluation's tasks in place of the names."""
     settings: Instruction = configuration.shared("instruction", names["dataset"])
-    return replace(settings, template=template_of(configuration, names["dataset"]))
+    rows = _overlap(configuration, {"evaluation": settings.evaluation}) if settings.evaluation else None
+    return narrow(InstructionJob, settings, template=template_of(configuration, names["dataset"]), overlap=rows)
 
 
 def _evaluation_sets(configuration: Configuration, names: Names) -> SetsJob:

@@ -108,18 +108,20 @@ class Configuration:
         run = self.any_run(name)
         sets = list(run.sft.datasets) if run.sft else []
         behind = [self.shared("instruction", one).corpus for one in sets]
+        looked = [self.shared("instruction", one).evaluation for one in sets]
         corpora = list(
             dict.fromkeys(filter(None, [*run.corpora, *text_of(run), getattr(run.tokenizer, "corpus", None), *behind]))
         )
         counting = [self.shared("corpora", one).count_with for one in corpora]
         against = [self.shared("corpora", one).decontaminate.against for one in corpora]
         indexed = [task for one in filter(None, against) for task in self.shared("decontamination", one).tasks]
+        searched = [task for one in filter(None, looked) for task in self.shared("evaluation", one).tasks]
         found = {
             "corpora": corpora,
             "tokenizers": [run.parts.tokenizer, *filter(None, counting)],
             "instruction": sets,
-            "evaluation": list(dict.fromkeys(filter(None, [run.parts.evaluation, on_the_way(run)]))),
-            TASKS: [*filter(self.has_task, tasks_of(run, self.shared)), *indexed],
+            "evaluation": list(dict.fromkeys(filter(None, [run.parts.evaluation, on_the_way(run), *looked]))),
+            TASKS: [*filter(self.has_task, [*tasks_of(run, self.shared), *searched]), *indexed],
             "decontamination": list(filter(None, against)),
         }
         for other in starts(self, name)[1:]:

@@ -6,35 +6,22 @@ passages.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from abovo.console.progress import Progress, several
-from abovo.corpus.decontaminate import ngrams_of
-from abovo.corpus.ngram_index import NgramIndex, in_order
-from abovo.corpus.ngrams import PlainWords
 from abovo.corpus.shards import read_documents
-from abovo.corpus.task_rows import TaskRows, id_of, open_task_rows
-from abovo.errors import Unreachable
+from abovo.corpus.shared_rows import AskedRow, SharedRows, asked_rows, open_tasks
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.keys import decisive
-from abovo.settings.stages import OverlapSettings
+from abovo.settings.task import OverlapSettings
 
 log = logging.getLogger("abovo")
 SCHEMA = "abovo/overlap/1"
-
-
-class _Asked(NamedTuple):
-    """A row that is looked for: its task, its name there, and its different n-grams."""
-
-    task: str
-    id: str
-    ngrams: np.ndarray
 
 
 def measure_overlap(corpus: Manifest, settings: OverlapSettings, output: Path, script: Script | Path) -> Manifest:
@@ -44,18 +31,11 @@ def measure_overlap(corpus: Manifest, settings: OverlapSettings, output: Path, s
     count as shared, and the names of the `shared` rows as its items have them, in their order; where a task has several
     sets, SET/NAME. A task whose data cannot be had is `absent` there, with the reason.
     """
-    opened: dict[str, TaskRows] = {}
-    absent: dict[str, str] = {}
-    for name, task in settings.tasks.items():
-        try:
-            opened[name] = open_task_rows(task)
-        except Unreachable as error:
-            log.warning("task %s is absent: %s", name, error)
-            absent[name] = str(error)
+    opened, absent = open_tasks(settings.tasks)
 
     def make(folder: Path) -> Made:
-        asked = list(_rows(opened, settings.ngram))
-        shared, documents = _found(corpus, [row.ngrams for row in asked], settings.ngram)
+        asked = list(asked_rows(opened, settings.ngram))
+        shared, documents = _found(corpus, asked, settings.ngram)
         tasks: dict[str, dict[str, Any]] = {name: {"absent": why} for name, why in absent.items()}
         for name in opened:
             own = [(row, hit) for row, hit in zip(asked, shared, strict=True) if row.task == name]
@@ -72,25 +52,13 @@ def measure_overlap(corpus: Manifest, settings: OverlapSettings, output: Path, s
     return produce(Job(output, SCHEMA, {"corpus": corpus}, parameters, script), make)
 
 
-def _rows(opened: Mapping[str, TaskRows], size: int) -> Iterator[_Asked]:
-    for name, rows in opened.items():
-        numbers: dict[str, int] = {}
-        for part, row in rows.read():
-            number = numbers[part] = numbers.get(part, -1) + 1
-            own = id_of(rows.task, number, row)
-            yield _Asked(name, own if part == name else f"{part}/{own}", ngrams_of(row, rows.task.decontaminate, size))
-
-
-def _found(corpus: Manifest, rows: list[np.ndarray], size: int) -> tuple[np.ndarray, int]:
+def _found(corpus: Manifest, rows: list[AskedRow], size: int) -> tuple[np.ndarray, int]:
     """Of each row whether a training document shares an n-gram with it, and how many documents there are."""
-    index = NgramIndex(*in_order(rows))
+    index = SharedRows(rows, size)
     shared, number = np.zeros(len(rows), bool), 0
     progress = Progress(f"overlap of {corpus.path.parent.as_posix()}")
     for number, document in enumerate(read_documents(corpus, "train"), 1):
-        hashes = PlainWords(document.text).hashes(size)
-        held = index.found(hashes)
-        if held.size:
-            shared[index.holders(np.unique(hashes[held]))[1]] = True
+        shared[index.of(document.text)] = True
         progress.update(f"{several(number, 'document')}, {several(int(shared.sum()), 'row')} found")
     progress.close(f"{several(number, 'document')}, {int(shared.sum()):,} of {several(len(rows), 'row')} found")
     return shared, number

@@ -12,17 +12,19 @@ from abovo.config.load import SHIPPED
 from abovo.config.templates import chat_template
 from abovo.console.progress import Progress
 from abovo.corpus.shards import Split
+from abovo.corpus.shared_rows import open_tasks
 from abovo.corpus.sources import tell_unread
 from abovo.errors import AbovoError
 from abovo.instruction.duplicates import Seen
 from abovo.instruction.fields import Tally
 from abovo.instruction.lengths import Fitter
+from abovo.instruction.overlap import Overlap, look_up
 from abovo.instruction.shelf import Shelf
 from abovo.instruction.sources import SPLITS, Source, SplitBy, open_sources
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
-from abovo.settings.instruction import Instruction
+from abovo.settings.instruction import Instruction, InstructionJob
 from abovo.settings.keys import decisive
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.templates import open_template
@@ -52,15 +54,19 @@ def prepare_instruction(
     for name, found in unread.items():
         tell_unread(f"instruction data {output.parent}, source {name}", found)
 
+    rows = settings.overlap if isinstance(settings, InstructionJob) else None
+    tasks, absent = open_tasks(rows.tasks) if rows else ({}, {})
+
     def make(folder: Path) -> Made:
+        shared = look_up(tasks, absent, rows.ngram) if rows else None
         progress = Progress(f"instruction data {output.parent}")
         fitter = Fitter(template, tokenizer, settings.sequence_length, settings.too_long)
         by: SplitBy = "first request"
-        counts = _fill(folder, sources, by, fitter, settings, progress)
+        counts = _fill(folder, sources, by, fitter, shared, settings, progress)
         if settings.validation_share and _empty(counts) and total(counts, "conversations") > 1:
             log.info("%s: one first request is all that there is, so all requests decide the split", output.parent)
             by = "all requests"
-            counts = _fill(folder, sources, by, fitter, settings, progress)
+            counts = _fill(folder, sources, by, fitter, shared, settings, progress)
         left_out = counts["left_out"]
         _tell(output.parent, sources)
         for split in _empty(counts):
@@ -78,15 +84,27 @@ def prepare_instruction(
             "unread": unread,
             "split_by": by,
         }
+        if shared is not None:
+            fields["overlap"] = {"ngram": shared.size, "tasks": shared.tasks}
+        if absent:
+            fields["absent"] = "; ".join(f"{name}: {why}" for name, why in absent.items())
         return Made(counts, fields)
 
     revisions = {source.name: source.revision for source in sources}
     parameters = {**decisive(settings), "revision": revisions, "unread": unread}
+    if rows is not None:
+        parameters |= {"tasks": {name: one.revision for name, one in tasks.items()}, "absent": sorted(absent)}
     return produce(Job(output, "abovo/instruction/2", inputs, parameters, script), make)
 
 
 def _fill(
-    folder: Path, sources: Sequence[Source], by: SplitBy, fitter: Fitter, settings: Instruction, progress: Progress
+    folder: Path,
+    sources: Sequence[Source],
+    by: SplitBy,
+    fitter: Fitter,
+    shared: Overlap | None,
+    settings: Instruction,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Write both splits in one pass over the sources; the counts."""
     with ExitStack() as stack:
@@ -100,6 +118,8 @@ def _fill(
                 if reason is None and not source.made and (other := seen.before(one, source.name)) is not None:
                     named = f" of {other}" if len(sources) > 1 else ""
                     reason = f"duplicate of a conversation before it{named}"
+                if reason is None and shared is not None:
+                    reason = shared.reason(one)
                 if reason is None:
                     shelves[split].take(source, one)
                 else:

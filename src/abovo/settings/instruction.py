@@ -6,6 +6,7 @@ from typing import Literal
 
 from abovo.settings.keys import key, narrow
 from abovo.settings.place import Place
+from abovo.settings.task import OverlapSettings
 from abovo.settings.template import ChatTemplate
 
 # The keys of a record that each format reads, by which `columns` calls them.
@@ -100,6 +101,11 @@ class Instruction(Reading):
         "Whether several conversations share a row; false: each has one of its own, filled with padding", default=True
     )
 
+    evaluation: str | None = key(
+        "Evaluation (name in config/evaluation) with whose tasks' rows no conversation may share 13 words in a row",
+        default=None, refers="evaluation",
+    )  # fmt: skip
+
     @property
     def by_source(self) -> Mapping[str, Conversations]:
         """The sources of records by name; none of facts."""
@@ -108,3 +114,10 @@ class Instruction(Reading):
 
 # What a set's only source is called.
 RECORDS = "records"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstructionJob(Instruction):
+    """The same as its job is told it."""
+
+    overlap: OverlapSettings | None = key("The rows of the evaluation's tasks; null: none is looked for", default=None)

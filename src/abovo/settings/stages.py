@@ -9,7 +9,6 @@ from abovo.settings.evaluation import Scoring
 from abovo.settings.hardware import Hardware
 from abovo.settings.keys import key
 from abovo.settings.run import Run
-from abovo.settings.task import TaskRowsOf
 from abovo.settings.template import ChatTemplate
 
 
@@ -64,14 +63,6 @@ class ByHand(Scoring):
         "Longest context of a prediction (tokens); null: all positions", default=None, minimum=8, maximum=2**20
     )
     threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
-
-
-@dataclass(frozen=True, kw_only=True)
-class OverlapSettings:
-    """Which rows are looked for in a corpus."""
-
-    tasks: Mapping[str, TaskRowsOf] = key("Rows of tasks by name")
-    ngram: int = key("Consecutive normalised words that a row shares (words)", default=13, minimum=5, maximum=50)
 
 
 @dataclass(frozen=True, kw_only=True)

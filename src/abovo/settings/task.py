@@ -1,5 +1,6 @@
 """Tasks that models are scored on: config/evaluation/tasks/."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -136,3 +137,11 @@ class TaskFile(TaskKeys):
 @dataclass(frozen=True, kw_only=True)
 class Task(TaskKeys, TaskRowsOf):
     """A task with its name, its files found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverlapSettings:
+    """Which rows are looked for in a corpus, or in conversations."""
+
+    tasks: Mapping[str, TaskRowsOf] = key("Rows of tasks by name")
+    ngram: int = key("Consecutive normalised words that a row shares (words)", default=13, minimum=5, maximum=50)
