@@ -58,6 +58,36 @@ rule show_tokenizer:
         " --tokenizer {input.tokenizer} --output {output.manifest} --log {log}"
 
 
+# Makes a page of what an instruction set took and left out.
+rule show_instruction:
+    input:
+        instruction="results/instruction/{dataset}/{tokenizer}/manifest.json",
+    output:
+        manifest="results/report/instruction/{dataset}/{tokenizer}/set.json",
+        page=report(
+            "results/report/instruction/{dataset}/{tokenizer}/set.html",
+            caption="../workflow/captions/instruction.rst",
+            category="3 Training",
+            labels={"set": "{dataset}", "page": "conversations"},
+        ),
+    log:
+        "results/logs/show_instruction/{dataset}/{tokenizer}.log",
+    benchmark:
+        "results/benchmarks/show_instruction/{dataset}/{tokenizer}.jsonl"
+    conda:
+        environment("reporting")
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime="5m",
+    params:
+        script=path_of("show_instruction"),
+        code=code("show_instruction"),
+    shell:
+        "exec python {params.script:q} --title 'Instruction set {wildcards.dataset}'"
+        " --instruction {input.instruction} --output {output.manifest} --log {log}"
+
+
 # Draws the loss of a stage or of one of its phases, and the validation loss of each source as a figure and as a table.
 rule draw_loss:
     input:

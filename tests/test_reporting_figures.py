@@ -12,7 +12,13 @@ from abovo.evaluation.evidence import ScoredSet
 from abovo.evaluation.smoke import smoke_score
 from abovo.provenance.products import Job, Made, produce
 from abovo.reporting import figures, pages
-from abovo.reporting.draw import composition_of_corpus, loss_of_model, page_of_results, page_of_tokenizer
+from abovo.reporting.draw import (
+    composition_of_corpus,
+    loss_of_model,
+    page_of_instruction,
+    page_of_results,
+    page_of_tokenizer,
+)
 from abovo.reporting.figures import draw_composition, draw_loss, draw_sources
 from abovo.reporting.loss_by_source import losses_after_phases, losses_by_source
 from abovo.reporting.words import results_page
@@ -93,6 +99,31 @@ def test_card_shows_tables_and_keeps_markers_as_text(make_manifest, tmp_path):
     assert "&lt;|im_start|&gt;" in text
     assert "&lt;b&gt;bold" in text
     assert "<code>&lt;s&gt;</code>" in text
+
+
+def test_page_of_an_instruction_set_shows_what_was_taken_and_left_out_and_why(make_manifest, tmp_path):
+    split = {
+        "conversations": 1_020, "shortened": 3, "parted": 4, "tokens": 90_000, "labels": 50_000, "rows": 400,
+        "shared_rows": 350, "padded_share": 0.021,
+    }  # fmt: skip
+    source = {
+        "format": "alpaca", "found": "20 of 20", "records": 2_000, "conversations": 1_020, "tokens": 90_000,
+        "share": 0.75, "left_out": {"empty message": 7}, "unread_keys": {"<topic>": 12},
+    }  # fmt: skip
+    fields = {
+        "sequence_length": 256, "split_by": "first request",
+        "overlap": {"ngram": 13, "tasks": {"piqa": {"rows": 1838, "too_short": 40}, "boolq": {"absent": "gone"}}},
+    }  # fmt: skip
+
+    def make(_):
+        return Made(counts={"train": split, "val": split, "sources": {"talks": source}}, fields=fields)
+
+    settings = {"template": {"name": "chatml"}}
+    made = produce(Job(tmp_path / "i/manifest.json", "abovo/instruction/2", {}, settings, Path(__file__)), make)
+    text = page_of_instruction(made.path, "Talks", tmp_path / "set.json", HERE).file("set.html").read_text()
+    for cell in ("1,020", "50,000", "2.1%", "alpaca (20 of 20)", "75.0%", "empty message", "7", "&lt;topic&gt;", "12"):
+        assert f"<td>{cell}</td>" in text
+    assert "<td>1,838 (40 too short)</td>" in text and "<td>absent: gone</td>" in text
 
 
 def entry(value):

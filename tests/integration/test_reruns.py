@@ -18,7 +18,7 @@ TRAINED = TUNED | {"pretrain"}
 PACKED = TRAINED | {"pack"}
 CORPUS = PACKED | {
     "assemble_corpus", "train_tokenizer", "prepare_instruction", "prepare_evaluation", "draw_composition",
-    "show_tokenizer",
+    "show_tokenizer", "show_instruction",
 }  # fmt: skip
 ALL = CORPUS | {"plan_corpus", "read_source", "find_duplicates"}
 Change = Callable[[Workflow], Workflow]

@@ -31,6 +31,7 @@ LEARNING = ("learning_curve.svg", "learning_curve.html")
 # Manifest of each figure or page of a report, by its name.
 DRAWINGS = dict.fromkeys(FIGURES, "loss.json") | dict.fromkeys(LEARNING, "learning_curve.json")
 DRAWINGS |= {"composition.svg": "composition.json", "card.html": "card.json", "results.html": "page.json"}
+DRAWINGS["set.html"] = "set.json"
 
 
 # --- of a run: up to the phase that the wildcards name, else all of it
@@ -197,6 +198,9 @@ def figures(configuration: Configuration, names: Names) -> list[str]:
     trained = [stage for stage in stages(configuration, names) if stage.trained]
     if trained:
         made.append(f"results/report/tokenizers/{configuration.any_run(names['run']).parts.tokenizer}/card.html")
+    if any(not stage.phases for stage in trained):
+        sets = (Path(path).parent.relative_to("results") for path in instruction(configuration, names))
+        made += [f"results/report/{place.as_posix()}/set.html" for place in sets]
     # the losses before a model on the way are those of its run
     for stage in trained if not checkpoint_of(names) else ():
         made += [f"{report}/{stage.name}{below}/{name}" for name in FIGURES]

@@ -16,6 +16,7 @@ from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.reporting import figures, pages
+from abovo.reporting.instruction import instruction_card
 from abovo.reporting.loss_by_source import losses_after_phases
 from abovo.reporting.repeated import drawn_in_words
 from abovo.settings.keys import plain
@@ -66,6 +67,17 @@ def page_of_tokenizer(manifest: Path, title: str, output: Path, script: Script |
         return Made({})
 
     return produce(Job(output, SCHEMA, {"tokenizer": tokenizer}, {"title": title}, script), make)
+
+
+def page_of_instruction(manifest: Path, title: str, output: Path, script: Script | Path) -> Manifest:
+    """Show what an instruction set took and what it left out: set.html beside `output`, its manifest."""
+    conversations = read_manifest(manifest, "abovo/instruction/")
+
+    def make(folder: Path) -> Made:
+        pages.write_page(title, pages.card(instruction_card(conversations.data)), folder / "set.html")
+        return Made({})
+
+    return produce(Job(output, SCHEMA, {"instruction": conversations}, {"title": title}, script), make)
 
 
 def page_of_results(

@@ -65,6 +65,7 @@ def assemble_results(
             "contamination": {name: evaluation["contamination"] for name, (_, evaluation) in evaluated.items()},
             "data": {path: item.digest for path, item in behind.items()},
             "files": _files(behind.values()),
+            "left_out": _left_out(behind.values()),
             "metrics": _metrics(evaluated),
             "generations": {name: evaluation["generations"] for name, (_, evaluation) in evaluated.items()},
             "smoke": {name: evaluation["smoke"] for name, (_, evaluation) in evaluated.items()},
@@ -115,6 +116,12 @@ def _files(behind: Iterable[Manifest]) -> dict[str, str]:
         if item["schema"].startswith(DATA)
         for name, entry in item["outputs"].items()
     }
+
+
+def _left_out(behind: Iterable[Manifest]) -> dict[str, dict[str, int]]:
+    """Manifest of each instruction set -> what it left out, by reason."""
+    sets = (item for item in behind if item["schema"].startswith("abovo/instruction/"))
+    return {item.path.as_posix(): item["counts"]["left_out"] for item in sets}
 
 
 def _model(model: Manifest) -> dict[str, Any]:
