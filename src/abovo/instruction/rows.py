@@ -1,12 +1,25 @@
 """Put whole conversations into rows of a fixed length."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from abovo.packing.bins import FIRST
 
-Encoded = tuple[list[int], list[int]]
 Row = tuple[list[int], list[int], int]
 OPEN_ROWS = 32
+
+
+@dataclass(eq=False)
+class _Open:
+    """A row that conversations may still join."""
+
+    ids: list[int] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
+    conversations: int = 0
+
+    @property
+    def used(self) -> int:
+        return len(self.ids)
 
 
 class RowFiller:
@@ -20,20 +33,22 @@ class RowFiller:
 
     def __init__(self, length: int, pad: int, packing: bool = True) -> None:
         self.length, self.pad, self.open_rows = length, pad, OPEN_ROWS if packing else 0
-        self.rows: list[list[Encoded]] = []
+        self.rows: list[_Open] = []
         self.shared = 0
 
     def add(self, ids: list[int], mask: list[int]) -> Iterator[Row]:
         """Take a conversation of at most a row: its ids, and the mask of those that are learned."""
-        one = (ids, [mask[0] | FIRST, *mask[1:]])
-        fitting = [row for row in self.rows if _used(row) + len(ids) <= self.length]
+        fitting = [row for row in self.rows if row.used + len(ids) <= self.length] if self.open_rows else []
+        row = max(fitting, key=lambda one: one.used) if fitting else _Open()
+        row.ids += ids
+        row.flags += [mask[0] | FIRST, *mask[1:]]
+        row.conversations += 1
         if fitting:
-            max(fitting, key=_used).append(one)
             return
-        self.rows.append([one])
+        self.rows.append(row)
         if len(self.rows) > self.open_rows:
-            # the new row stays open, but for rows of one conversation each
-            fullest = max(self.rows[:-1] or self.rows, key=_used)
+            # the new row stays open, but where each conversation has its own
+            fullest = max(self.rows[:-1] or self.rows, key=lambda one: one.used)
             self.rows.remove(fullest)
             yield self._closed(fullest)
 
@@ -43,13 +58,7 @@ class RowFiller:
             yield self._closed(row)
         self.rows = []
 
-    def _closed(self, row: list[Encoded]) -> Row:
-        self.shared += len(row) > 1
-        ids = [number for own, _ in row for number in own]
-        flags = [flag for _, own in row for flag in own]
-        missing = self.length - len(ids)
-        return ids + [self.pad] * missing, flags + [0] * missing, len(ids)
-
-
-def _used(row: list[Encoded]) -> int:
-    return sum(len(ids) for ids, _ in row)
+    def _closed(self, row: _Open) -> Row:
+        self.shared += row.conversations > 1
+        missing = self.length - row.used
+        return row.ids + [self.pad] * missing, row.flags + [0] * missing, row.used
