@@ -243,6 +243,8 @@ def test_what_is_typed_into_the_page_is_answered_as_a_stream(server, model, tmp_
         talk = [*HELLO, {"role": "assistant", "content": expected.text}, {"role": "user", "content": "war"}]
         later = model.write(model.ask(talk), Sampling(temperature=0, max_tokens=40))
         assert browser.value("document.querySelectorAll('.said.assistant')[1].firstChild.textContent") == later.text
+        whole = "[...document.querySelectorAll('.said')].every((one) => one.scrollHeight <= one.clientHeight + 1)"
+        assert browser.value(whole), "a text is cut off"
         loaded = browser.value("performance.getEntriesByType('resource').map((one) => new URL(one.name).origin)")
         assert set(loaded) == {server.url}
         browser.value("document.getElementById('temperature').value = '-1'")
