@@ -20,6 +20,7 @@ from abovo.modeling.adapted import check_adapter
 from abovo.modeling.build import build_model
 from abovo.modeling.cost import count_adapter_parameters
 from abovo.modeling.family import chosen_modules, family_of, open_model
+from abovo.modeling.layout import read_config
 from abovo.modeling.opened import open_scored
 from abovo.provenance.manifest import read_manifest
 from abovo.settings.sft import Adapters
@@ -84,6 +85,8 @@ def test_a_folder_of_an_adapter_is_opened_on_its_base_and_no_other(tuning, tuned
     assert found.stops == merged.stops and len(found.stops) == 2
     assert near(found.model(IDS).logits, merged.model(IDS).logits, 100 * ONE_PASS)
 
+    with pytest.raises(AbovoError, match="holds an adapter and no whole model"):
+        read_config(tuned["lora"] / "adapter")
     adapter = shutil.copytree(tuned["lora"] / "adapter", tmp_path / "adapter")
     check_adapter(adapter, tuning.base.parent / "model")
     with pytest.raises(AbovoError, match=r"the adapter is for another base: its weights have sha256 [0-9a-f]{12}"):

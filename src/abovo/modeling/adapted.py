@@ -23,16 +23,15 @@ def name_base(folder: Path, sha256: str) -> None:
     write_json(folder / BASE, {"weights_sha256": sha256})
 
 
-def base_of_adapter(folder: Path) -> Path:
-    """The folder of an adapter's base, found to be the one that it was trained on.
-
-    Raises AbovoError where it is not there, or is another model.
-    """
+def whole_model(folder: Path) -> Path:
+    """The folder of the whole model that is needed to open one: of an adapter its base, which may be another one than
+    it was trained on. Raises AbovoError where that is not there."""
+    if not is_adapter(folder):
+        return folder
     base = Path(str(read_json(folder / CONFIG).get("base_model_name_or_path")))
     if not base.is_dir():
         mend = f"put the model there, or name its folder in {CONFIG}, key base_model_name_or_path"
         raise AbovoError(f"its base model {base} is not there", folder, mend)
-    check_adapter(folder, base)
     return base
 
 

@@ -18,6 +18,9 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json. Raises AbovoError where there is none, or where it has no keys."""
     path = folder / "config.json"
+    if not path.is_file() and (folder / "adapter_config.json").is_file():
+        mend = "name the folder of a whole model, as that with the adapter merged in (model/ beside adapter/)"
+        raise AbovoError("holds an adapter and no whole model", folder, mend)
     if not path.is_file():
         raise AbovoError("there is no config.json", folder, "name a folder in the Hugging Face layout")
     config = read_json(path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from abovo.console.progress import Progress
 from abovo.errors import AbovoError, first_line
-from abovo.modeling.adapted import adapted, base_of_adapter, is_adapter
+from abovo.modeling.adapted import adapted, check_adapter, whole_model
 from abovo.modeling.family import Family, family_of_type, open_model
 from abovo.modeling.layout import positions_of, read_config
 
@@ -76,7 +76,9 @@ def open_scored(
     import torch
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # cores are shared out by whoever starts the job
-    base = base_of_adapter(folder) if is_adapter(folder) else folder
+    base = whole_model(folder)
+    if base != folder:
+        check_adapter(folder, base)
     config = read_config(base)
     with bars_of(progress):
         family = family_of_type(config.get("model_type"))

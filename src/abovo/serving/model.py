@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from abovo.console.progress import Progress
 from abovo.errors import AbovoError, first_line
+from abovo.modeling.adapted import whole_model
 from abovo.modeling.generate import Drawing, Limits, steps
 from abovo.modeling.layout import read_config
 from abovo.modeling.opened import Opened, Precision, open_scored
@@ -185,7 +186,7 @@ def open_chat(found: Found, context: int | None = None, precision: Precision | N
 
     progress = Progress("chat")
     progress.update("opening the model")
-    config = read_config(found.folder)
+    config = read_config(whole_model(found.folder))
     half = str(config.get("dtype", config.get("torch_dtype"))) in ("bfloat16", "float16")
     kind: Precision = precision or ("bfloat16" if half and torch.cuda.is_available() else "float32")
     opened = open_scored(found.folder, context, kind, progress)
