@@ -1,19 +1,29 @@
 """An export says what the model says: in transformers, in llama.cpp, and on its card."""
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 from small_world import make_corpus, make_model, make_packed, make_tokenizer
 
 from abovo.errors import AbovoError
+from abovo.exporting.card import told_absent
 from abovo.exporting.chat import chat_of
+from abovo.exporting.gguf_forms import expected_of, write_forms
 from abovo.exporting.job import export_run
 from abovo.exporting.modelfile import go_template
+from abovo.exporting.proof import prove
+from abovo.exporting.vocabulary import vocabulary_of
+from abovo.provenance.chain import Chain
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.settings.export import ExportJob
+from abovo.tokenizing.load import load_tokenizer
 
 SCRIPT = Path(__file__)
+# Weights so large that a model without training does not merely repeat its last token.
+SPREAD = 0.5
 pytestmark = pytest.mark.slow
 
 
@@ -22,7 +32,12 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     corpus = make_corpus(folder)
     tokenizer = make_tokenizer(folder, corpus)
-    return make_model(folder, "sft", tokenizer, make_packed(folder, corpus, tokenizer), chat=True)
+    packed = make_packed(folder, corpus, tokenizer)
+    return make_model(folder, "sft", tokenizer, packed, chat=True, initializer_range=SPREAD)
+
+
+def behind(model, kind):
+    return next(one for one in Chain().all([model]).values() if one["schema"].startswith(f"abovo/{kind}/"))
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +55,57 @@ def test_gguf_is_read_by_llama_cpp_as_the_model_reads(exported):
     assert set(proofs) == {"f32", "q8_0", "q4_k_m"} and proofs["q8_0"]["equal"] > 0
     sizes = [(exported / f"gguf/small-{form}.gguf").stat().st_size for form in ("f32", "q8_0", "q4_k_m")]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_queries_and_keys_of_a_llama_are_turned_as_llama_cpp_turns_them(model, tmp_path):
+    other = make_model(
+        tmp_path,
+        "pretrain",
+        behind(model, "tokenizer").path,
+        behind(model, "packed"),
+        family="llama",
+        initializer_range=0.2,
+    )
+    made = export_run(ExportJob(run="small", stage="pretrain", gguf=("f32",)), other, None, tmp_path / "m.json", SCRIPT)
+    assert made["proofs"]["f32"]["equal"] == made["proofs"]["f32"]["tokens"] > 200
+    assert "conversational" not in (tmp_path / "MODEL_CARD.md").read_text()
+
+
+def test_gguf_of_another_model_is_told(model, exported, tmp_path):
+    tokenizer = load_tokenizer(behind(model, "tokenizer").path)
+    other = (
+        make_model(
+            tmp_path,
+            "sft",
+            tokenizer.manifest.path,
+            behind(model, "packed"),
+            chat=True,
+            seed=2,
+            initializer_range=SPREAD,
+        ).path.parent
+        / "model"
+    )
+    expected = expected_of(other, tokenizer, chat_of(other), [], 64)
+    assert len({one for row in expected.continued for one in row}) > 100
+    vocabulary = vocabulary_of(tokenizer.processor, 640, tokenizer.eos, tokenizer.pad)
+    found = prove(exported / "gguf/small-f32.gguf", expected, vocabulary, ["<|im_start|>", "<|im_end|>"], exact=True)
+    assert re.fullmatch(r"\d+ of \d+ greedy tokens are equal", found)
+
+
+def test_unigram_and_unknown_families_have_no_gguf_and_one_line_says_why(model, tmp_path):
+    tokenizer = load_tokenizer(behind(model, "tokenizer").path)
+    marked = Manifest(tokenizer.manifest.path, {**tokenizer.manifest.data, "model_type": "unigram"})
+    unigram = dataclasses.replace(tokenizer, manifest=marked)
+    forms, folder = ("f32", "q8_0"), model.path.parent / "model"
+    found = write_forms(folder, unigram, None, [], forms, tmp_path / "gguf", "small", {})
+    why = "llama.cpp has no tokenizer that gives the ids of ours of kind unigram"
+    assert found == ({}, dict.fromkeys(forms, why)) and told_absent(found[1]) == [f"no GGUF as f32, q8_0: {why}"]
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd/config.json").write_text('{"model_type": "odd"}')
+    _, absent = write_forms(tmp_path / "odd", tokenizer, None, [], forms, tmp_path / "gguf", "small", {})
+    assert (
+        absent == dict.fromkeys(forms, "model_type 'odd' is not written as GGUF") and not (tmp_path / "gguf").exists()
+    )
 
 
 def test_exported_folder_gives_the_logits_of_the_model_and_hides_its_markers(model, exported):

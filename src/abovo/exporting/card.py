@@ -51,7 +51,8 @@ def _metadata(settings: ExportJob, origins: Origins, kept: Kept) -> str:
 
     scored = [
         EvalResult(
-            task_type="text-generation", dataset_type=name.rpartition(".")[0], dataset_name=name.rpartition(".")[0],
+            task_type="text-generation", dataset_type=name.rpartition(".")[0],
+            dataset_name=f"{name.rpartition('.')[0]}, as scored by abovo",
             metric_type=name.rpartition(".")[2], metric_name=name.rpartition(".")[2], metric_value=entry["value"],
         )
         for name, entry in _scores(settings, origins)
@@ -105,7 +106,7 @@ def _training(settings: ExportJob, origins: Origins) -> Iterator[str]:
     yield _table(head, rows)
     last = list(trained.values())[-1]
     shape = last["parameters"].get("model") or next(iter(trained.values()))["parameters"].get("model") or {}
-    told = ", ".join(f"{name} {value}" for name, value in shape.items() if value is not None)
+    told = ", ".join(f"{name} {value}" for name, value in shape.items() if value not in (None, ""))
     yield f"{last['counts']['parameters']:,} parameters, context of {last['sequence_length']:,} tokens: {told}.\n"
     if origins.operations:
         yield f"Compute: {origins.operations:.3g} operations of pretraining (6 N per token, and attention).\n"
@@ -135,9 +136,16 @@ def _licence(corpus: Mapping[str, Any], source: str) -> str:
 
 
 def _licences(found: Any) -> str:
-    if isinstance(found, Mapping):
-        return "; ".join(dict.fromkeys(one.get("licence", "not stated") for one in found.values()))
-    return str(found)
+    """The licences that a set states, of each of its sources or of the corpora behind them, each once."""
+    return "; ".join(dict.fromkeys(_stated(found))) or "not stated"
+
+
+def _stated(found: Any) -> Iterator[str]:
+    if isinstance(found, str):
+        yield found
+    elif isinstance(found, Mapping):
+        for one in [found["licence"]] if "licence" in found else found.values():
+            yield from _stated(one)
 
 
 def _results(settings: ExportJob, origins: Origins) -> Iterator[str]:
@@ -171,7 +179,13 @@ def _files(kept: Kept) -> Iterator[str]:
         ]
         yield _table(["form", "texts with equal ids", "equal greedy tokens"], rows)
     if kept.absent:
-        yield "".join(f"* no {form}: {why}\n" for form, why in kept.absent.items())
+        yield "".join(f"* {line}\n" for line in told_absent(kept.absent))
+
+
+def told_absent(absent: Mapping[str, str]) -> list[str]:
+    """A line for each reason why forms of GGUF are absent."""
+    reasons = dict.fromkeys(absent.values())
+    return [f"no GGUF as {', '.join(form for form in absent if absent[form] == why)}: {why}" for why in reasons]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

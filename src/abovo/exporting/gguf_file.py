@@ -40,7 +40,8 @@ def write_gguf(
     check_family(config, model / "config.json")
     architecture = ARCHITECTURES[config["model_type"]]
     arch = getattr(gguf.MODEL_ARCH, architecture)
-    writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[arch])
+    # tensors wait on the disk, not in memory
+    writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[arch], use_temp_file=True)
     writer.add_file_type(FORMS[form].file_type)
     for key, text in sorted(about.items()):
         writer.add_string(f"general.{key}", text)

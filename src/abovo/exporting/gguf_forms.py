@@ -37,7 +37,7 @@ def write_forms(
     config = read_config(model)
     vocabulary = vocabulary_of(tokenizer.processor, config["vocab_size"], tokenizer.eos, tokenizer.pad)
     marked = markers(tokenizer.processor)
-    expected = _expected(model, tokenizer, chat, corpora, config["max_position_embeddings"])
+    expected = expected_of(model, tokenizer, chat, corpora, config["max_position_embeddings"])
     folder.mkdir(parents=True)
     proofs, absent = {}, {}
     for form in forms:
@@ -69,7 +69,7 @@ def _reason(model: Path, tokenizer: TrainedTokenizer) -> str | None:
     return None
 
 
-def _expected(
+def expected_of(
     model: Path, tokenizer: TrainedTokenizer, chat: Chat | None, corpora: Sequence[Manifest], context: int
 ) -> Expected:
     """What the model itself says of validation documents and odd strings, and after the beginnings of some; of a model

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.errors import AbovoError
-from abovo.exporting.card import Kept, Origins, model_card
+from abovo.exporting.card import Kept, Origins, model_card, told_absent
 from abovo.exporting.chat import Chat, chat_of
 from abovo.exporting.folder import write_folder
 from abovo.exporting.gguf_forms import write_forms
@@ -45,8 +45,8 @@ def export_run(
     # without llama.cpp no GGUF file is written, so its version is part of what decides the export
     values = {**decisive(settings), "llama_cpp": installed_version()}
     made = produce(Job(output, SCHEMA, inputs, values, script), partial(_make, settings, model, results))
-    for form, why in made["absent"].items():
-        log.warning("no %s: %s", form, why)
+    for line in told_absent(made["absent"]):
+        log.warning("%s", line)
     for form, proof in made["proofs"].items():
         told = f"ids of {proof['texts']} texts equal, {proof['equal']} of {proof['tokens']} greedy tokens equal"
         log.info("%s: %s", form, told)
