@@ -195,3 +195,12 @@ def test_conversations_that_share_words_with_rows_of_tasks_are_left_out_and_coun
     gone = f"{tmp_path}/gone.jsonl: the file does not exist; mend the source's `paths`"
     assert made["overlap"] == {"ngram": 13, "tasks": {"gone": {"absent": gone}, "mills": {"rows": 4, "too_short": 1}}}
     assert made["absent"] == f"gone: {gone}"
+
+
+def test_conversations_that_the_template_refuses_are_left_out_and_counted(prepare, caplog):
+    caplog.set_level("INFO", "abovo")
+    strict = "{% if messages[0].role == 'system' %}{{ raise_exception('no system turns') }}{% endif %}"
+    template = {"name": "strict", "text": strict + world.CHATML.text}
+    made = prepare({"talks": [asked(n) for n in range(20)] + [asked(20, system="Be brief")]}, template=template)
+    assert made["counts"]["left_out"] == {"refused by template strict": 1} and total(made, "conversations") == 20
+    assert "refused by template strict 1 (the first: no system turns in " in caplog.text
