@@ -113,16 +113,16 @@ def _origins(settings: ExportJob, model: Manifest, behind: Mapping[str, Manifest
     models = {Path(path).parent.as_posix().removeprefix("results/"): one.data for path, one in before.items()}
     return Origins(
         models={**models, settings.stage: model.data},
-        corpora=_named(behind, "abovo/corpus/"),
-        instruction=_named(behind, "abovo/instruction/"),
+        corpora=_named(behind, "abovo/corpus/", 1),
+        instruction=_named(behind, "abovo/instruction/", 2),
         results=None if results is None else results.data,
         operations=_operations(before.values() if before else [model]),
     )
 
 
-def _named(behind: Mapping[str, Manifest], schema: str) -> dict[str, Mapping[str, Any]]:
-    """Name of an artifact -> its manifest, of those of one kind: results/corpora/NAME/..., say."""
-    return {Path(path).parts[2]: one.data for path, one in behind.items() if one["schema"].startswith(schema)}
+def _named(behind: Mapping[str, Manifest], schema: str, above: int) -> dict[str, Mapping[str, Any]]:
+    """Name of an artifact, which is that of the folder so many steps `above`, -> its manifest, of those of one kind."""
+    return {Path(path).parts[-1 - above]: one.data for path, one in behind.items() if one["schema"].startswith(schema)}
 
 
 def _operations(models: Any) -> float | None:
