@@ -13,7 +13,10 @@ Render = Callable[[Sequence[Mapping[str, str]], bool], str]
 
 @dataclass(frozen=True)
 class Chat:
-    """How a model that was trained on conversations is asked. `ends` are the ids that end an answer, at least one."""
+    """How a model that was trained on conversations is asked. `ends` are the ids that end an answer, at least one.
+
+    `template` is for llama.cpp, which knows a name for the beginning of a text where the tokenizer has none.
+    """
 
     template: str
     ends: Sequence[int]
@@ -41,4 +44,5 @@ def chat_of(model: Path) -> Chat | None:
     def render(messages: Sequence[Mapping[str, str]], answer: bool) -> str:
         return str(loaded.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=answer))
 
-    return Chat(loaded.chat_template, ends, render)
+    nothing = "{%- set bos_token = '' -%}" if loaded.bos_token is None and "bos_token" in loaded.chat_template else ""
+    return Chat(nothing + loaded.chat_template, ends, render)

@@ -12,41 +12,51 @@ WORDS = ("Qv7", "Zk3", "Wj9")
 def go_template(render: Render) -> str | None:
     """The template in Go's form; `render` gives the text of messages, with or without the start of an answer.
 
-    Only a template is translated that writes each message as it is between two fixed texts of its role, which is seen
-    by rendering; None of any other.
+    Only a template is translated that writes each message between two fixed texts of its role, and perhaps a text
+    before all of them, which is seen by rendering; None of any other. Blanks at the edges of a message, which some
+    templates cut off, stay there in Go.
     """
-    around = _around(render)
-    if around is None:
+    found = _around(render)
+    if found is None:
         return None
-    talk = [{"role": role, "content": f" {word}\n{word} "} for role, word in zip((*ROLES, *ROLES[1:]), WORDS * 2)]  # noqa: B905
-    answer = around["assistant"][0]
-    for count in range(1, len(talk) + 1):
-        parts = (around[one["role"]][0] + one["content"] + around[one["role"]][1] for one in talk[:count])
-        if render(talk[:count], False) != "".join(parts):
+    opening, around = found
+    turns = zip((*ROLES, *ROLES[1:]), WORDS * 2, strict=False)
+    talk = [{"role": role, "content": f"{word}\n {word}"} for role, word in turns]
+    for messages in (*(talk[:count] for count in range(1, len(talk) + 1)), talk[1:]):
+        parts = (around[one["role"]][0] + one["content"] + around[one["role"]][1] for one in messages)
+        plain = opening + "".join(parts)
+        if render(messages, False) != plain:
             return None
-    asked = "".join(around[one["role"]][0] + one["content"] + around[one["role"]][1] for one in talk[:2]) + answer
-    fixed = "".join(text for pair in around.values() for text in pair)
-    if render(talk[:2], True) != asked or "{{" in fixed or '"""' in fixed:
+        if messages[-1]["role"] == "user" and render(messages, True) != plain + around["assistant"][0]:
+            return None
+    fixed = opening + "".join(text for pair in around.values() for text in pair)
+    if "{{" in fixed or '"""' in fixed:
         return None
     branches = "".join(
         f'{{{{ {word} eq .Role "{role}" }}}}{before}{{{{ .Content }}}}{after}'
         for word, (role, (before, after)) in zip(("if", "else if", "else if"), around.items(), strict=True)
     )
-    return f"{{{{ range .Messages }}}}{branches}{{{{ end }}}}{{{{ end }}}}{answer}"
+    return f"{opening}{{{{ range .Messages }}}}{branches}{{{{ end }}}}{{{{ end }}}}{around['assistant'][0]}"
 
 
-def _around(render: Render) -> dict[str, tuple[str, str]] | None:
-    """Role -> what stands before and behind a message of it, from a conversation that grows by one message."""
+def _around(render: Render) -> tuple[str, dict[str, tuple[str, str]]] | None:
+    """What stands before all messages, and role -> what stands before and behind a message of it: from a conversation
+    that grows by one message, and one that begins with its second."""
     found, before = {}, ""
-    for count, role in enumerate(ROLES, 1):
-        talk = [{"role": one, "content": word} for one, word in zip(ROLES[:count], WORDS, strict=False)]
-        whole = render(talk, False)
+    talk = [{"role": role, "content": word} for role, word in zip(ROLES, WORDS, strict=True)]
+    for count, (role, word) in enumerate(zip(ROLES, WORDS, strict=True), 1):
+        whole = render(talk[:count], False)
         own = whole.removeprefix(before)
-        if not whole.startswith(before) or own.count(WORDS[count - 1]) != 1:
+        if not whole.startswith(before) or own.count(word) != 1:
             return None
-        start, _, end = own.partition(WORDS[count - 1])
+        start, _, end = own.partition(word)
         found[role], before = (start, end), whole
-    return found
+    alone = render(talk[1:2], False)
+    opening = alone.removesuffix(WORDS[1].join(found["user"]))
+    start, end = found["system"]
+    if opening == alone or not start.startswith(opening):
+        return None
+    return opening, {**found, "system": (start.removeprefix(opening), end)}
 
 
 def modelfile(gguf: str, context: int, stops: Sequence[str], render: Render | None) -> str:
