@@ -82,7 +82,7 @@ MEASURES = {
     ),
     "exact_match": Measure(
         "proportion", "higher", "exact match",
-        "share of prompts to which the model writes the answer and nothing else; higher is better",
+        "share of prompts to which the model writes the answer and nothing else; higher is better", headline=True,
     ),
     "offered": Measure(
         "proportion", "higher", "answers as offered",

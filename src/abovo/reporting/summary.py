@@ -171,7 +171,7 @@ def _trivial(kind: str, entry: Mapping[str, Any]) -> str:
     found = entry.get("baseline", {})
     if not found:
         return ""
-    name = (max if kind == "accuracy" else min)(found, key=found.__getitem__)
+    name = (max if MEASURES[kind].better == "higher" else min)(found, key=found.__getitem__)
     return f"; {name}: {found[name]:.4g}"
 
 
