@@ -2,7 +2,7 @@
 forgotten of plain text.
 
 python benchmarks/fine_tuning.py                                  # every recipe below, three seeds
-python benchmarks/fine_tuning.py --only shipped full --seeds 1
+python benchmarks/fine_tuning.py --only shipped "lora, no text" --seeds 1
 
 Needs the base model: snakemake --cores 2 results/pretrain/nano/manifest.json. A training that is finished is kept in
 --work, so that a benchmark that was stopped goes on.
@@ -29,6 +29,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "full, no text": {"text": None},
     "full, 1/8 text": {"text.share": 0.125},
     "full, 1/32 text, half the rate": {RATE: 0.001},
+    "shipped, attention: row": {"attention": "row"},
     "lora, no text": {"method": "lora", "text": None, RATE: 0.004},
     "lora, 1/32 text": {"method": "lora", RATE: 0.004},
 }
