@@ -1,6 +1,7 @@
 """A tiny model, a recipe and batches that count: training runs of a second, for tests and the programs they start."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
@@ -94,6 +95,14 @@ def whole(ids):
 def counting_batch(k, rows=8, length=16, modulus=50):
     starts = torch.arange(k * rows, (k + 1) * rows)[:, None] * 7
     return whole((starts + torch.arange(length)) % modulus)
+
+
+def mixed_batch(k):
+    """As `counting_batch`; in every other batch some rows hold two texts, which are kept apart."""
+    batch = counting_batch(k)
+    firsts = torch.zeros_like(batch.counts)
+    firsts[::3, 6] = bool(k % 2)
+    return replace(batch, firsts=firsts)
 
 
 def task(steps, batch=counting_batch, recipe=RECIPE):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from rounding import BFLOAT16, FLOAT32, assert_rows_near, assert_weights_near, near, nudged_model
 from safetensors.torch import load_file
-from small_training import SHORT, fit
+from small_training import SHORT, fit, mixed_batch
 from test_training_engines import command, dies_with_its_workers
 from test_training_phases import CONFIG, LENGTH, MODEL, SCRIPT, Data, phases, settings
 from zero_processes import BEGINNINGS, model_of, recipe_of
@@ -24,7 +24,7 @@ pytest.importorskip("deepspeed", reason="DeepSpeed runs on Linux only")
 PROGRAM = Path(__file__).parent / "zero_processes.py"
 STEPS = 12
 EXACT, HALF = ("zero1", "zero2", "zero3"), ("zero1-bf16", "zero2-bf16", "zero3-bf16", "zero1-fp16", "zero3-fp16")
-ALONE, FROZEN = ("zero2-offload",), ("zero2-lora", "zero3-lora")
+ALONE, FROZEN = ("zero2-offload",), ("zero2-lora", "zero3-lora", "zero3-dora")
 MUON = ("zero1-muon", "zero2-muon", "zero3-muon")
 MUON_ALONE = ("zero1-muon-alone", "zero2-muon-alone", "zero3-muon-alone", "zero2-offload-muon-alone")
 AFTER_TORCH = "zero3-after-torch"
@@ -69,7 +69,7 @@ def torch_alone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def torch_with_adapters(tmp_path_factory):
-    return train_with_torch(tmp_path_factory.mktemp("adapters"), ["lora"])
+    return {kind: train_with_torch(tmp_path_factory.mktemp("adapters"), [kind]) for kind in ("lora", "dora")}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def resume(folder, model, recipe=SHORT):
     """Train with torch in one process from whatever `folder` holds."""
     torch.set_num_threads(1)
     with open_state(folder, {}, 0) as state:
-        rows = fit(model, STEPS, state, recipe=recipe)
+        rows = fit(model, STEPS, state, mixed_batch, recipe)
     return rows, {name: tensor.detach().clone() for name, tensor in model.named_parameters() if tensor.requires_grad}
 
 
@@ -135,8 +135,9 @@ def test_a_checkpoint_of_torch_goes_on_under_zero(folder, torch_alone):
 @pytest.mark.parametrize("strategy", FROZEN)
 def test_zero_trains_adapters_and_leaves_frozen_weights_alone(folder, torch_with_adapters, strategy):
     """Matrices of 3 rows or columns do not divide by the two processes."""
-    assert all("lora" in name for name in torch_with_adapters.weights)
-    torch_with_adapters.assert_equalled_by(*outcome(folder / strategy, "whole"))
+    expected = torch_with_adapters[strategy.partition("-")[2]]
+    assert all("lora" in name for name in expected.weights)
+    expected.assert_equalled_by(*outcome(folder / strategy, "whole"))
 
 
 @pytest.mark.slow

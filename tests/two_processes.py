@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from small_training import SHORT, counting_batch, small_model, stock_model, task
+from small_training import SHORT, mixed_batch, small_model, stock_model, task
 
 from abovo.console.launch import run, script_parser
 from abovo.settings.engine import Engine
@@ -44,9 +44,9 @@ def main(options) -> None:
         def batch(k):
             if k == options.kill_before and world.rank == world.size - 1:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return counting_batch(k)
+            return mixed_batch(k)
 
-        held_out = [replace(counting_batch(k), source=source) for source, k in (("one", 10_000), ("two", 10_001))]
+        held_out = [replace(mixed_batch(k), source=source) for source, k in (("one", 10_000), ("two", 10_001))]
         trained = replace(task(steps, batch, recipe), validation=lambda: held_out)
         engine = TorchEngine(model.double(), recipe, world, strategy)
         if world.leads:

@@ -3,7 +3,7 @@
 torchrun --standalone --nproc-per-node 2 tests/zero_processes.py FOLDER STRATEGIES STEPS
 
 A strategy may carry a precision, offloading, adapters, an optimizer or a model of no family of ours: zero3-bf16,
-zero2-offload, zero3-lora, zero1-muon, zero3-stock. One that ends in alone is not stopped.
+zero2-offload, zero3-dora, zero1-muon, zero3-stock. One that ends in alone is not stopped.
 """
 
 import json
@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import torch
-from small_training import SHORT, Killed, changed, counting_batch, of_optimizer, small_model, stock_model, task
+from small_training import SHORT, Killed, changed, mixed_batch, of_optimizer, small_model, stock_model, task
 
 from abovo.console.launch import run, script_parser
 from abovo.modeling.generate import Limits, write
@@ -38,7 +38,8 @@ def arguments():
 
 def model_of(options):
     model = stock_model() if "stock" in options else small_model()
-    return add_adapters(model, Adapters(rank=3, alpha=6, dropout=0.0), seed=1) if "lora" in options else model
+    method = next((one for one in ("lora", "dora") if one in options), None)
+    return add_adapters(model, Adapters(rank=3, alpha=6, dropout=0.0, method=method), seed=1) if method else model
 
 
 def recipe_of(options):
@@ -52,7 +53,7 @@ def train_once(folder, strategy, steps, world, kill_before=None):
     def batch(k):
         if k == kill_before:
             raise Killed
-        return counting_batch(k)
+        return mixed_batch(k)
 
     name, *options = strategy.split("-")
     offload = "offload" in options
