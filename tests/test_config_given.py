@@ -11,6 +11,9 @@ from abovo.config.jobs import job_settings, settings_of_code
 from abovo.config.runs import Configuration
 from abovo.config.starts import starts
 from abovo.errors import AbovoError
+from abovo.modeling.family import name_of_family
+from abovo.planning.given import plan_given
+from abovo.planning.plan import plan_settings
 
 SHIPPED = Path("config").absolute()
 SFT = {"datasets": "{talks: 1.0}", "tokens": 4096, "training": "lora"}
@@ -172,3 +175,27 @@ def test_start_of_fine_tuning_that_cannot_be_had_is_told(project, start, told):
     known = more(start)
     with pytest.raises(AbovoError, match=told):
         job_settings(known, "sft", {**NAMES, "run": "more"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets"),
+    [("llama", "all"), ("llama", "[v_proj, feed_forward]"), ("gpt2", "attention"), ("gpt2", "mlp.c_fc")],
+)
+def test_plan_of_a_given_model_counts_what_will_train(project, gpt2_folder, kind, targets):
+    from abovo.modeling.family import open_model
+    from abovo.training.adapters import add_adapters
+    from abovo.training.start import size_of, trained_size
+
+    if kind == "gpt2":
+        shutil.copytree(gpt2_folder, "models/gpt2")
+        change("runs", "mine", model_directory="models/gpt2")
+    method = "dora" if kind == "llama" else "lora"
+    change("runs", "mine", set=f"{{sft.lora.targets: {targets}, sft.method: {method}}}")
+    known = configuration()
+    found = plan_given(plan_settings(job_settings(known, "plan", NAMES)))
+    model = open_model(Path("models", kind))
+    family = name_of_family(model.config.model_type)
+    assert found["model"] == {"name": f"models/{kind}", "family": family, "parameters": size_of(model)}
+    adapted = add_adapters(model, known.any_run("mine").sft.adapters, seed=1)
+    assert found["sft"]["trained_parameters"] == trained_size(adapted)
+    assert found["steps"] == 1 and found["flops"] > 2 * found["tokens"] * size_of(model)

@@ -7,6 +7,7 @@ here decides what reruns when a config file changes, and what is not in here (ot
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from abovo.config.budget import budget
@@ -19,14 +20,15 @@ from abovo.config.starts import family_of_stage, origin_of_given
 from abovo.config.templates import default_template, template_of
 from abovo.config.tuning import scored_of, sft_of, text_of, weights_of
 from abovo.errors import AbovoError
+from abovo.modeling.layout import shapes_of
 from abovo.settings.checkpoints import Amounts, Kept, Limits
 from abovo.settings.evaluation import SetsJob
 from abovo.settings.export import ExportJob, PushJob
 from abovo.settings.instruction import Instruction, InstructionJob
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
-from abovo.settings.run import AnyRun, Run
-from abovo.settings.stages import GivenModel, LossFigure, PlanSettings, ResultsSettings, TaskJob
+from abovo.settings.run import AnyRun, GivenRun, Run
+from abovo.settings.stages import GivenModel, GivenPlan, LossFigure, PlanSettings, ResultsSettings, TaskJob
 from abovo.settings.task import OverlapSettings, Task, TaskRowsOf
 from abovo.settings.template import ChatTemplate
 
@@ -92,14 +94,21 @@ def _template(configuration: Configuration, run: AnyRun) -> ChatTemplate | None:
     return next(iter(found.values()), None)
 
 
-def _plan(configuration: Configuration, names: Names) -> PlanSettings:
-    run = configuration.run(names["run"])
+def _plan(configuration: Configuration, names: Names) -> PlanSettings | GivenPlan:
+    run, hardware = configuration.any_run(names["run"]), configuration.names("hardware")
+    shared = {
+        "hardware": {name: configuration.shared("hardware", name) for name in hardware},
+        "overrides": configuration.overridden(names["run"]),
+    }
+    if isinstance(run, GivenRun):
+        family = family_of_stage(configuration, run.name, "given")
+        return GivenPlan(run=run, family=family, shapes=shapes_of(Path(run.model_directory)), **shared)
+    assert isinstance(run, Run)
     configuration.check_evaluation(run.parts.evaluation, run.corpora)
     return PlanSettings(
         run=run,
         corpora={name: configuration.shared("corpora", name) for name in [*run.corpora, *text_of(run)]},
-        hardware={name: configuration.shared("hardware", name) for name in configuration.names("hardware")},
-        overrides=configuration.overridden(names["run"]),
+        **shared,
     )
 
 

@@ -65,6 +65,16 @@ def check_whole(folder: Path) -> list[str]:
     return names
 
 
+def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The sides of each weight of a whole model by its name, from the heads of its files."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name in check_whole(folder):
+        with (folder / name).open("rb") as file:
+            tensors = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        found |= {name: tuple(one["shape"]) for name, one in tensors.items() if name != "__metadata__"}
+    return found
+
+
 def _cut_short(path: Path) -> str:
     """What is wrong with a file of weights, by its head: 8 bytes of length, JSON that says where each tensor ends."""
     size = path.stat().st_size

@@ -21,34 +21,38 @@ from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.planning.checkpoints import describe_checkpoints, expected_checkpoints, refuse_beyond
 from abovo.planning.compute import costs, hours
 from abovo.planning.disk import corpus_tokens, disk
+from abovo.planning.given import describe_given, plan_given
 from abovo.provenance.code import Script
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.corpus import Corpus
 from abovo.settings.keys import build, plain
-from abovo.settings.stages import PlanSettings
+from abovo.settings.stages import GivenPlan, PlanSettings
 
 log = logging.getLogger("abovo")
 SHORT = "under a minute"
 
 
-def plan_settings(values: Mapping[str, Any]) -> PlanSettings:
+def plan_settings(values: Mapping[str, Any]) -> PlanSettings | GivenPlan:
     """The settings of a plan from JSON; those of model and tokenizer by their kinds. Raises AbovoError naming a bad
     key."""
+    if "model_directory" in values.get("run", {}):
+        return build(GivenPlan, values)
     settings = build(PlanSettings, values)
     model = shape_of(settings.run.model, "settings, model")
     tokenizer = read_tokenizer(settings.run.tokenizer, "settings, tokenizer")
     return replace(settings, run=replace(settings.run, model=model, tokenizer=tokenizer))
 
 
-def plan_run(settings: PlanSettings, output: Path, script: Script | Path) -> None:
+def plan_run(settings: PlanSettings | GivenPlan, output: Path, script: Script | Path) -> None:
     """Write plan.json."""
-    fields = plan(settings)
+    given = isinstance(settings, GivenPlan)
+    fields = plan_given(settings) if isinstance(settings, GivenPlan) else plan(settings)
 
     def make(folder: Path) -> Made:
         return Made(counts={}, fields=fields)
 
     produce(Job(output, "abovo/plan/1", {}, plain(settings), script), make)
-    for line in describe(fields):
+    for line in [*describe_given(fields), *_times(fields)] if given else describe(fields):
         log.info("%s", line)
 
 

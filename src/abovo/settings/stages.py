@@ -8,7 +8,7 @@ from abovo.settings.corpus import Corpus
 from abovo.settings.evaluation import Scoring
 from abovo.settings.hardware import Hardware
 from abovo.settings.keys import key
-from abovo.settings.run import Run
+from abovo.settings.run import GivenRun, Run
 from abovo.settings.template import ChatTemplate
 
 
@@ -18,6 +18,17 @@ class PlanSettings:
 
     run: Run = key("The run")
     corpora: Mapping[str, Corpus] = key("The corpora that its phases draw from")
+    hardware: Mapping[str, Hardware] = key("Machines by name", default={})
+    overrides: Mapping[str, Any] = key("Values of this call alone, by dotted key", default={})
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenPlan:
+    """A run that is given its base model, what that holds, and the machines that it is reckoned for."""
+
+    run: GivenRun = key("The run")
+    family: str = key("Family of the model")
+    shapes: Mapping[str, tuple[int, ...]] = key("Sides of each weight by its name, from the heads of its files")
     hardware: Mapping[str, Hardware] = key("Machines by name", default={})
     overrides: Mapping[str, Any] = key("Values of this call alone, by dotted key", default={})
 
