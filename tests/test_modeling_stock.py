@@ -112,9 +112,10 @@ def test_folder_that_was_copied_in_part_is_told(gpt2_folder, tmp_path):
         open_model(folder)
 
 
-def test_class_that_transformers_lacks_is_told(gpt2_folder, tmp_path):
+@pytest.mark.parametrize("odd", [{"model_type": "gpt9"}, {"vocab_size": "many"}])
+def test_configuration_that_transformers_refuses_is_told(gpt2_folder, tmp_path, odd):
     shutil.copytree(gpt2_folder, tmp_path / "model")
     path = tmp_path / "model/config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "gpt9"}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **odd}))
     with pytest.raises(AbovoError, match="transformers cannot open it as a causal model"):
         open_model(tmp_path / "model")

@@ -14,7 +14,7 @@ from abovo.modeling.generate import Limits, ModelReader, write
 from abovo.modeling.opened import open_scored
 from abovo.serving.find import find_model
 from abovo.serving.model import ChatModel
-from abovo.serving.sampling import Sampling
+from abovo.serving.sampling import Sampling, sampling_of
 from abovo.serving.speech import Speech
 from abovo.serving.terminal import Chat, lines
 from abovo.tokenizing.odd import ODD_STRINGS
@@ -99,6 +99,24 @@ def test_model_of_another_class_answers_by_its_tokenizers_own_template(gpt2):
                                     do_sample=False, pad_token_id=3)  # fmt: skip
         answer = model.write(ids, GREEDY)
         assert answer.text == model.tokenizer.decode(plain[0, len(ids) :], skip_special_tokens=True)
+    finally:
+        gpt2.tokenizer.chat_template = None
+
+
+def test_values_of_a_model_that_nothing_is_drawn_with_are_told_and_left(caplog):
+    from transformers import GenerationConfig
+
+    found = sampling_of(GenerationConfig(do_sample=True, temperature=-1.0, top_p=0.9, top_k=-1))
+    assert found == Sampling(temperature=0.7, top_p=0.9, top_k=0, repetition_penalty=1.0)
+    assert "key temperature: -1.0 is less than" in caplog.text and "top_k 0 is taken" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["{% for", "{% for one in range(10**9) %}{% endfor %}", "{{ 1 / 0 }}"])
+def test_chat_template_that_renders_nothing_is_told(gpt2, text):
+    gpt2.tokenizer.chat_template = text
+    try:
+        with pytest.raises(AbovoError, match="its chat template cannot be used"):
+            ChatModel("gpt2", gpt2)
     finally:
         gpt2.tokenizer.chat_template = None
 

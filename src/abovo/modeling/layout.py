@@ -108,7 +108,7 @@ def open_weights(causal: Any, folder: Path) -> Any:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except Exception as error:  # a configuration with odd values is refused by whatever meets them
         what, mend = "transformers cannot open it as a causal model", "name the folder of a causal language model"
         raise AbovoError(f"{what} ({first_line(error)})", folder, f"{mend} whose class transformers has") from None
     model, found = opened

@@ -52,8 +52,6 @@ class ChatModel:
         Raises AbovoError for a model without one, a conversation that it refuses, and a message with a marker that
         only the template may write: it would end the message early and speak for another.
         """
-        from jinja2 import TemplateError
-
         if not self.chats:
             raise AbovoError("has no chat template: it continues texts", self.name, "ask for a completion of a text")
         for number, message in enumerate(messages):
@@ -62,7 +60,7 @@ class ChatModel:
                 raise AbovoError(what, f"messages.{number}", "take it out")
         try:
             text = self._rendered(messages)
-        except (TemplateError, TypeError, ValueError) as error:
+        except Exception as error:  # a template is a program, which fails in its own ways
             what = f"the model's chat template refuses the conversation ({first_line(error)})"
             raise AbovoError(what, "messages", "change the order or the roles of the messages") from None
         return self.encode(text)
@@ -153,13 +151,11 @@ class ChatModel:
 
     def _probe(self) -> str:
         """What the chat template makes of a conversation. Raises AbovoError where it makes nothing of any."""
-        from jinja2 import TemplateError
-
         told = ""
         for probe in (PROBE, PROBE[:1]):
             try:
                 return self._rendered(probe)
-            except (TemplateError, TypeError, ValueError, KeyError) as error:
+            except Exception as error:
                 told = first_line(error)
         what = f"its chat template cannot be used ({told})"
         raise AbovoError(what, self.tokenizer.name_or_path, "mend chat_template, or take it out to continue texts")

@@ -1,10 +1,13 @@
 """Turn what a person or a program wishes of an answer into how it is drawn and where it ends."""
 
+import logging
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from abovo.settings.keys import key
+from abovo.errors import AbovoError
+from abovo.settings.keys import build, key
 
+log = logging.getLogger("abovo")
 # Drawn with where neither a wish nor the model's generation_config says anything.
 TEMPERATURE = 0.7
 
@@ -36,9 +39,14 @@ class Sampling:
 
 
 def sampling_of(generation_config: Any) -> Sampling:
-    """What a model's generation_config says of drawing, where it draws at all."""
+    """What a model's generation_config says of drawing, where it draws at all; a value that is none is told and left."""
     plain: dict[str, Any] = {"temperature": TEMPERATURE, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
     if not getattr(generation_config, "do_sample", None):
         return Sampling(**plain)
     said = {name: value for name in plain if (value := getattr(generation_config, name, None)) is not None}
-    return Sampling(**{**plain, **said})
+    for name, value in said.items():
+        try:
+            plain |= build(Sampling, {name: value}, "generation_config.json").wishes()
+        except AbovoError as error:
+            log.warning("%s; %s %g is taken", error, name, plain[name])
+    return Sampling(**plain)
