@@ -100,6 +100,9 @@ def test_a_folder_of_an_adapter_is_opened_on_its_base_and_no_other(tuning, tuned
     (adapter / "adapter_model.safetensors").write_bytes(b"half")
     with pytest.raises(AbovoError, match="the adapter cannot be read"):
         open_scored(adapter)
+    (adapter / "base_model.json").write_text("{}")
+    with pytest.raises(AbovoError, match=r"base_model\.json: key weights_sha256 holds no text"):
+        open_scored(adapter)
     (adapter / "base_model.json").unlink()
     with pytest.raises(AbovoError, match=r"does not say which base it is for: there is no base_model\.json"):
         open_scored(adapter)

@@ -28,7 +28,7 @@ def whole_model(folder: Path) -> Path:
     it was trained on. Raises AbovoError where that is not there."""
     if not is_adapter(folder):
         return folder
-    base = Path(str(read_json(folder / CONFIG).get("base_model_name_or_path")))
+    base = Path(_said(folder / CONFIG, "base_model_name_or_path"))
     if not base.is_dir():
         mend = f"put the model there, or name its folder in {CONFIG}, key base_model_name_or_path"
         raise AbovoError(f"its base model {base} is not there", folder, mend)
@@ -38,9 +38,9 @@ def whole_model(folder: Path) -> Path:
 def check_adapter(folder: Path, base: Path) -> None:
     """Raise AbovoError where the model in the folder `base` is not the one that an adapter was trained on."""
     if not (folder / BASE).is_file():
-        mend = 'write the sha256 of the weights of its base there, as {{"weights_sha256": ...}}'
+        mend = 'write the sha256 of the weights of its base there, as {"weights_sha256": ...}'
         raise AbovoError(f"the adapter does not say which base it is for: there is no {BASE}", folder, mend)
-    said = read_json(folder / BASE)["weights_sha256"]
+    said = _said(folder / BASE, "weights_sha256")
     found = sha256_of_files({name: sha256_file(base / name) for name in _weights(base)})
     if found != said:
         what = (
@@ -49,11 +49,18 @@ def check_adapter(folder: Path, base: Path) -> None:
         raise AbovoError(what, folder, "name the base that it was trained on")
 
 
+def _said(path: Path, key: str) -> str:
+    """The text under a key of a file of an adapter."""
+    values = read_json(path)
+    if not isinstance(values, dict) or not isinstance(values.get(key), str):
+        raise AbovoError(f"key {key} holds no text", path, "save the adapter again")
+    return str(values[key])
+
+
 def adapted(model: Any, folder: Path) -> Any:
     """A base model with an adapter merged into its weights, that writes as the adapter's folder says. Raises AbovoError
     where it does not fit."""
     from peft import PeftModel
-    from safetensors import SafetensorError
     from transformers import GenerationConfig
 
     try:
@@ -61,7 +68,7 @@ def adapted(model: Any, folder: Path) -> Any:
         if (folder / "generation_config.json").is_file():
             merged.generation_config = GenerationConfig.from_pretrained(folder)
         return merged
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # what a library does with a file that is odd, nobody knows
         raise AbovoError(f"the adapter cannot be read ({first_line(error)})", folder, "save it again") from None
 
 
