@@ -226,6 +226,7 @@ def test_a_folder_that_cannot_be_scored_is_refused_in_one_line(small_folder, tmp
     refused(
         small_folder, r"config.json: has 64 positions, a context of 65 was asked for; ask for at most 64", context=65
     )
+    refused(small_folder, "a context of 0 holds no text", context=0)
     refused(tmp_path, "there is no config.json")
     bare = copied(small_folder, tmp_path / "bare", ["model.safetensors"])
     refused(bare, "holds no weights")

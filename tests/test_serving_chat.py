@@ -232,5 +232,8 @@ def test_pipe_gets_an_answer_for_each_line_and_an_error_is_one_line(chat_folder)
     done = subprocess.run([*command, *told], input="peace\nwar\n", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) >= 2 and "Traceback" not in done.stderr
+    lines = "war " * 500 + "\npeace\n"
+    long = subprocess.run([*command, *told], input=lines, capture_output=True, text=True, check=False)
+    assert long.returncode == 1 and long.stdout and "say it in fewer words" in long.stderr
     wrong = subprocess.run([*command, "--temperature=-1"], capture_output=True, text=True, check=False, env=os.environ)
     assert wrong.returncode == 1 and wrong.stderr.count("\n") == 1 and "temperature" in wrong.stderr

@@ -135,6 +135,8 @@ def _context(model: Any, tokenizer: Any, folder: Path, context: int | None) -> i
         if said is not None and context > said:
             what = f"has {said} positions, a context of {context} was asked for"
             raise AbovoError(what, folder / "config.json", f"ask for at most {said}")
+        if context < 2:
+            raise AbovoError(f"a context of {context} holds no text and what follows it", folder, "ask for 2 at least")
         return context
     if said is None:
         said = int(tokenizer.model_max_length) if tokenizer.model_max_length < 10**9 else UNSAID

@@ -39,7 +39,7 @@ class Sampling:
 
 
 def sampling_of(generation_config: Any) -> Sampling:
-    """What a model's generation_config says of drawing, where it draws at all; a value that is none is told and left."""
+    """What a model's generation_config says of drawing, where it draws at all; a value that is none is told of."""
     plain: dict[str, Any] = {"temperature": TEMPERATURE, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
     if not getattr(generation_config, "do_sample", None):
         return Sampling(**plain)

@@ -33,6 +33,7 @@ class Chat:
 
     def __init__(self, model: ChatModel, wishes: Sampling, system: str, out: TextIO, notes: TextIO) -> None:
         self.model, self.wishes, self.system, self.out, self.notes = model, wishes, system, out, notes
+        self.failed = False
         self.reset()
 
     def reset(self) -> None:
@@ -51,6 +52,7 @@ class Chat:
                 return self.command(name, rest)
             self.answer(line) if self.model.chats else self.go_on(line)
         except AbovoError as error:
+            self.failed = True
             self.note(f"error: {error}")
         return True
 
@@ -147,7 +149,8 @@ class Chat:
 
 
 def talk(model: ChatModel, wishes: Sampling, system: str = "") -> None:
-    """Answer the lines of standard input until it ends; a terminal gets a prompt and a line of help."""
+    """Answer the lines of standard input until it ends; a terminal gets a prompt and a line of help, a pipe of which a
+    line had no answer the exit status 1."""
     if system and not model.chats:
         raise AbovoError("is told nothing first: it continues texts", model.name, "leave SYSTEM away")
     for stream in (sys.stdin, sys.stdout):
@@ -159,6 +162,8 @@ def talk(model: ChatModel, wishes: Sampling, system: str = "") -> None:
     for line in lines(_typed("you> " if model.chats else "text> ") if person else _piped()):
         if not chat.take(line):
             break
+    if chat.failed and not person:
+        sys.exit(1)
 
 
 def lines(read: Callable[[], str | None]) -> Iterator[str]:
