@@ -8,7 +8,6 @@ from typing import Any
 
 from small_training import shape
 
-from abovo.config.templates import default_template
 from abovo.corpus.shards import Document, read_documents, write_lines
 from abovo.packing.pack import pack_corpus
 from abovo.provenance.hashing import sha256_file
@@ -16,6 +15,7 @@ from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.tokenizer import TokenizerSettings
 from abovo.tokenizing.load import load_tokenizer
+from abovo.tokenizing.template_files import default_template
 from abovo.tokenizing.train import train_tokenizer
 
 __all__ = ["read_documents"]

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from abovo.config.load import SHIPPED, find
+from abovo.config.load import find
 from abovo.config.new_run import OWN, write_new_run
 from abovo.config.runs import Configuration
 from abovo.errors import AbovoError
+from abovo.settings.names import SHIPPED
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ import pytest
 import small_world as world
 import yaml
 
-from abovo.config.load import SHIPPED
-from abovo.config.templates import chat_template
 from abovo.corpus.shards import Document
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
@@ -17,6 +15,8 @@ from abovo.evaluation.evaluation_sets import choose_documents, prepare_evaluatio
 from abovo.evaluation.held_out import items_of
 from abovo.evaluation.tasks import TASKS, configured, data_file
 from abovo.settings.evaluation import SetsJob
+from abovo.settings.names import SHIPPED
+from abovo.tokenizing.template_files import chat_template
 from abovo.tokenizing.templates import form_of
 
 SETTINGS = SetsJob(

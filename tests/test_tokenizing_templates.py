@@ -6,13 +6,12 @@ import pytest
 import small_world as world
 from small_given import TURNS
 
-from abovo.config.load import SHIPPED
-from abovo.config.templates import chat_template
 from abovo.errors import AbovoError
 from abovo.instruction.prepare import prepare_instruction
 from abovo.instruction.rows import OPEN_ROWS, RowFiller
 from abovo.packing.bins import FIRST, LEARNED, open_bin, open_mask
 from abovo.settings.instruction import Instruction, Records
+from abovo.settings.names import SHIPPED
 from abovo.settings.template import ChatTemplate
 from abovo.settings.tokenizer import AdoptedSettings
 from abovo.tokenizing.adopt import adopt_tokenizer
@@ -20,6 +19,7 @@ from abovo.tokenizing.export import export_tokenizer
 from abovo.tokenizing.jinja import Refused
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.special import EOS, PAD
+from abovo.tokenizing.template_files import chat_template
 from abovo.tokenizing.templates import open_template, stop_ids
 from abovo.tokenizing.train import train_tokenizer
 

@@ -26,9 +26,9 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.config.load import SHIPPED
     from abovo.config.new_run import write_new_run
     from abovo.config.runs import Configuration
+    from abovo.settings.names import SHIPPED
 
     configuration = Configuration(Path("config"), shipped=SHIPPED)
     written = write_new_run(configuration, options.run, options.like, options.text or None, options.chats or None)

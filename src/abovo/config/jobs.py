@@ -17,7 +17,7 @@ from abovo.config.inputs import exported
 from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, phases_up_to
 from abovo.config.stages import STAGES, checkpoint_of, phase_of
 from abovo.config.starts import family_of_stage, origin_of_given
-from abovo.config.templates import default_template, template_of
+from abovo.config.templates import template_of
 from abovo.config.tuning import scored_of, sft_of, text_of, weights_of
 from abovo.errors import AbovoError
 from abovo.modeling.layout import shapes_of
@@ -31,6 +31,7 @@ from abovo.settings.run import AnyRun, GivenRun, Run
 from abovo.settings.stages import GivenModel, GivenPlan, LossFigure, PlanSettings, ResultsSettings, TaskJob
 from abovo.settings.task import OverlapSettings, Task, TaskRowsOf
 from abovo.settings.template import ChatTemplate
+from abovo.tokenizing.template_files import default_template
 
 Settings = dict[str, Any]
 Names = Mapping[str, str]

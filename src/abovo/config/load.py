@@ -1,8 +1,6 @@
 """Turn one file of config/ into the settings of its kind, checked and filled with defaults."""
 
-import difflib
 import functools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from abovo.settings.hardware import Hardware
 from abovo.settings.instruction import Instruction
 from abovo.settings.keys import build, references
 from abovo.settings.model import Model
+from abovo.settings.names import ALLOWED, NAME, close
 from abovo.settings.run import GivenFile, RunFile
 from abovo.settings.sft import SftFile
 from abovo.settings.strict_yaml import Read, read_yaml
@@ -43,13 +42,6 @@ KINDS: dict[str, type] = {
 }
 # The same of files that name a model_directory: what was trained elsewhere.
 GIVEN: dict[str, type] = {"runs": GivenFile, "tokenizers": AdoptedSettings}
-# What a file may be called: its name is a folder of results, and a word of --config set="RUN.KEY=VALUE".
-NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")
-ALLOWED = "letters (a-z), digits, - and _ make a name"
-
-
-# The config/ that comes with the library, beside src/.
-SHIPPED = Path(__file__).resolve().parents[3] / "config"
 
 
 def names(kind: str, *folders: Path) -> list[str]:
@@ -79,12 +71,6 @@ def find(kind: str, name: str, *folders: Path, asked: str = "") -> Path:
     other = next((folder for folder in folders if (folder / kind / f"{name}.yml").is_file()), None)
     hint = f"rename {other / kind / name}.yml to {name}.yaml" if other else close(name, names(kind, *folders))
     raise AbovoError(f"there is no {name!r} in {places}", asked, hint)
-
-
-def close(name: str, known: Sequence[str]) -> str:
-    """The known name that is meant, or all of them."""
-    found = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {found[0]}?" if found else f"known: {', '.join(known) or 'none'}"
 
 
 @dataclass(frozen=True)

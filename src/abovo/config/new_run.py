@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from abovo.config.load import ALLOWED, NAME, find, load
+from abovo.config.load import find, load
 from abovo.config.runs import Configuration
 from abovo.errors import AbovoError
 from abovo.provenance.files import atomic_path
 from abovo.settings.keys import references, schema_of
+from abovo.settings.names import ALLOWED, NAME
 from abovo.settings.run import RunFile
 
 # The evaluation of a run on text that is nobody's but one's own.

@@ -19,7 +19,7 @@ from abovo.config.engines import check_engine
 from abovo.config.foreseen import check_facts, check_instruction, check_public_tasks, public_out_of_reach
 from abovo.config.given import given_run, only_scored, own_tokenizer
 from abovo.config.laid import OWN_PARTS, Changes, blamed, changes_of
-from abovo.config.load import KINDS, Values, close, find, load, misnamed, names
+from abovo.config.load import KINDS, Values, find, load, misnamed, names
 from abovo.config.overrides import SET, SHARED_KINDS, SHARED_PARTS, TASKS, Given, Overrides, parse, refuse_twice
 from abovo.config.phases import phases_of
 from abovo.config.stages import STAGES
@@ -33,6 +33,7 @@ from abovo.modeling.cost import count_parameters
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.settings.corpus import Corpus
 from abovo.settings.keys import narrow
+from abovo.settings.names import close
 from abovo.settings.run import (
     AnyRun,
     GivenFile,

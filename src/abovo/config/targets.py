@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from abovo.config.load import ALLOWED, NAME
 from abovo.config.runs import Configuration
 from abovo.config.stages import STAGES
 from abovo.errors import AbovoError
+from abovo.settings.names import ALLOWED, NAME
 
 # Wildcards that stand for names, and the folder of config/ that has them.
 WILDCARDS = {

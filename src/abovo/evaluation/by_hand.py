@@ -7,7 +7,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from abovo.config.load import SHIPPED
 from abovo.config.runs import Configuration
 from abovo.errors import AbovoError
 from abovo.evaluation.assemble import assemble_evaluation
@@ -17,6 +16,7 @@ from abovo.evaluation.given import describe_model
 from abovo.evaluation.prepare import prepare_task
 from abovo.provenance.manifest import Manifest
 from abovo.settings.keys import narrow
+from abovo.settings.names import SHIPPED
 from abovo.settings.stages import ByHand, TaskJob
 
 log = logging.getLogger("abovo")

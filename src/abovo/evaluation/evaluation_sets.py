@@ -8,7 +8,6 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from abovo.config.templates import default_template
 from abovo.corpus.shards import Document, read_documents
 from abovo.errors import AbovoError
 from abovo.evaluation.tasks import TASKS, data_file, write_tasks
@@ -20,6 +19,7 @@ from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.evaluation import SetsJob
 from abovo.settings.keys import decisive
+from abovo.tokenizing.template_files import default_template
 from abovo.tokenizing.templates import form_of
 
 log = logging.getLogger("abovo")

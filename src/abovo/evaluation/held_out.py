@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from abovo.config.templates import default_template
 from abovo.errors import AbovoError
 from abovo.evaluation.bench import Bench, Given
 from abovo.evaluation.evidence import ScoredSet, prompt_hash
@@ -14,6 +13,7 @@ from abovo.evaluation.item import Item
 from abovo.evaluation.metrics import text_baselines, written_scores
 from abovo.evaluation.tasks import ANSWER_TOKENS, CHAT, PLAIN, TASKS, data_file
 from abovo.provenance.manifest import Manifest
+from abovo.tokenizing.template_files import default_template
 from abovo.tokenizing.templates import Form, form_of
 
 # Rows of val.bin that are scored at once: what is resampled, and small enough for a processor's caches.

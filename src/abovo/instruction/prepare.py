@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from abovo.config.load import SHIPPED
-from abovo.config.templates import chat_template
 from abovo.console.progress import Progress
 from abovo.corpus.shards import Split
 from abovo.corpus.shared_rows import open_tasks
@@ -26,7 +24,9 @@ from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.instruction import Instruction, InstructionJob
 from abovo.settings.keys import decisive
+from abovo.settings.names import SHIPPED
 from abovo.tokenizing.load import load_tokenizer
+from abovo.tokenizing.template_files import chat_template
 from abovo.tokenizing.templates import open_template
 
 log = logging.getLogger("abovo")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.modeling.family import Family, Operations, Step
-from abovo.modeling.layout import open_weights, read_config
+from abovo.modeling.layout import read_config
 from abovo.modeling.parameters import ParameterCount
 from abovo.provenance.files import write_json
 from abovo.settings.keys import key
@@ -109,6 +109,8 @@ class Decoder(Family):
 
     def open(self, folder: Path) -> Any:
         import transformers
+
+        from abovo.modeling.weights import open_weights
 
         return open_weights(getattr(transformers, self.classes[1]), folder)
 

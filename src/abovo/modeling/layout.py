@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from abovo.errors import AbovoError, first_line
+from abovo.errors import AbovoError
 from abovo.provenance.files import read_json
 from abovo.provenance.hashing import sha256_of_files
 from abovo.provenance.manifest import Manifest, describe_folder
@@ -89,33 +89,6 @@ def _cut_short(path: Path) -> str:
             return "it does not begin as a file of safetensors does"
     needed = 8 + head + max(ends, default=0)
     return "" if size == needed else f"{size:,} bytes, its head says {needed:,}"
-
-
-def open_weights(causal: Any, folder: Path) -> Any:
-    """A model of a class of transformers, in float32 on the CPU; no code and no pickle of the folder is read.
-
-    Raises AbovoError where its weights are not whole, or its class cannot be had.
-    """
-    import torch
-
-    check_whole(folder)
-    try:
-        opened: Any = causal.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except Exception as error:  # a configuration with odd values is refused by whatever meets them
-        what, mend = "transformers cannot open it as a causal model", "name the folder of a causal language model"
-        raise AbovoError(f"{what} ({first_line(error)})", folder, f"{mend} whose class transformers has") from None
-    model, found = opened
-    if missing := sorted(found["missing_keys"]):
-        what = f"its weights lack {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
-        raise AbovoError(what, folder, "save the whole model again")
-    return model
 
 
 def model_folder(model: Manifest) -> Path:

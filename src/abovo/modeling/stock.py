@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.modeling.family import Family, Step
-from abovo.modeling.layout import open_weights
+from abovo.modeling.weights import open_weights
 from abovo.settings.model import Model
 
 # Classes of matrices that adapters go on; GPT-2 and its heirs keep theirs turned.

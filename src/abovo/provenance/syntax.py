@@ -1,7 +1,8 @@
 """Turn a source file into its top-level statements, without what only tells people something.
 
 Left out are docstrings, layout and comments; statements that log or show progress; what such calls are given when they
-are opened; the texts of errors and of a command line's help. What a person reads may be reworded without a rerun.
+are opened; the texts of errors and of a command line's help; imports for types alone. What a person reads may be
+reworded without a rerun.
 """
 
 import ast
@@ -44,7 +45,12 @@ def statements(path: Path, watching: tuple[str, ...]) -> tuple[Statement, ...]:
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     silent = Silence(watchers(tree, watching)).visit(tree)
     assert isinstance(silent, ast.Module)
-    return tuple(_statement(node) for node in silent.body)
+    return tuple(_statement(node) for node in silent.body if not _only_for_types(node))
+
+
+def _only_for_types(node: ast.stmt) -> bool:
+    """Whether no process ever runs a statement: imports that annotations alone name."""
+    return isinstance(node, ast.If) and _last(node.test) == "TYPE_CHECKING" and not node.orelse
 
 
 def _statement(node: ast.stmt) -> Statement:

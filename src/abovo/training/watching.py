@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
-from abovo.config.load import SHIPPED, load, names
+from abovo.config.load import load, names
 from abovo.console.progress import Progress, duration, several
 from abovo.provenance.environment import peak_memory_bytes
 from abovo.settings.hardware import Hardware
+from abovo.settings.names import SHIPPED
 from abovo.training.device import Precision
 from abovo.training.world import World
 
