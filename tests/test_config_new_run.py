@@ -71,6 +71,8 @@ def test_own_text_takes_the_place_of_phases_and_of_what_is_about_other_text(here
     ("run", "like", "more", "says"),
     [
         ("a b", "nano", {}, "RUN: 'a b' is no name of a run"),
+        ("1e3", "nano", {}, "RUN: a config file takes 1e3 for no text"),
+        ("null", "nano", {}, "RUN: a config file takes null for no text"),
         ("mine", "nanoo", {}, "did you mean nano?"),
         ("mine", "nano", {"text": "nowhere"}, "TEXT: nowhere is not there"),
         ("mine", "nano", {"chats": "nowhere.jsonl"}, "CHATS: nowhere.jsonl is not there"),

@@ -17,6 +17,7 @@ from abovo.provenance.files import atomic_path
 from abovo.settings.keys import references, schema_of
 from abovo.settings.names import ALLOWED, NAME
 from abovo.settings.run import RunFile
+from abovo.settings.strict_yaml import read_value
 
 # The evaluation of a run on text that is nobody's but one's own.
 PLAIN = "text"
@@ -80,6 +81,8 @@ def write_new_run(
     """
     if not NAME.fullmatch(run):
         raise AbovoError(f"{run!r} is no name of a run", "RUN", ALLOWED)
+    if not isinstance(read_value(run, "RUN"), str):
+        raise AbovoError(f"a config file takes {run} for no text", "RUN", "begin the name with a letter, as run-1")
     for name, path in (("TEXT", text), ("CHATS", chats)):
         if path is not None and not Path(path).exists():
             raise AbovoError(f"{path} is not there", name, "name a file or a folder")

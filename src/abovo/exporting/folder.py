@@ -36,7 +36,10 @@ def write_folder(model: Path, folder: Path, precision: str | None, header: Mappi
         if kind is not None:
             tensors = {key: one.to(kind) if one.is_floating_point() else one for key, one in tensors.items()}
         save_file(tensors, folder / name, {"format": "pt", **header})
-    write_json(folder / "config.json", config | ({"dtype": precision} if precision else {}))
+    if precision:
+        # transformers 4 called it torch_dtype
+        config = {key: value for key, value in config.items() if key != "torch_dtype"} | {"dtype": precision}
+    write_json(folder / "config.json", config)
 
 
 def _for_both(config: dict[str, Any]) -> dict[str, Any]:

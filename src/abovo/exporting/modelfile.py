@@ -69,6 +69,6 @@ def modelfile(gguf: str, context: int, stops: Sequence[str], render: Render | No
         lines.append("# the chat template has no known form in Go: ollama takes the one of the GGUF file")
     else:
         lines.append(f'TEMPLATE """{template}"""')
-    lines += [f'PARAMETER stop "{stop}"' for stop in stops]
+    lines += [f'PARAMETER stop """{stop}"""' if '"' in stop else f'PARAMETER stop "{stop}"' for stop in stops]
     lines += [f"PARAMETER num_ctx {context}", "PARAMETER temperature 0.7"]
     return "\n".join(lines) + "\n"
