@@ -5,7 +5,7 @@ import pytest
 from abovo.corpus.records import Row
 from abovo.errors import AbovoError
 from abovo.instruction.detect import detect
-from abovo.instruction.fields import Tally, between
+from abovo.instruction.fields import LOOK, Tally, between
 from abovo.instruction.formats import FORMATS, renamed
 from abovo.settings.instruction import Conversations
 
@@ -69,6 +69,10 @@ def test_best_path_of_a_message_tree_ends_with_an_answer():
     assert (key, messages) == ("Ask", BEST)
 
 
+def test_roles_are_read_in_any_case():
+    assert conversations("oasst", [one | {"role": one["role"].title()} for one in FLAT]) == [("Ask", BEST)]
+
+
 def test_nested_and_flat_trees_give_the_same_conversation():
     nodes = {row["message_id"]: {**row, "replies": []} for row in FLAT}
     for row in FLAT[1:]:
@@ -95,20 +99,19 @@ TREE = message("x", None, "prompter", "Hm")
     ("name", "records", "says"),
     [
         ("alpaca", [SOUND, {"instruction": "c"}], "file, line 2: key 'output' is missing (has: instruction)"),
-        ("alpaca", [SOUND | {"output": None}], "file, line 1: key 'output' holds null, not text"),
-        ("alpaca", [SOUND | {"output": float("nan")}], "file, line 1: key 'output' holds nan, not text"),
+        ("alpaca", [SOUND | {"output": []}], "file, line 1: key 'output' holds list, not text"),
         ("alpaca", [SOUND | {"input": True}], "file, line 1: key 'input' holds bool, not text"),
         ("alpaca", [SOUND | {"input": float("inf")}], "file, line 1: key 'input' holds inf, not text"),
         ("alpaca", [SOUND | {"input": {"a": 1}}], "file, line 1: key 'input' holds dict, not text"),
         ("alpaca", [SOUND | {"system": ["x"]}], "file, line 1: key 'system' holds list, not text"),
         ("alpaca", [SOUND | {"history": "a, b"}], "file, line 1: key 'history' holds str, not a list; format alpaca"),
         ("alpaca", [SOUND | {"history": [["a", "b"], ["c"]]}], "line 1: pair 2 of key 'history' is no list of two"),
-        ("alpaca", [SOUND | {"history": [["a", None]]}], "line 1: pair 1 of key 'history' holds null, not text"),
+        ("alpaca", [SOUND | {"history": [["a", {}]]}], "line 1: pair 1 of key 'history' holds dict, not text"),
         ("alpaca", [SOUND | {"input": ["1", "2"]}], "file, line 1: key 'input' holds list, not text"),
         ("oasst", [SOUND], "file, line 1, message tree None: no message_tree_id"),
         ("oasst", [TREE | {"message_tree_id": 3}], "file, line 1, message tree 3: no message_tree_id"),
         ("oasst", [TREE | {"message_id": None}], "file, line 1: key 'message_id' holds null, not text"),
-        ("oasst", [TREE, message("y", "x", "assistant", None)], "line 2, message y: key 'text' holds null"),
+        ("oasst", [TREE, message("y", "x", "assistant", [])], "line 2, message y: key 'text' holds list"),
         (
             "oasst", [TREE, *(message(name, "x", "assistant", "A", rank="0") for name in "yz")],
             "line 2, message y: key 'rank' holds str, not a number",
@@ -254,10 +257,13 @@ TOOLS = "uses tools, which no template writes"
         ("sharegpt", {"system": "Be brief", "conversations": SHARED}, LED),
         ("sharegpt", {"conversations": [{"from": "system", "value": "Be brief"}, *SHARED]}, LED),
         ("sharegpt", {"conversations": OTHERS}, PLAIN),
+        ("messages", {"messages": [{"role": one["role"].title(), "content": one["content"]} for one in CHAT]}, PLAIN),
         ("prompt", {"prompt": "Ask", "completion": "Best"}, PLAIN),
         ("prompt", {"prompt": "Ask", "response": "Best"}, PLAIN),
+        ("prompt", {"prompt": "", "question": "Ask", "response": None, "answer": "Best"}, PLAIN),
         ("prompt", {"system_prompt": "Be brief", "question": "Ask", "answer": "Best"}, LED),
         ("prompt", {"prompt": CHAT[:1], "completion": CHAT[1:]}, PLAIN),
+        ("prompt", {"system": "Be brief", "prompt": CHAT[:1], "completion": CHAT[1:]}, LED),
         ("dolly", {"instruction": "Ask", "context": "", "response": "Best", "category": "qa"}, PLAIN),
         ("dolly", {"instruction": "Ask", "context": "Here", "response": "Best"}, said("Ask\n\nHere", "Best")),
         ("alpaca", {"instruction": "Ask", "output": "Best"}, PLAIN),
@@ -267,6 +273,17 @@ def test_each_format_gives_the_conversation_that_is_meant_and_is_found_by_its_re
     assert conversations(name, [record]) == [(meant[-2]["content"], meant)]
     found, why = detect(rows_of([record] * 3))
     assert found == name and why.startswith("3 of the first 3 records have ")
+
+
+def test_first_records_without_messages_leave_the_format_to_the_others():
+    empty = [{"messages": []}, {"messages": None}, {"messages": [None]}]
+    assert detect(rows_of([*empty, {"messages": CHAT}])) == (
+        "messages", "1 of the first 4 records have a list `messages` of role and content"
+    )  # fmt: skip
+    assert detect(rows_of([{"messages": [{"role": None, "content": "Hm"}]}]))[0] == "messages"
+    assert detect(rows_of([{"messages": None, "prompt": "Ask", "completion": None}]))[0] == "prompt"
+    with pytest.raises(AbovoError, match=r"file, line 1: the record is of no format that is known \(has: messages\)"):
+        detect(rows_of(empty))
 
 
 def test_trees_are_found_by_their_records():
@@ -293,10 +310,29 @@ def test_records_of_no_format_or_of_several_are_told_with_what_they_hold(records
 def test_columns_of_a_table_are_read_under_the_keys_of_a_format():
     table = [{"frage": "Ask", "antwort": "Best", "id": 1}]
     columns = {"prompt": "frage", "completion": "antwort"}
-    (row,) = renamed(rows_of(table), columns)
+    (row,) = renamed(rows_of(table), columns, Tally())
     assert row.values == {"prompt": "Ask", "completion": "Best", "id": 1}
     with pytest.raises(AbovoError, match=r"file, line 1: no column 'frage' \(has: text\)"):
-        list(renamed(rows_of([{"text": "a"}]), columns))
+        list(renamed(rows_of([{"text": "a"}]), columns, Tally()))
+
+
+def test_columns_change_places_at_once():
+    (row,) = renamed(rows_of([SOUND]), {"instruction": "output", "output": "instruction"}, Tally())
+    assert row.values == {"instruction": "b", "output": "a"}
+
+
+def test_what_stood_under_the_key_that_a_column_takes_is_counted_as_unread():
+    tally = Tally()
+    records = [SOUND | {"input": "own", "context": "c"}, SOUND | {"input": None, "context": "c"}]
+    rows = list(renamed(rows_of(records), {"input": "context"}, tally))
+    assert [row.values for row in rows] == [SOUND | {"input": "c"}] * 2
+    list(FORMATS["alpaca"](rows, Conversations(), tally))
+    assert tally.unread_keys == {"input": 1}
+
+
+def test_a_column_that_a_later_record_lacks_holds_nothing_there():
+    *_, last = renamed(rows_of([{"q": "a"}] * LOOK + [{"input": "own"}]), {"input": "q"}, Tally())
+    assert last.values == {}
 
 
 @pytest.mark.parametrize(
@@ -306,6 +342,12 @@ def test_columns_of_a_table_are_read_under_the_keys_of_a_format():
         ("messages", {"messages": [CHAT[0], {"role": "assistant", "content": None, "tool_calls": [{}]}]}, TOOLS),
         ("sharegpt", {"conversations": [*SHARED, {"from": "observation", "value": "3"}]}, TOOLS),
         ("messages", {"messages": [{"role": "critic", "content": "Hm"}, *CHAT]}, "unknown role"),
+        ("messages", {"messages": [{"role": None, "content": "Hm"}, *CHAT]}, "unknown role"),
+        ("messages", {"messages": [{"role": ["user"], "content": "Hm"}, *CHAT]}, "unknown role"),
+        ("messages", {"messages": [*CHAT, {"role": "Tool", "content": "3"}]}, TOOLS),
+        ("messages", {"messages": [None, *CHAT]}, "empty message"),
+        ("messages", {"messages": None}, "no assistant turn"),
+        ("prompt", {"prompt": CHAT[:1], "completion": None}, "no assistant turn"),
         ("messages", {"messages": [CHAT[0] | {"content": [{"type": "x"}]}, CHAT[1]]}, "content that is no text"),
         ("messages", {"messages": CHAT[:1]}, "no assistant turn"),
         ("messages", {"messages": []}, "no assistant turn"),
@@ -336,14 +378,16 @@ def test_keys_of_messages_and_of_records_that_are_not_read_are_counted():
 @pytest.mark.parametrize(
     ("name", "record", "says"),
     [
-        ("messages", {"text": "a"}, "line 1: key 'messages' holds nothing, not a list of messages; format messages"),
+        ("messages", {"text": "a"}, "line 1: key 'messages' is missing (has: text); format messages"),
         ("messages", {"messages": "a"}, "file, line 1: key 'messages' holds str, not a list of messages"),
         ("messages", {"messages": ["a"]}, "file, line 1, message 1: is str, not an object"),
-        ("messages", {"messages": [{"content": "a"}]}, "file, line 1, message 1: no role (role, from)"),
+        ("messages", {"messages": [{"content": "a"}]}, "line 1, message 1: key 'role' is missing (has: content)"),
+        ("messages", {"messages": [{"role": "user"}]}, "line 1, message 1: key 'content' is missing (has: role)"),
         ("messages", {"messages": [{"role": "user", "content": {"a": 1}}]}, "message 1: its content holds dict"),
         ("prompt", {"prompt": "a"}, "line 1: key 'completion' is missing (has: prompt); format prompt needs"),
         ("prompt", {"prompt": CHAT[:1], "completion": "a"}, "one of prompt and completion is a list, the other is not"),
-        ("dolly", {"instruction": "a", "response": None}, "file, line 1: key 'response' holds null, not text"),
+        ("dolly", {"instruction": "a"}, "file, line 1: key 'response' is missing (has: instruction)"),
+        ("dolly", {"instruction": "a", "response": []}, "file, line 1: key 'response' holds list, not text"),
     ],
 )  # fmt: skip
 def test_a_record_that_fits_no_chat_is_named_with_its_place_and_key(name, record, says):

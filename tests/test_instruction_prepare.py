@@ -128,8 +128,48 @@ def test_records_of_one_first_request_are_split_by_all_of_their_requests(prepare
     made = prepare({"talks": rows})
     assert made["split_by"] == "all requests" and total(made, "conversations") == 20
     assert "so all requests decide the split" in caplog.text
-    with pytest.raises(AbovoError, match="no conversation is left for"):
+    same = "all have the same requests, which share a split, so nothing but other records helps"
+    with pytest.raises(AbovoError, match=f"no conversation is left for .*; {same}"):
         prepare({"talks": [rows[0] | {"output": str(n)} for n in range(20)]})
+
+
+def test_a_share_of_none_held_out_is_refused_by_its_key(prepare):
+    with pytest.raises(AbovoError, match="validation_share"):
+        prepare({"talks": [asked(n) for n in range(20)]}, validation_share=0)
+
+
+NOTHING = (None, float("nan"), "", "  ")
+
+
+def tree(number, **more):
+    ids = {"message_tree_id": f"t{number}", "lang": "en"}
+    ask = {"message_id": f"t{number}", "parent_id": None, "role": "prompter", "text": f"Ask {number}"}
+    return {**ids, **ask, "replies": [{"message_id": f"a{number}", "role": "assistant", "text": "Yes", **more}]}
+
+
+@pytest.mark.parametrize(
+    ("sound", "key"),
+    [
+        (asked, "instruction"),
+        (asked, "output"),
+        (lambda n, **more: {"instruction": f"Ask {n}", "response": "Yes", **more}, "response"),
+        (lambda n, **more: {"question": f"Ask {n}", "answer": "Yes", **more}, "answer"),
+        (tree, "text"),
+        (lambda n, **more: {"messages": [turns(n, ["Ask"])["messages"][0], {"role": "assistant"} | more]}, "content"),
+        (lambda n, **more: asked(n, **({"history": [["Ask", more["h"]]]} if more else {})), "h"),
+    ],
+)  # fmt: skip
+def test_records_without_a_text_are_left_out_in_every_format_and_the_first_is_named(prepare, sound, key, caplog):
+    caplog.set_level("INFO", "abovo")
+    filled = {"content": "Yes"} if key == "content" else {}
+    records = [sound(n, **filled) for n in range(24)]
+    records[3:3] = [sound(50 + n, **{key: value}) for n, value in enumerate(NOTHING)]
+    lacking = json.loads(json.dumps(sound(60, **{key: "gone"})))
+    holder = next((lacking[one][-1] for one in ("replies", "messages") if one in lacking), lacking)
+    missing = holder.pop(key, None) is not None
+    made = prepare({"talks": records + [lacking] * missing})
+    assert made["counts"]["left_out"] == {"empty message": 4 + missing} and total(made, "conversations") == 24
+    assert f"left out: empty message {4 + missing} (the first: " in caplog.text and "talks.jsonl, line 4" in caplog.text
 
 
 def test_sources_of_several_formats_make_one_set_and_their_shares_are_told(prepare, tokenizer, caplog):

@@ -6,6 +6,7 @@ from typing import Any
 from abovo.corpus.records import Row
 from abovo.errors import AbovoError
 from abovo.instruction.fields import (
+    EMPTY,
     NOT_TEXT,
     TOOLS,
     UNKNOWN_ROLE,
@@ -13,6 +14,7 @@ from abovo.instruction.fields import (
     Messages,
     Tally,
     absent,
+    empty,
     first_of,
     opening,
     text_of,
@@ -49,9 +51,10 @@ def _chats(
     for row in rows:
         key = first_of(row.values, dict.fromkeys((KEYS[name][0], *LISTS))) or KEYS[name][0]
         list(tally.watched([row], (key, "system")))
-        if not isinstance(found := row.values.get(key), list):
-            held = type(found).__name__ if key in row.values else "nothing"
-            raise AbovoError(f"key {key!r} holds {held}, not a list of messages", row.where, mend)
+        tally.needs(row.values, (key,), row.where, mend)
+        found = [] if empty(held := row.values.get(key)) else held
+        if not isinstance(found, list):
+            raise AbovoError(f"key {key!r} holds {type(held).__name__}, not a list of messages", row.where, mend)
         system = text_or_none(row.values, "system", row.where, f"format {name} takes a text as `system`")
         yield from listed(row, found, system, tally, mend=mend)
 
@@ -63,17 +66,21 @@ def listed(
     said: Messages = []
     for number, one in enumerate(found, 1):
         where = f"{row.where}, message {number}"
+        if absent(one):
+            tally.leave_out(EMPTY, where)
+            return
         if not isinstance(one, Mapping):
             raise AbovoError(f"is {type(one).__name__}, not an object", where, mend)
         role, content = (first_of(one, keys) for keys in (ROLE, CONTENT))
-        name = one.get(role or "")
+        said_by = one.get(role or "")
+        name = said_by.casefold() if isinstance(said_by, str) else said_by
         if name in OF_TOOLS or any(not absent(one.get(key)) and one[key] != [] for key in TOOL_KEYS):
             tally.leave_out(TOOLS, row.where)
             return
-        if not isinstance(name, str):
-            raise AbovoError(f"no role ({', '.join(ROLE)})", where, mend)
-        if name not in ROLES:
-            tally.leave_out(UNKNOWN_ROLE, row.where, repr(name))
+        for keys in (ROLE, CONTENT):
+            tally.needs(one, keys, where, mend)
+        if not isinstance(name, str) or name not in ROLES:
+            tally.leave_out(UNKNOWN_ROLE, row.where, repr(said_by))
             return
         tally.unread_keys.update(f"messages.{key}" for key in one.keys() - {role, content} if not absent(one[key]))
         text = _content(one.get(content) if content else None, where, mend)

@@ -4,7 +4,7 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,10 +13,13 @@ from abovo.errors import AbovoError
 
 log = logging.getLogger("abovo")
 Messages = list[dict[str, str]]
+# How many records at the beginning of a source say whether a format is theirs.
+LOOK = 20
 # Why turns and conversations are left out, whatever their format.
 BEFORE = "message before the first request"
 AFTER = "message after the last answer"
 NO_ANSWER = "no assistant turn"
+EMPTY = "empty message"
 TOOLS = "uses tools, which no template writes"
 UNKNOWN_ROLE = "unknown role"
 NOT_TEXT = "content that is no text"
@@ -50,6 +53,20 @@ class Tally:
             self.unread_keys.update(key for key in row.values.keys() - read if not absent(row.values[key]))
             yield row
 
+    def needs(self, values: Mapping[str, Any], keys: Sequence[str], where: str, mend: str) -> None:
+        """Raises AbovoError where one of the first records has none of the keys: its format is another one."""
+        if self.records <= LOOK and not any(key in values for key in keys):
+            raise AbovoError(f"key {keys[0]!r} is missing ({known(values)})", where, mend)
+
+    def text(self, values: Mapping[str, Any], key: str, where: str, mend: str) -> str:
+        """The text under a key that a format needs.
+
+        It is "" where there is none, null or NaN, and a conversation with an empty message is left out. A key that one
+        of the first records lacks, or a value of another type, raises AbovoError.
+        """
+        self.needs(values, (key,), where, mend)
+        return text_or_none(values, key, where, mend)
+
     def leave_out(self, reason: str, where: str, detail: str = "") -> None:
         self.left_out[reason] += 1
         self.examples.setdefault(reason, f"{detail} in {where}" if detail else where)
@@ -80,6 +97,11 @@ def absent(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
+def empty(value: Any) -> bool:
+    """Whether a value holds no text: it is absent or blank."""
+    return absent(value) or (isinstance(value, str) and not value.strip())
+
+
 def text(values: Mapping[str, Any], key: str, where: str, mend: str) -> str:
     """The text under a key, without blanks around it; a number is taken as JSON spells it."""
     if key not in values:
@@ -102,8 +124,9 @@ def text_or_none(values: Mapping[str, Any], key: str, where: str, mend: str) -> 
 
 
 def first_of(values: Mapping[str, Any], keys: Iterable[str]) -> str | None:
-    """The first of the keys that a record holds something under."""
-    return next((key for key in keys if not absent(values.get(key))), None)
+    """The first of the keys that a record holds something under, or else the first that it has."""
+    had = [key for key in keys if key in values]
+    return next((key for key in had if not empty(values[key])), had[0] if had else None)
 
 
 def opening(system: str) -> Messages:

@@ -62,16 +62,19 @@ def prepare_instruction(
         progress = Progress(f"instruction data {output.parent}")
         fitter = Fitter(template, tokenizer, settings.sequence_length, settings.too_long)
         by: SplitBy = "first request"
-        counts = _fill(folder, sources, by, fitter, shared, settings, progress)
-        if settings.validation_share and _empty(counts) and total(counts, "conversations") > 1:
+        counts, asked = _fill(folder, sources, by, fitter, shared, settings, progress)
+        if corpus is None and _empty(counts) and len(asked) > 1:
             log.info("%s: one first request is all that there is, so all requests decide the split", output.parent)
             by = "all requests"
-            counts = _fill(folder, sources, by, fitter, shared, settings, progress)
+            counts, asked = _fill(folder, sources, by, fitter, shared, settings, progress)
         left_out = counts["left_out"]
         _tell(output.parent, sources)
         for split in _empty(counts):
             what = f"no conversation is left for {split} (left out: {told(left_out) or 'none'})"
             mend = "raise validation_share or sequence_length; records of the same requests share a split"
+            if corpus is None and len(asked) < 2:
+                same = "all have the same requests, which share a split, so " if asked else ""
+                mend = f"{same}nothing but other records helps"
             raise AbovoError(what, output.parent, mend)
         progress.close(_outcome(counts))
         fields = {
@@ -105,8 +108,9 @@ def _fill(
     shared: Overlap | None,
     settings: Instruction,
     progress: Progress,
-) -> dict[str, Any]:
-    """Write both splits in one pass over the sources; the counts."""
+) -> tuple[dict[str, Any], set[str]]:
+    """Write both splits in one pass over the sources; the counts, and of the requests two that differ, if they do."""
+    asked: set[str] = set()
     with ExitStack() as stack:
         shelves = {split: stack.enter_context(Shelf(folder, split, fitter, settings, progress)) for split in SPLITS}
         seen = Seen()
@@ -121,13 +125,15 @@ def _fill(
                 if reason is None and shared is not None:
                     reason = shared.reason(one)
                 if reason is None:
+                    if len(asked) < 2:
+                        asked.add("\n".join(one.requests))
                     shelves[split].take(source, one)
                 else:
                     source.tally.leave_out(reason, one.where)
         counts: dict[str, Any] = {split: shelf.counts() for split, shelf in shelves.items()}
     left_out = sum((source.tally.left_out for source in sources), Counter())
     by_source = _by_source(sources, list(shelves.values()))
-    return {**counts, "sources": by_source, "left_out": dict(sorted((+left_out).items()))}
+    return {**counts, "sources": by_source, "left_out": dict(sorted((+left_out).items()))}, asked
 
 
 def _empty(counts: Mapping[str, Any]) -> list[Split]:

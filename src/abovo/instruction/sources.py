@@ -11,8 +11,8 @@ from abovo.corpus.sources import Rows, open_rows
 from abovo.corpus.split import document_hash, is_validation
 from abovo.errors import AbovoError
 from abovo.facts.question import make_facts, revision
-from abovo.instruction.detect import LOOK, detect
-from abovo.instruction.fields import Found, Tally, between, turn
+from abovo.instruction.detect import detect
+from abovo.instruction.fields import LOOK, Found, Tally, between, turn
 from abovo.instruction.formats import FORMATS, renamed
 from abovo.provenance.manifest import Manifest
 from abovo.settings.instruction import Conversations, Instruction
@@ -88,7 +88,7 @@ def _opened(name: str, settings: Conversations, share: float) -> Source:
 
 def _conversations(rows: Rows, settings: Conversations, source: Source) -> Iterator[Found]:
     """What the records of a source hold, in the format that it is said to have or is found to have."""
-    records = renamed(rows.read(), settings.columns)
+    records = renamed(rows.read(), settings.columns, source.tally)
     first = list(itertools.islice(records, LOOK if settings.format == "auto" else 0))
     source.format, source.why = (settings.format, "") if not first else detect(first)
     if settings.format == "auto":

@@ -68,11 +68,11 @@ def oasst(rows: Iterable[Row], settings: Conversations, tally: Tally) -> Iterato
             if odd is not None:
                 tally.leave_out(UNKNOWN_ROLE, odd.place, repr(odd.values.get("role")))
                 continue
-            yield Found(root.place, [{"role": str(_role(one)), "content": _text(one)} for one in path])
+            yield Found(root.place, [{"role": str(_role(one)), "content": _text(one, tally)} for one in path])
 
 
-def _text(one: Message) -> str:
-    return text(one.values, "text", one.place, "format oasst needs the text of each message")
+def _text(one: Message, tally: Tally) -> str:
+    return tally.text(one.values, "text", one.place, "format oasst needs the text of each message")
 
 
 def _reason(root: Message, settings: Conversations) -> str | None:
@@ -141,7 +141,7 @@ def _rank(reply: Message) -> tuple[bool, float]:
 def _role(message: Message) -> str | None:
     """What a role means; None for one that is not known."""
     role = message.values.get("role")
-    return ROLES.get(role) if isinstance(role, str) else None
+    return ROLES.get(role.casefold()) if isinstance(role, str) else None
 
 
 def _trees(rows: Iterable[Row], tally: Tally) -> Iterator[Message]:

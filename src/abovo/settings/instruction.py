@@ -86,7 +86,7 @@ class Instruction(Reading):
     )
     validation_share: float = key(
         "Share of conversations held out, by the hash of the first request; facts follow their document instead",
-        default=0.02, minimum=0, maximum=0.5,
+        default=0.02, above=0, maximum=0.5,
     )  # fmt: skip
     max_conversations: int | None = key(
         "Highest number of conversations per split, drawn by hash (default: all of them)", default=None, minimum=1
