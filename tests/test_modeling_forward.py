@@ -13,6 +13,7 @@ from abovo.modeling.family import family_of, open_model
 from abovo.modeling.forward import in_training_form, use_training_form
 from abovo.modeling.passes import gated, rotated, use_few_passes
 from abovo.settings.sft import Adapters
+from abovo.tokenizing.special import EOS, PAD
 from abovo.training.adapters import add_adapters, merge_adapters
 from abovo.training.loss import SummedLoss
 
@@ -27,7 +28,7 @@ EXACT = 1e-12
 
 
 def built(change=lambda model: model, **shape):
-    return change(build_model(replace(SHAPE, **shape), 128, 21, seed=1))
+    return change(build_model(replace(SHAPE, **shape), 128, 21, seed=1, eos=EOS, pad=PAD))
 
 
 def theirs(model):
@@ -174,7 +175,7 @@ def test_a_block_is_one_graph_for_the_compiler(family):
     with torch.autocast("cpu", torch.bfloat16):
         found = states_and_gradients(model)
         expected = states_and_gradients(ours(built(family=family)))
-    assert_near(found, expected, 8 * BFLOAT16)
+    assert_near(found, expected, 4 * BFLOAT16)
 
 
 def test_configurations_that_the_training_form_lacks_keep_their_own():

@@ -1,7 +1,7 @@
 """What a user types before anything is spent: dry runs and plans, offline, in seconds."""
 
 import json
-import resource
+import time
 
 import pytest
 from workflow import Workflow, copy_of_the_tree
@@ -45,13 +45,12 @@ def test_evaluation_reserves_the_threads_that_it_uses_whatever_the_engine(tree):
 
 
 def test_dry_run_takes_less_than_five_seconds(tree):
-    """Of processor time, which is what a machine with nothing else to do takes."""
+    """The fastest of several, since other tests run beside this one."""
     seconds = []
-    for _ in range(2):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(5):
+        started = time.monotonic()
         tree.make("-n", "results/sft/small/results.json")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        seconds.append(time.monotonic() - started)
     assert min(seconds) < 5
 
 
