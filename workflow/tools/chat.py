@@ -6,17 +6,14 @@ echo "Who spoke?" | python workflow/tools/chat.py --run nano --seed 1
 """
 
 import argparse
-from pathlib import Path
 
 from abovo.console.launch import run, script_parser
+from abovo.serving.find import add_model_arguments
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--run", default="", help="name of the run, or of one of its models: nano/chck_1M")
-    parser.add_argument("--stage", default="", help="pretrain, sft or given (default: the last that the run has)")
-    parser.add_argument("--model", type=Path, help="a folder in the Hugging Face layout, in place of a run")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the artifacts")
+    add_model_arguments(parser)
     parser.add_argument("--system", default="", help="what the model is told before the conversation")
     parser.add_argument("--temperature", type=float, help="0 to 2; 0 takes the likeliest token (default: 0.7)")
     parser.add_argument("--top-p", type=float, help="share of the probability that is drawn from (default: 1)")
@@ -24,8 +21,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--repetition-penalty", type=float, help="above 1: less is said again (default: 1)")
     parser.add_argument("--seed", type=int, help="equal seeds draw equal answers (default: another one each time)")
     parser.add_argument("--max-tokens", type=int, help="longest answer (tokens; default: what the context holds)")
-    parser.add_argument("--context", type=int, help="longest conversation (tokens; default: the model's, 8192 at most)")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="default: bfloat16 for such on a GPU")
     return parser
 
 

@@ -6,22 +6,17 @@ ABOVO_TOKEN=secret python workflow/tools/serve.py --model ~/models/any-hugging-f
 
 import argparse
 import os
-from pathlib import Path
 
 from abovo.console.launch import run, script_parser
+from abovo.serving.find import add_model_arguments
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    parser.add_argument("--run", default="", help="name of the run, or of one of its models: nano/chck_1M")
-    parser.add_argument("--stage", default="", help="pretrain, sft or given (default: the last that the run has)")
-    parser.add_argument("--model", type=Path, help="a folder in the Hugging Face layout, in place of a run")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the artifacts")
+    add_model_arguments(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
     parser.add_argument("--open", action="store_true", help="let others ask without a token (ABOVO_TOKEN)")
-    parser.add_argument("--context", type=int, help="longest conversation (tokens; default: the model's, 8192 at most)")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="default: bfloat16 for such on a GPU")
     parser.add_argument("--slots", type=int, help="requests that are answered at once (default: 2)")
     parser.add_argument("--queue", type=int, help="requests that wait for a slot (default: 64)")
     parser.add_argument("--patience", type=float, help="longest wait for a slot (s; default: 60)")

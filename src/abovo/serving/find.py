@@ -1,5 +1,6 @@
 """Turn the name of a run and a stage, or a path, into the folder of a model and what it is called."""
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,16 @@ from abovo.config.stages import STAGES
 from abovo.errors import AbovoError
 from abovo.modeling.layout import model_folder
 from abovo.provenance.manifest import read_manifest
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a command line says of the model that is asked, and of how it is opened."""
+    parser.add_argument("--run", default="", help="name of the run, or of one of its models: nano/chck_1M")
+    parser.add_argument("--stage", default="", help="pretrain, sft or given (default: the last that the run has)")
+    parser.add_argument("--model", type=Path, help="a folder in the Hugging Face layout, in place of a run")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the artifacts")
+    parser.add_argument("--context", type=int, help="longest conversation (tokens; default: the model's, 8192 at most)")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="default: bfloat16 for such on a GPU")
 
 
 @dataclass(frozen=True)
