@@ -126,6 +126,7 @@ FAMILIES: Table[Family] = Table(
     {
         "qwen3": "abovo.modeling.qwen3:QWEN3",
         "llama": "abovo.modeling.llama:LLAMA",
+        "inl": "abovo.modeling.integrator:INL",
     },
     chosen_by="family",
 )
