@@ -66,7 +66,7 @@ def test_code_keeps_columns_and_indentation():
     assert clean(code + "  \n \n", "code")[0] == code
 
 
-@pytest.mark.parametrize("kind", ["prose", "code"])
+@pytest.mark.parametrize("kind", ["prose", "code", "verbatim"])
 def test_cleaning_twice_changes_nothing(kind):
     draw = random.Random(7)
     for _ in range(3000):

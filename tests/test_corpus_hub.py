@@ -19,7 +19,8 @@ from abovo.settings.keys import plain
 
 READER = Path(__file__).with_name("hub_reader.py")
 SETTINGS = {
-    "type": "huggingface", "dataset": "people/letters", "config": None, "split": "train", "revision": None,
+    "type": "huggingface", "dataset": "people/letters", "config": None, "data_dir": None, "split": "train",
+    "revision": None,
     "column": "text", "documents": "line", "timeout": 0.5, "give_up": 6, "deadline": 60,
 }  # fmt: skip
 DATA = "/resolve/.*(parquet|gz|zst|txt)$"
@@ -81,6 +82,11 @@ SETS = {
         "en/part-1.json.gz": gzip.compress(lines(texts(300, 5)), mtime=0),
         "fr/part-0.jsonl.zst": zstandard.compress(lines(texts(900, 6))),
     },
+    "people/code": {
+        "README.md": b"---\nlicense: other\n---\n",
+        "data/c/data-00000-of-00001.parquet": parquet(texts(300, 8), 200),
+        "data/python/data-00000-of-00001.parquet": parquet(texts(500, 9), 200),
+    },
     "people/plain": {"train.txt": b"\n".join(text.encode() for text in texts(400, 7))},
 }
 
@@ -139,6 +145,13 @@ def test_configs_splits_and_packed_lines_are_found_as_the_library_finds_them(rea
     lines_of_text = SETS["people/plain"]["train.txt"].count(b"\n") + 1
     assert reader("people/plain", documents="line")["records"] == lines_of_text
     assert reader("people/plain", documents="file")["records"] == 1
+
+
+def test_a_folder_of_a_data_set_is_read_alone(reader):
+    found = reader("people/code", data_dir="data/python")
+    assert found["records"] == 500
+    assert [item["name"] for item in found["revision"]["files"]] == ["data/python/data-00000-of-00001.parquet"]
+    assert reader("people/code")["records"] == 800
 
 
 def test_the_order_stops_with_the_caller_and_fetches_only_what_was_read(hub, reader, undisturbed):

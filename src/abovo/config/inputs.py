@@ -355,8 +355,8 @@ def files_of_dataset(configuration: Configuration, names: Names) -> list[str]:
 
 def _files(source: Any, where: str) -> list[str]:
     """The files of a local source; what is wrong with its paths is told with `where` they are named."""
-    column = getattr(source, "column", None)
-    return _told(lambda: _found(source.paths, column), where) if source.type == "local" else []
+    column, endings = getattr(source, "column", None), getattr(source, "endings", ())
+    return _told(lambda: _found(source.paths, column, endings), where) if source.type == "local" else []
 
 
 def _told(find: Callable[[], list[str]], where: str) -> list[str]:
@@ -367,6 +367,6 @@ def _told(find: Callable[[], list[str]], where: str) -> list[str]:
 
 
 @functools.cache
-def _found(paths: str | tuple[str, ...], column: str | None) -> list[str]:
+def _found(paths: str | tuple[str, ...], column: str | None, endings: tuple[str, ...] = ()) -> list[str]:
     """Looked for once, not for every part of a source."""
-    return [str(path) for path in find_files(paths, column).values()]
+    return [str(path) for path in find_files(paths, column, endings).values()]

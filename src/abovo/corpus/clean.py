@@ -1,7 +1,9 @@
 """Turn text as it was found into text that a tokenizer gives back unchanged, with its paragraphs and lines kept.
 
-`prose` loses runs of blanks inside its lines; `code` keeps every blank, since columns and indentation mean something.
-What goes beyond that (mojibake, addresses, runs of marks, the frame of Project Gutenberg) is a source's `cleaning`.
+`prose` loses runs of blanks inside its lines; `code`, which is text with examples and tables in it, keeps them, since
+columns and indentation mean something. `verbatim` is for files of source code: line ends become newlines, and all else
+stays, blanks at line ends, blank lines, the last newline, form feeds and decomposed letters too. What goes
+beyond that (mojibake, addresses, runs of marks, the frame of Project Gutenberg) is a source's `cleaning`.
 """
 
 import re
@@ -36,7 +38,8 @@ def clean(text: str, kind: str, cleaning: Cleaning | None = None) -> tuple[str, 
     """The cleaned text and how many U+2581 were replaced. Cleaning twice gives what cleaning once gives."""
     if cleaning and cleaning.repair_encoding:
         text = _repair(text)
-    text = _without_controls(text)
+    first, last = KINDS[kind]
+    text = first(text)
     if cleaning:
         for name, step in STEPS.items():
             if value := getattr(cleaning, name):
@@ -44,11 +47,19 @@ def clean(text: str, kind: str, cleaning: Cleaning | None = None) -> tuple[str, 
     replaced = text.count(BLANK_MARK)
     if replaced:
         text = text.replace(BLANK_MARK, REPLACEMENT)
-    text = KINDS[kind](composed(text))
-    text = _without_trailing(text)
-    if "\n\n\n\n" in text:
-        text = _GAPS.sub("\n\n", text)
-    return text.rstrip().lstrip("\n"), replaced
+    return last(text), replaced
+
+
+def _with_newlines(text: str) -> str:
+    """Without carriage returns and lone surrogates."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text if text.isascii() else text.encode("utf-8", "ignore").decode()
+
+
+def _unchanged(text: str) -> str:
+    """The text, unless nothing but blanks is in it."""
+    return text if text.strip() else ""
 
 
 def _without_controls(text: str) -> str:
@@ -98,11 +109,20 @@ def _prose(text: str) -> str:
     return (_BLANKS_AND_TABS if tabs else _BLANKS).sub(one, text)
 
 
-def _code(text: str) -> str:
-    return text
+def _tidy(text: str) -> str:
+    """Without blanks at the ends of lines, and with at most two blank lines in a row and none at either end."""
+    text = _without_trailing(text)
+    if "\n\n\n\n" in text:
+        text = _GAPS.sub("\n\n", text)
+    return text.rstrip().lstrip("\n")
 
 
-KINDS: dict[str, Callable[[str], str]] = {"prose": _prose, "code": _code}
+# kind -> what is done to a text before and after what a source's `cleaning` asks for
+KINDS: dict[str, tuple[Callable[[str], str], Callable[[str], str]]] = {
+    "prose": (_without_controls, lambda text: _tidy(_prose(composed(text)))),
+    "code": (_without_controls, lambda text: _tidy(composed(text))),
+    "verbatim": (_with_newlines, _unchanged),
+}
 
 # What a source's `cleaning` asks for. Each step looks for a sign of its work first, since most texts show none.
 

@@ -1,7 +1,9 @@
 """Decide which documents are text worth keeping: the table of filters, with the figures of Gopher as defaults.
 
-The figures are those of Rae et al. 2021, arXiv:2112.11446, appendix A1.1; they are the defaults of a corpus'
-`thresholds`. A document is refused for the first filter that it does not pass, in the order of the table.
+The figures are those of Rae et al. 2021, arXiv:2112.11446, appendix A1.1, for source code those of Chen et al. 2021,
+arXiv:2107.03374, 3.1, with the share of letters and digits that BigCode's basic filter for The Stack has
+(github.com/bigcode-project/bigcode-dataset); they are the defaults of a corpus' `thresholds`.
+A document is refused for the first filter that it does not pass, in the order of the table.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +28,9 @@ FILTERS: Table[Callable[[Figures, Thresholds], bool]] = Table(
         "repeated_lines": "abovo.corpus.criteria:repeated_lines",
         "repeated_words": "abovo.corpus.criteria:repeated_words",
         "language": "abovo.corpus.criteria:language",
+        "line_length": "abovo.corpus.criteria:line_length",
+        "alphanumeric": "abovo.corpus.criteria:alphanumeric",
+        "generated": "abovo.corpus.criteria:generated",
     },
     chosen_by="sources.*.filters",
     groups={
@@ -37,6 +42,7 @@ FILTERS: Table[Callable[[Figures, Thresholds], bool]] = Table(
             "words", "word_length", "symbols", "line_marks", "alphabetic", "letters", "stop_words", "unique_words",
             "repeated_lines", "repeated_words", "language",
         ),
+        "code": ("line_length", "alphanumeric", "generated"),
     },
 )  # fmt: skip
 

@@ -30,7 +30,7 @@ def open_dataset(place: Place, revision: Mapping[str, Any] | None, rules: Rules)
     `revision` names the commit and the files that were resolved before; with it nothing is asked of the hub before a
     unit is read.
     """
-    connection = Connection(place, rules.mend)
+    connection = Connection(place, rules.mend, rules.endings)
     if revision is None or "files" not in revision:
         revision = connection.resolve(revision["sha"] if revision else None)
     files = {item["name"]: item for item in revision["files"]}
@@ -53,8 +53,8 @@ def _listed(file: Any) -> dict[str, Any]:
 class Connection:
     """A data set and the client that its requests go through; `mend` is for a hub that does not keep to the plan."""
 
-    def __init__(self, place: Place, mend: str) -> None:
-        self.place, self.name, self.mend = place, place.dataset or "", mend
+    def __init__(self, place: Place, mend: str, endings: tuple[str, ...] = ()) -> None:
+        self.place, self.name, self.mend, self.endings = place, place.dataset or "", mend, endings
         self.where = f"data set {self.name}"
         self.patience = Patience.of(place, self.where)
         self._client: Any = None
@@ -124,7 +124,9 @@ class Connection:
         # It would tell another server which data set is opened.
         datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-        builder = datasets.load_dataset_builder(self.name, self.place.config, revision=sha)
+        builder = datasets.load_dataset_builder(
+            self.name, self.place.config, data_dir=self.place.data_dir, revision=sha
+        )
         splits: Mapping[str, Any] = builder.config.data_files or {}
         split = self.place.split
         if split not in splits:
@@ -136,7 +138,7 @@ class Connection:
         if elsewhere:
             raise AbovoError(f"its file {elsewhere[0]} is not in the data set", self.where, "choose another config")
         names = [name.removeprefix(start) for name in names]
-        unread = [name for name in names if not kind_of(name)[0]]
+        unread = [name for name in names if not kind_of(name, self.endings)[0]]
         if unread:
             what = f"no reader for its file {unread[0]} (known: {KNOWN})"
             raise AbovoError(what, self.where, "set `revision: refs/convert/parquet`, where the hub has that")

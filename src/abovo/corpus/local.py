@@ -28,7 +28,7 @@ def open_files(place: Place, revision: Mapping[str, Any] | None, rules: Rules):
     With a known `revision` a file is hashed only before it is read, and must be the one of that time; what is not read
     was counted when it was resolved.
     """
-    files, unread = _found(place.paths, rules.column, count=revision is None)
+    files, unread = _found(place.paths, rules.column, rules.endings, count=revision is None)
     if revision is None:
         revision = {"files": _describe(files, rules)}
     listed = {item["name"]: item for item in revision["files"]}
@@ -50,10 +50,10 @@ def open_files(place: Place, revision: Mapping[str, Any] | None, rules: Rules):
 
 def _describe(files: Mapping[str, Path], rules: Rules) -> list[dict[str, Any]]:
     described: list[dict[str, Any]] = []
-    parquet = [name for name in files if kind_of(name)[0] == "parquet"]
+    parquet = [name for name in files if kind_of(name, rules.endings)[0] == "parquet"]
     for name, path in sorted(files.items()):
         item: dict[str, Any] = {"name": name, "sha256": "", "bytes": path.stat().st_size}
-        kind, packing = kind_of(name)
+        kind, packing = kind_of(name, rules.endings)
         of_lines = not packing and (kind in LINES or (kind in TEXT_LINES and rules.by_line))
         if of_lines and item["bytes"] > units.RANGE:
             item |= _ranges(path)
@@ -80,32 +80,36 @@ def _ranges(path: Path) -> dict[str, Any]:
     return {"sha256": digest.hexdigest(), "pieces": len(lines), "lines": lines}
 
 
-def find_files(paths: str | Sequence[str], column: str | None) -> dict[str, Path]:
+def find_files(paths: str | Sequence[str], column: str | None, endings: Sequence[str] = ()) -> dict[str, Path]:
     """Files by a name without the folders above the path given, so that ids do not tell where a machine keeps them.
 
-    `column` is that of the text, None where whole rows are wanted.
+    `column` is that of the text, None where whole rows are wanted; with `endings` a folder stands for files with these.
     """
-    return _found(paths, column, count=False)[0]
+    return _found(paths, column, endings, count=False)[0]
 
 
-def _found(paths: str | Sequence[str], column: str | None, *, count: bool) -> tuple[dict[str, Path], Unread]:
+def _found(
+    paths: str | Sequence[str], column: str | None, endings: Sequence[str], *, count: bool
+) -> tuple[dict[str, Path], Unread]:
     """The files that are read, and how many others there are, by what they are."""
     found: dict[str, Path] = {}
     unread: dict[str, dict[str, int]] = {}
     for given in map(Path, [paths] if isinstance(paths, str) else paths):
         if given.is_dir():
-            own, others = _in_folder(given, column)
+            own, others = _in_folder(given, column, endings)
             if not own:
-                known = ", ".join((*IN_FOLDERS, *LOOKED_INTO))
+                known = f"endings: {', '.join(endings)}" if endings else f"known: {', '.join(IN_FOLDERS + LOOKED_INTO)}"
                 held = f"; it holds {told(_counted(others))}" if others else ""
-                what = f"the folder holds no file of text (known: {known}{held})"
-                raise AbovoError(what, shown(given), "name another folder, or set `column`")
+                what = f"the folder holds no file of text ({known}{held})"
+                also = "" if column is None else " or `endings`"
+                raise AbovoError(what, shown(given), f"name another folder, or set `column`{also}")
             for what, one in _counted(others).items() if count else ():
                 sums = unread.setdefault(what, {"files": 0, "bytes": 0})
                 unread[what] = {key: sums[key] + one[key] for key in sums}
         elif given.is_file():
-            if not kind_of(given.name)[0]:
-                raise AbovoError(f"no reader for this kind of file (known: {KNOWN})", shown(given), "convert it")
+            if not kind_of(given.name, endings)[0]:
+                mend = "convert it" if column is None else "convert it, or name its ending in `endings` if it is text"
+                raise AbovoError(f"no reader for this kind of file (known: {KNOWN})", shown(given), mend)
             own = {given.name: given}
         else:
             mend = "mend the source's `paths`"
@@ -125,12 +129,12 @@ def _found(paths: str | Sequence[str], column: str | None, *, count: bool) -> tu
     return found, dict(sorted(unread.items()))
 
 
-def _in_folder(folder: Path, column: str | None) -> tuple[dict[str, Path], list[Entry]]:
+def _in_folder(folder: Path, column: str | None, endings: Sequence[str]) -> tuple[dict[str, Path], list[Entry]]:
     """The files that are read, by name, and the others, each with what it is."""
     own: dict[str, Path] = {}
     others: list[Entry] = []
     for entry in walk(folder):
-        what = entry.why or _no_text(entry, column)
+        what = entry.why or _no_text(entry, column, endings)
         if what:
             others.append(entry._replace(why=what))
         else:
@@ -138,8 +142,11 @@ def _in_folder(folder: Path, column: str | None) -> tuple[dict[str, Path], list[
     return dict(sorted(own.items())), others
 
 
-def _no_text(entry: Entry, column: str | None) -> str:
+def _no_text(entry: Entry, column: str | None, endings: Sequence[str]) -> str:
     """Why a file of a folder is not taken for text; "" where it is."""
+    if endings:
+        ending = entry.path.name.lower().removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
+        return "" if ending in endings else suffix_of(entry.name)
     kind = kind_of(entry.path.name)[0]
     if kind in LOOKED_INTO:
         missing = "records" if column is None else f"a column {column!r}"

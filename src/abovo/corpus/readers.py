@@ -5,7 +5,7 @@ Memory does not grow with a file: lines and elements of lists are read up to a l
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,18 +17,25 @@ from abovo.corpus.records import Part, Record, Row, Rules
 from abovo.corpus.separated import header_of, read_separated
 from abovo.errors import AbovoError
 
+# A line or an element of a list: what it is, its number from 1, its bytes (None: more than a record may have).
+Piece = tuple[str, int, bytes | None]
 # What of a file is read to see whether its first record is one (bytes).
 LOOK = 16_000_000
 
 
-def kind_of(name: str) -> tuple[str, str]:
-    """(kind, packing) of a file by its name: ("jsonl", "gz") for a.jsonl.gz; a kind of "" has no reader."""
+def kind_of(name: str, endings: Collection[str] = ()) -> tuple[str, str]:
+    """(kind, packing) of a file by its name: ("jsonl", "gz") for a.jsonl.gz; a kind of "" has no reader.
+
+    Files with one of the `endings` are text, of the kind txt.
+    """
     stem, packing = name.lower(), ""
     beginning, _, ending = stem.rpartition(".")
     if ending in PACKINGS and beginning:
         stem, packing = beginning, ending
     beginning, _, kind = stem.rpartition(".")
     kind = kind if beginning else ""
+    if kind in endings:
+        return "txt", packing
     return (kind if kind in READERS and not (kind == "parquet" and packing) else ""), packing
 
 
@@ -37,7 +44,7 @@ def read_file(source: Path | IO[bytes], name: str, where: str, rules: Rules, par
 
     An empty file gives one refused record that says so.
     """
-    kind, packing = kind_of(name)
+    kind, packing = kind_of(name, rules.endings)
     found = None
     for found in READERS[kind](source, packing, name, where, rules, part):
         yield found
@@ -77,12 +84,11 @@ def has_records(path: Path, column: str | None) -> bool:
 def _read_text(
     source: Path | IO[bytes], packing: str, name: str, where: str, rules: Rules, part: Part
 ) -> Iterator[Record | Row]:
-    if rules.by_line:
+    if rules.documents != "file":
         found = pieces(source, packing, where, rules.largest, part)
-        lines = itertools.islice(found, part.start * rules.lines, None)
-        while run := list(itertools.islice(lines, rules.lines)):
-            word, number, _ = run[0]
-            yield rules.text(f"{name}#{number:08d}", _joined(run, rules), f"{where}, {word} {number}", line=True)
+        runs = _by_paragraph(found, rules) if rules.documents == "paragraph" else _by_line(found, rules)
+        for number, data in itertools.islice(runs, part.start, None):
+            yield rules.text(f"{name}#{number:08d}", data, f"{where}, line {number}", line=True)
     elif not part.start:
         data = whole(source, packing, where, rules.largest)
         if data is None:
@@ -91,11 +97,34 @@ def _read_text(
             yield rules.text(name, data, where)
 
 
-def _joined(run: list[tuple[str, int, bytes | None]], rules: Rules) -> bytes | None:
-    """The text of lines in a row; None where they, or one of them, are larger than a record may be."""
-    data = [line for _, _, line in run if line is not None]
-    fits = rules.lines == 1 or sum(map(len, data)) <= rules.largest
-    return b"".join(data) if fits and len(data) == len(run) else None
+def _by_line(lines: Iterator[Piece], rules: Rules) -> Iterator[tuple[int, bytes | None]]:
+    """(number of its first line, text) of so many lines in a row; None for a text larger than a record may be."""
+    while run := list(itertools.islice(lines, rules.lines)):
+        data = [line for _, _, line in run if line is not None]
+        fits = rules.lines == 1 or sum(map(len, data)) <= rules.largest
+        yield run[0][1], b"".join(data) if fits and len(data) == len(run) else None
+
+
+def _by_paragraph(lines: Iterable[Piece], rules: Rules) -> Iterator[tuple[int, bytes | None]]:
+    """The same of so many paragraphs in a row: lines that blank ones part, which stay where they are in between."""
+    number = paragraphs = size = 0
+    held, blank = list[bytes](), True
+    for _, place, line in lines:
+        inside = line is None or not line.isspace()
+        if inside and blank and paragraphs == rules.lines:
+            yield number, b"".join(held).rstrip() if size <= rules.largest else None
+            number = paragraphs = size = 0
+            held = []
+        paragraphs += inside and blank
+        blank = not inside
+        if inside or number:
+            number = number or place
+            size += rules.largest + 1 if line is None else len(line)
+            held.append(line or b"")
+            if size > rules.largest:
+                held.clear()
+    if number:
+        yield number, b"".join(held).rstrip() if size <= rules.largest else None
 
 
 def _read_json(

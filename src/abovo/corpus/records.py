@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from abovo.errors import AbovoError
 from abovo.settings.corpus import Source
@@ -27,20 +27,28 @@ class Row(NamedTuple):
 class Rules:
     """What is taken of a record: the text under `column`, or the whole row where `column` is None.
 
-    A .txt file gives one record for each `lines` lines (`by_line`) or is one; a record has at most `largest` bytes.
-    `stops` says whether a damaged record ends the reading with an error, or is handed on as a refused one.
+    A file of text is one record (`documents`: file), or gives one for each `lines` lines or paragraphs; a record has at
+    most `largest` bytes. `endings` are those of files of text besides the known ones. `stops` says whether a damaged
+    record ends the reading with an error, or is handed on as a refused one.
     """
 
     column: str | None
-    by_line: bool
+    documents: Literal["file", "paragraph", "line"]
     largest: int
     stops: bool
     lines: int = 1
+    endings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, source: Source) -> "Rules":
         largest = int(source.max_record_mb * 1_000_000)
-        return cls(source.column, source.documents == "line", largest, source.bad_records == "stop", source.lines)
+        stops = source.bad_records == "stop"
+        return cls(source.column, source.documents, largest, stops, source.lines, source.endings)
+
+    @property
+    def by_line(self) -> bool:
+        """Whether a file of text is one of lines, which may be cut between any two of them."""
+        return self.documents == "line"
 
     @property
     def mend(self) -> str:
@@ -93,7 +101,7 @@ class Rules:
 
 
 # Whole rows: lines of text are rows with the one column `text`, and all damage ends the reading.
-WHOLE = Rules(None, by_line=True, largest=16_000_000, stops=True)
+WHOLE = Rules(None, "line", largest=16_000_000, stops=True)
 
 
 @dataclass(frozen=True)

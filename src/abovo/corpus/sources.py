@@ -72,7 +72,7 @@ def open_rows(settings: Records | EvaluationSet | TaskSource, by_line: bool = Tr
 
     A file of text gives a row per line, or is one row where it is not read `by_line`.
     """
-    source = Source(*TYPES[settings.type](settings, None, replace(WHOLE, by_line=by_line)))
+    source = Source(*TYPES[settings.type](settings, None, replace(WHOLE, documents="line" if by_line else "file")))
     read: Callable[[str], Iterator[Any]] = source.read
     return Rows(source.revision, lambda: (row for unit in source.units for row in read(unit)), source.unread)
 

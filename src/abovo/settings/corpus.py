@@ -10,7 +10,7 @@ from abovo.settings.thresholds import Thresholds
 
 Filter = Literal[
     "gopher", "all", "words", "word_length", "symbols", "line_marks", "letters", "alphabetic", "stop_words",
-    "unique_words", "repeated_lines", "repeated_words", "language",
+    "unique_words", "repeated_lines", "repeated_words", "language", "code", "line_length", "alphanumeric", "generated",
 ]  # fmt: skip
 
 
@@ -75,8 +75,10 @@ class Source(Place):
     type: Literal["package", "local", "huggingface"] = key("Where the text comes from")
     licence: str = key("Licence of the text; travels to manifests and model cards")
     language: str = key("Language of the text (BCP 47 code)")
-    kind: Literal["prose", "code"] = key(
-        "code keeps every blank; prose collapses runs of blanks within lines", default="prose"
+    kind: Literal["prose", "code", "verbatim"] = key(
+        "prose collapses runs of blanks within lines; code keeps them; verbatim, for files of source code, changes line"
+        " ends alone, to newlines",
+        default="prose",
     )
     take: Literal["first", "spread"] = key(
         "first: read in order and stop at the share; spread: read all and choose by hash", default="spread"
@@ -88,8 +90,8 @@ class Source(Place):
         "What is done to the text beyond Unicode (NFC), control characters, line ends and blanks", default=Cleaning()
     )
     filters: tuple[Filter, ...] = key(
-        "Filters of the source (gopher: its quality and repetition rules; all: every one); their figures stand in"
-        " thresholds",
+        "Filters of the source (gopher: its quality and repetition rules; all: every one for prose; code: those for"
+        " source code); their figures stand in thresholds",
         default=(),
     )
     tokens: int | None = key("Budget of this source in place of its weight (tokens)", default=None, minimum=1)
@@ -100,10 +102,19 @@ class Source(Place):
         "What to read from the packages (type package)", default="readme"
     )
     packages: tuple[str, ...] = key("Installed packages, NAME or NAME==VERSION (type package)", default=())
-    documents: Literal["file", "line"] = key(
-        "What a document is in a .txt, .raw or .md file (types local and huggingface)", default="file"
+    endings: tuple[str, ...] = key(
+        "Endings of files that are read as text besides .txt, .raw and .md: py, rs, tex; of a folder these files alone"
+        " are read then (types local and huggingface)",
+        default=(), pattern="^[a-z0-9_+-]{1,16}$", unique=True,
+    )  # fmt: skip
+    documents: Literal["file", "paragraph", "line"] = key(
+        "What a document is in a file of text (types local and huggingface); blank lines part paragraphs",
+        default="file",
     )
-    lines: int = key("Lines in a row that make a document, with documents: line", default=1, minimum=1, maximum=10**6)
+    lines: int = key(
+        "Lines, or paragraphs, in a row that make a document, with documents: line or paragraph",
+        default=1, minimum=1, maximum=10**6,
+    )  # fmt: skip
     column: str = key("Column or key that holds the text (types local and huggingface)", default="text")
     bad_records: Literal["stop", "count"] = key(
         "stop: a damaged record (not UTF-8, not JSON, no text) ends the job, named; count: it is refused and counted",

@@ -16,6 +16,9 @@ class Place:
     )
     dataset: str | None = key("Data set id on the hub, owner/name (type huggingface)", default=None)
     config: str | None = key("Configuration of the data set (type huggingface)", default=None)
+    data_dir: str | None = key(
+        "Folder of the data set that alone is read, such as data/python (type huggingface)", default=None
+    )
     split: str = key("Split of the data set (type huggingface)", default="train")
     revision: str | None = key(
         "Branch, tag or commit; what it stands for is resolved once and recorded (type huggingface)", default=None

@@ -65,3 +65,11 @@ class Thresholds:
         "Smallest probability of the source's language (filter language; not Gopher's)",
         default=0.65, minimum=0, maximum=1,
     )  # fmt: skip
+    max_mean_line: float = key(
+        "Longest mean length of a line (characters; filter line_length; arXiv:2107.03374, 3.1)", default=100, minimum=1
+    )
+    max_line: int = key("Longest line (characters; filter line_length; arXiv:2107.03374, 3.1)", default=1000, minimum=1)
+    min_alphanumeric: float = key(
+        "Smallest share of letters and digits among all characters (filter alphanumeric; basic filter of The Stack)",
+        default=0.25, minimum=0, maximum=1,
+    )  # fmt: skip
