@@ -26,7 +26,7 @@ def made(target: str) -> bool:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("results/sft/nano", "did you mean results/sft/nano/results.json?; the runs are babylm-strict-small, nano"),
+        ("results/sft/nano", "did you mean results/sft/nano/results.json?; the runs are babylm-strict-small, inl-"),
         ("results/sft/nano/", "did you mean results/sft/nano/results.json?"),
         ("results/evaluate/nano/results.json", "did you mean results/sft/nano/results.json?"),
         ("results/sft/nano/result.json", "did you mean results/sft/nano/results.json?"),
