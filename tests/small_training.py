@@ -47,6 +47,15 @@ def shape(**changes):
     return shape_of(values | changes)
 
 
+def integrators(context, **changes):
+    """The shape of a model of the family inl with this context, of two blocks."""
+    values = {
+        "family": "inl", "hidden_size": 32, "layers": 2, "feed_forward": 64, "integration_steps": 3,
+        "controller_size": 8, "context": context, "heads": 2 if context == "attention" else None,
+    }  # fmt: skip
+    return shape_of(values | changes)
+
+
 def recipe(**changes):
     """A training recipe of defaults, but for what short runs on a CPU need and for `changes`."""
     values = {

@@ -13,6 +13,7 @@ from abovo.packing.pack import pack_corpus
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
+from abovo.settings.model import Model
 from abovo.settings.tokenizer import TokenizerSettings
 from abovo.tokenizing.load import load_tokenizer
 from abovo.tokenizing.template_files import default_template
@@ -94,9 +95,10 @@ def make_packed(folder: Path, corpus: Manifest, tokenizer: Path, length: int = 6
 
 
 def make_model(
-    folder: Path, stage: str, tokenizer: Path, packed: Manifest, chat: bool = False, seed: int = 1, **other: Any
-) -> Manifest:
-    """An untrained model in the layout of a trained one, with `other` keys of its shape than SHAPE has."""
+    folder: Path, stage: str, tokenizer: Path, packed: Manifest, chat: bool = False, seed: int = 1,
+    like: Model = SHAPE, **other: Any,
+) -> Manifest:  # fmt: skip
+    """An untrained model in the layout of a trained one, of the shape `like` but for `other` keys."""
     from abovo.modeling.build import build_model
     from abovo.tokenizing.templates import template_for
     from abovo.training.export import export_model
@@ -104,7 +106,7 @@ def make_model(
     opened, length = load_tokenizer(tokenizer), packed["sequence_length"]
 
     def make(place: Path) -> Made:
-        model = build_model(replace(SHAPE, **other), opened.vocabulary_size, length, seed, opened.eos, opened.pad)
+        model = build_model(replace(like, **other), opened.vocabulary_size, length, seed, opened.eos, opened.pad)
         export_model(model, opened, place / "model", length, template_for(CHATML if chat else None, opened))
         fields = {
             "tokenizer_sha256": opened.sha256,
@@ -118,6 +120,10 @@ def make_model(
         return Made({"parameters": size, "steps": 1, "tokens": length}, fields)
 
     job = partial(
-        Job, schema="abovo/model/1", inputs={"packed": packed}, settings={"seed": seed, **other}, script=SCRIPT
+        Job,
+        schema="abovo/model/1",
+        inputs={"packed": packed},
+        script=SCRIPT,
+        settings={"seed": seed, "family": like.family, **other},
     )
     return produce(job(folder / stage / "small/manifest.json"), make)

@@ -159,3 +159,18 @@ def test_local_text_that_is_not_there_is_told_with_the_key_that_names_it(tmp_pat
     told = rf"corpora/letters\.yaml, key sources\.letters\.paths: {tmp_path}/gone: the file does not exist"
     with pytest.raises(AbovoError, match=told):
         inputs.files_of_corpus(configured, {"corpus": "letters"})
+
+
+@pytest.mark.parametrize("asked", ["gguf: [f32]", "precision: bfloat16", "gguf: []"])
+def test_gguf_that_a_family_has_not_is_refused_where_it_is_asked_for(tmp_path, asked):
+    run = run_with(tmp_path, "model: inl-nano", "parameters: null")
+    with (tmp_path / "runs/mine.yaml").open("a") as file:
+        file.write(f"\nexport: {{{asked}}}\n")
+    configured = configuration(tmp_path)
+    if "f32" in asked:
+        with pytest.raises(AbovoError) as error:
+            configured.run(run)
+        assert "llama.cpp has no family inl" in str(error.value) and "mine.yaml, key export.gguf" in str(error.value)
+    else:
+        settings = job_settings(configured, "export", {"run": run})
+        assert tuple(settings["gguf"]) == (() if "gguf" in asked else ("f32", "f16", "q8_0", "q4_k_m"))

@@ -1,4 +1,4 @@
-"""Turn what a run asks of its data after its training into a refusal before it, where it cannot be had."""
+"""Turn what a run asks of its data or its model after its training into a refusal before it, where it cannot be had."""
 
 import difflib
 import functools
@@ -12,8 +12,11 @@ from pathlib import Path
 from abovo.corpus.consistency import NEEDED
 from abovo.errors import AbovoError
 from abovo.facts.readers import READERS
+from abovo.modeling.family import family_named
 from abovo.settings.corpus import Corpus
+from abovo.settings.export import Export
 from abovo.settings.instruction import KEYS, Conversations, Instruction
+from abovo.settings.model import Model
 
 # What names a task, or a group of them, in lm-eval's files; the word may stand alone in a list.
 NAMING = r"(?m)^[ \t-]*(?:(?:task|group|tag)[ \t]*:[ \t]*(?:-[ \t]*)?)?[\"']?(%s)[\"']?[ \t]*(?:#.*)?$"
@@ -66,6 +69,13 @@ def _check_source(settings: Conversations, at: str) -> None:
             close = difflib.get_close_matches(key, known, 1)
             mend = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
             raise AbovoError(f"format {settings.format} has no key {key!r}", f"{at}columns", mend)
+
+
+def check_export(settings: Export, model: Model, where: str) -> None:
+    """Raise AbovoError for a form of GGUF that is asked for of a family that llama.cpp has not."""
+    if settings.gguf and family_named(model.family).gguf is None:
+        what = f"llama.cpp has no family {model.family}, so there is no GGUF of it"
+        raise AbovoError(what, f"{where}, key export.gguf", "remove the key, and use the folder hf/ of the export")
 
 
 def check_public_tasks(tasks: Sequence[str], own: Sequence[str], where: str) -> None:

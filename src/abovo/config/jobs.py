@@ -23,7 +23,7 @@ from abovo.errors import AbovoError
 from abovo.modeling.layout import shapes_of
 from abovo.settings.checkpoints import Amounts, Kept, Limits
 from abovo.settings.evaluation import SetsJob
-from abovo.settings.export import ExportJob, PushJob
+from abovo.settings.export import GGUF_FORMS, ExportJob, PushJob
 from abovo.settings.instruction import Instruction, InstructionJob
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
@@ -161,7 +161,7 @@ def _export(configuration: Configuration, names: Names) -> ExportJob:
     found = exported(configuration, names["run"])
     return narrow(
         ExportJob, found.export, run=names["run"], stage=configuration.stages(names["run"])[-1],
-        description=found.description,
+        description=found.description, gguf=GGUF_FORMS if found.export.gguf is None else found.export.gguf,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from abovo.config.checkpoints import check_checkpoints, evaluation_of_kept, on_t
 from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in
 from abovo.config.engines import check_engine
-from abovo.config.foreseen import check_facts, check_instruction, check_public_tasks, public_out_of_reach
+from abovo.config.foreseen import check_export, check_facts, check_instruction, check_public_tasks, public_out_of_reach
 from abovo.config.given import given_run, only_scored, own_tokenizer
 from abovo.config.laid import OWN_PARTS, Changes, blamed, changes_of
 from abovo.config.load import KINDS, Values, find, load, misnamed, names
@@ -315,6 +315,7 @@ class Configuration:
         check_claim(run.parameters, count_parameters(run.model, rows).total, f"{where}, key parameters")
         check_checkpoints(run, budget(run, str(where)), str(where))
         check_engine(run.engine, run.training, f"{where}, key engine")
+        check_export(run.export, run.model, str(where))
         check_tuning(self, run, where)
         self._check_corpora(run)
 

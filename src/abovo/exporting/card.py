@@ -20,12 +20,16 @@ class Origins:
 
 @dataclass(frozen=True)
 class Kept:
-    """What lies beside the card: files with their sha256, GGUF forms with their proofs, and why others are absent."""
+    """What lies beside the card: files with their sha256, GGUF forms with their proofs, and why others are absent.
+
+    `code` is the file of the model's classes, where these are not transformers' own.
+    """
 
     files: Mapping[str, str]
     proofs: Mapping[str, Mapping[str, Any]]
     absent: Mapping[str, str]
     chat: bool
+    code: str | None = None
 
 
 def model_card(settings: ExportJob, origins: Origins, kept: Kept) -> str:
@@ -78,12 +82,18 @@ def _scores(settings: ExportJob, origins: Origins) -> Iterator[tuple[str, Mappin
 
 def _use(settings: ExportJob, kept: Kept) -> Iterator[str]:
     prompt = '[{"role": "user", "content": "Hello"}]' if kept.chat else '"Hello"'
+    trust = ", trust_remote_code=True" if kept.code is not None else ""
     yield "## Use\n"
     yield (
         "```python\nfrom transformers import pipeline\n\n"
-        f'generate = pipeline("text-generation", model="FOLDER_OR_REPOSITORY")\n'
+        f'generate = pipeline("text-generation", model="FOLDER_OR_REPOSITORY"{trust})\n'
         f"print(generate({prompt}, max_new_tokens=64))\n```\n"
     )
+    if kept.code is not None:
+        yield (
+            f"transformers has no class for this model: `{kept.code}` lies beside the weights and needs transformers"
+            " and torch alone. It is run only where you say `trust_remote_code=True`; read it before you do.\n"
+        )
 
 
 def _training(settings: ExportJob, origins: Origins) -> Iterator[str]:

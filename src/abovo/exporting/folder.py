@@ -1,10 +1,16 @@
-"""Turn a model's folder into one that transformers 4 and 5 read alike, with what it was made from in its weights."""
+"""Turn a model's folder into one that transformers 4 and 5 read alike, with what it was made from in its weights.
+
+Models of a family whose classes transformers has not get the file of these classes beside them. It lies in exports
+alone: whatever opens a folder here asks the family that config.json names and runs no code of the folder, so beside the
+models of results/ the file would be of no use, and a word changed in it would make another model.
+"""
 
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from abovo.modeling.family import OwnClasses, family_of_type
 from abovo.modeling.layout import PICKLES, read_config, weights_among
 from abovo.provenance.files import write_json
 from abovo.provenance.leavings import passed_over
@@ -14,7 +20,8 @@ LEFT_OUT = ("config.json", "README.md")
 
 
 def write_folder(model: Path, folder: Path, precision: str | None, header: Mapping[str, str]) -> None:
-    """Copy a model in the Hugging Face layout to `folder`, its weights as `precision` where that is not None.
+    """Copy a model in the Hugging Face layout to `folder`, its weights as `precision` where that is not None, with the
+    file of its classes where transformers has none.
 
     `header` is what the metadata of each safetensors file says. No pickle is copied.
     """
@@ -39,7 +46,16 @@ def write_folder(model: Path, folder: Path, precision: str | None, header: Mappi
     if precision:
         # transformers 4 called it torch_dtype
         config = {key: value for key, value in config.items() if key != "torch_dtype"} | {"dtype": precision}
+    if (own := own_classes(model)) is not None:
+        shutil.copyfile(own.file, folder / own.beside)
+        config = {**config, "auto_map": own.auto_map}
     write_json(folder / "config.json", config)
+
+
+def own_classes(model: Path) -> OwnClasses | None:
+    """The classes of the model in a folder, where they are ours and not those of transformers."""
+    family = family_of_type(read_config(model).get("model_type"))
+    return None if family is None else family.own_classes
 
 
 def _for_both(config: dict[str, Any]) -> dict[str, Any]:

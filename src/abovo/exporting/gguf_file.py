@@ -10,21 +10,23 @@ from abovo.errors import AbovoError
 from abovo.exporting.chat import Chat
 from abovo.exporting.quantize import FORMS, Quantized, quantize
 from abovo.exporting.vocabulary import Vocabulary
+from abovo.modeling.family import family_of_type
 from abovo.modeling.layout import read_config
 
-# What GGUF calls the families that llama.cpp has, by what config.json calls them.
-ARCHITECTURES = {"qwen3": "QWEN3", "llama": "LLAMA"}
 # Those whose rotary embedding turns neighbours in llama.cpp, where transformers turns the two halves of a head.
 TURNS_NEIGHBOURS = ("llama",)
 
 
-def check_family(config: Mapping[str, Any], where: Path) -> None:
-    """Raise AbovoError for a model that llama.cpp has not, or has with another rotary embedding than a plain one."""
+def architecture_of(config: Mapping[str, Any], where: Path) -> str:
+    """The name of a model's family in gguf.MODEL_ARCH. Raises AbovoError for one that llama.cpp has not, or has with
+    another rotary embedding than a plain one."""
     found = config.get("model_type")
-    if found not in ARCHITECTURES:
-        raise AbovoError(f"model_type {found!r} is not written as GGUF", where, f"known: {', '.join(ARCHITECTURES)}")
+    family = family_of_type(found)
+    if family is None or family.gguf is None:
+        raise AbovoError(f"model_type {found!r} is not written as GGUF", where, "use hf/")
     if config.get("rope_parameters", {}).get("rope_type", "default") != "default":
         raise AbovoError("its rotary embedding is scaled, which is not written as GGUF", where, "use hf/")
+    return family.gguf
 
 
 def write_gguf(
@@ -37,8 +39,7 @@ def write_gguf(
     import gguf
 
     config = read_config(model)
-    check_family(config, model / "config.json")
-    architecture = ARCHITECTURES[config["model_type"]]
+    architecture = architecture_of(config, model / "config.json")
     arch = getattr(gguf.MODEL_ARCH, architecture)
     # tensors wait on the disk, not in memory
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[arch], use_temp_file=True)

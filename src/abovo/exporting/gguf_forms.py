@@ -9,7 +9,7 @@ from typing import Any
 from abovo.corpus.shards import read_documents
 from abovo.errors import AbovoError
 from abovo.exporting.chat import Chat
-from abovo.exporting.gguf_file import check_family, write_gguf
+from abovo.exporting.gguf_file import architecture_of, write_gguf
 from abovo.exporting.llama_cpp import PACKAGE, installed_version
 from abovo.exporting.proof import PROMPTS, TALK, TOKENS, Expected, continued, prove
 from abovo.exporting.quantize import can_quantize
@@ -57,15 +57,15 @@ def write_forms(
 
 def _reason(model: Path, tokenizer: TrainedTokenizer) -> str | None:
     """Why no form can be written or proved; None where all can."""
+    try:
+        architecture_of(read_config(model), model / "config.json")
+    except AbovoError as error:
+        return error.what
     kind = tokenizer.manifest.data.get("model_type")
     if kind != "bpe":
         return f"llama.cpp has no tokenizer that gives the ids of ours of kind {kind}"
     if installed_version() is None:
         return f"no llama.cpp to prove it with: pip install {PACKAGE}"
-    try:
-        check_family(read_config(model), model / "config.json")
-    except AbovoError as error:
-        return error.what
     return None
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from abovo.errors import AbovoError
 from abovo.exporting.card import Kept, Origins, model_card, told_absent
 from abovo.exporting.chat import Chat, chat_of
-from abovo.exporting.folder import write_folder
+from abovo.exporting.elsewhere import check_elsewhere
+from abovo.exporting.folder import own_classes, write_folder
 from abovo.exporting.gguf_forms import write_forms
 from abovo.exporting.llama_cpp import installed_version
 from abovo.exporting.modelfile import modelfile
@@ -44,6 +45,8 @@ def export_run(
     inputs = {"model": model} | ({"results": results} if results is not None else {})
     # without llama.cpp no GGUF file is written, so its version is part of what decides the export
     values = {**decisive(settings), "llama_cpp": installed_version()}
+    if (own := own_classes(model_folder(model))) is not None:
+        values["modelling"] = sha256_file(own.file)  # it is copied as it is, with words that no hash of code covers
     made = produce(Job(output, SCHEMA, inputs, values, script), partial(_make, settings, model, results))
     for line in told_absent(made["absent"]):
         log.warning("%s", line)
@@ -68,6 +71,9 @@ def _make(settings: ExportJob, model: Manifest, results: Manifest | None, folder
         "manifest": model.digest,
     }  # fmt: skip
     write_folder(source, folder / "hf", settings.precision, header)
+    own = own_classes(source)
+    if own is not None:
+        check_elsewhere(folder / "hf")
     tokenizer = _tokenizer(model, behind.values())
     corpora = [one for one in behind.values() if one["schema"].startswith("abovo/corpus/")]
     proofs: dict[str, Any] = {}
@@ -80,7 +86,7 @@ def _make(settings: ExportJob, model: Manifest, results: Manifest | None, folder
         )
         _write_modelfile(settings, tokenizer, chat, list(proofs), model["sequence_length"], folder)
     files = {one.relative_to(folder).as_posix(): sha256_file(one) for one in sorted(folder.rglob("*")) if one.is_file()}
-    kept = Kept(files, proofs, absent, chat is not None)
+    kept = Kept(files, proofs, absent, chat is not None, own.beside if own else None)
     card = model_card(settings, _origins(settings, model, behind, results), kept)
     for place in ("MODEL_CARD.md", "hf/README.md"):
         (folder / place).write_text(card, encoding="utf-8")

@@ -43,6 +43,29 @@ class Step:
     cache: Any = None
 
 
+class OwnClasses(NamedTuple):
+    """What opens the models of a family whose classes transformers has not: a module that needs transformers and torch
+    alone, and the names of its classes by those of transformers' Auto classes."""
+
+    module: str
+    names: Mapping[str, str]
+
+    @property
+    def file(self) -> Path:
+        """Where the module lies."""
+        return Path(__file__).with_name(f"{self.module}.py")
+
+    @property
+    def beside(self) -> str:
+        """What the module is called where it lies beside weights: transformers' own name for such files."""
+        return f"modeling_{self.module}.py"
+
+    @property
+    def auto_map(self) -> dict[str, str]:
+        """Key `auto_map` of a config.json that the module lies beside."""
+        return {auto: f"modeling_{self.module}.{name}" for auto, name in self.names.items()}
+
+
 class Family(ABC):
     """What a family of models answers for itself. The first part is arithmetic on settings: it never needs torch."""
 
@@ -51,6 +74,10 @@ class Family(ABC):
     model_type: str
     # Last names of the modules that low-rank adapters may go on, by part of the model.
     adapter_parts: Mapping[str, Sequence[str]]
+    # What llama.cpp calls it, a name of gguf.MODEL_ARCH; None of a family that it has not.
+    gguf: str | None = None
+    # What others need to open its models; None of a family whose classes transformers has.
+    own_classes: OwnClasses | None = None
 
     @abstractmethod
     def count(self, model: Any, rows: int) -> ParameterCount:

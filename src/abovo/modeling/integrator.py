@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from abovo.errors import AbovoError
-from abovo.modeling.family import Family, Operations, Step
+from abovo.modeling.family import Family, Operations, OwnClasses, Step
 from abovo.modeling.parameters import ParameterCount
 from abovo.settings.keys import key
 from abovo.settings.model import Model
@@ -64,6 +64,7 @@ class Inl(Family):
 
     settings = IntegratorSettings
     model_type = "inl"
+    own_classes = OwnClasses("inl", {"AutoConfig": "InlConfig", "AutoModelForCausalLM": "InlForCausalLM"})
     adapter_parts: Mapping[str, Sequence[str]] = {
         "context": ("project", "q_proj", "k_proj", "v_proj", "o_proj"),
         "controllers": ("enter_context", "enter_state", "enter_velocity"),

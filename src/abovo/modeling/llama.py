@@ -7,6 +7,7 @@ class Llama(Decoder):
     """Attention as it is, without norms of its own."""
 
     model_type = "llama"
+    gguf = "LLAMA"
     head_norms = 0
     classes = ("LlamaConfig", "LlamaForCausalLM")
 

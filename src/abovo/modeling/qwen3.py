@@ -7,6 +7,7 @@ class Qwen3(Decoder):
     """Queries and keys are normalised head by head."""
 
     model_type = "qwen3"
+    gguf = "QWEN3"
     head_norms = 2
     classes = ("Qwen3Config", "Qwen3ForCausalLM")
 

@@ -1,11 +1,12 @@
 """What is made of a run's last model for use elsewhere: key `export` of config/runs/."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from abovo.settings.keys import key
 
 GgufForm = Literal["f32", "f16", "q8_0", "q4_k_m"]
+GGUF_FORMS: tuple[GgufForm, ...] = get_args(GgufForm)
 INTENDED = "Experiments with small language models. Nothing was done to make what it writes true, safe or polite."
 
 
@@ -16,9 +17,10 @@ class Export:
     precision: Literal["float32", "bfloat16"] | None = key(
         "Numbers of the weights in hf/; null: as the model is kept", default=None
     )
-    gguf: tuple[GgufForm, ...] = key(
-        "Forms of GGUF files; each is kept once a real llama.cpp was seen to read it alike",
-        default=("f32", "f16", "q8_0", "q4_k_m"),
+    gguf: tuple[GgufForm, ...] | None = key(
+        "Forms of GGUF files; each is kept once a real llama.cpp was seen to read it alike; null: all, of a family that"
+        " llama.cpp has",
+        default=None,
     )
     results: bool = key("Whether the card has the results, for which the model is evaluated", default=True)
     licence: str = key(
@@ -38,6 +40,7 @@ class Export:
 class ExportJob(Export):
     """An export, and what it is called."""
 
+    gguf: tuple[GgufForm, ...] = key("Forms of GGUF files", default=GGUF_FORMS)
     run: str = key("Name of the run")
     stage: str = key("Stage whose model it is")
     description: str = key("What the run is for (one sentence)", default="")
