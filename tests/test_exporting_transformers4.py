@@ -19,7 +19,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 folder, path = sys.argv[1:3]
 sys.modules["abovo"] = None
 own = {"trust_remote_code": True} if sys.argv[3] == "own" else {}
-model, tokenizer = AutoModelForCausalLM.from_pretrained(folder, **own), AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder, **own)
+tokenizer = AutoTokenizer.from_pretrained(folder, **own)  # asks what the model's configuration is
 torch.save(model(torch.arange(8, 56)[None]).logits, path)
 turns = [{"role": "user", "content": "Is </s> text?"}]
 asked = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
