@@ -172,7 +172,9 @@ def test_both_views_tell_damage_in_the_same_words(tmp_path, name, data, says):
     (tmp_path / name).write_bytes(data)
     text, row = both(tmp_path / name)
     assert says in text and str(tmp_path / name) in text
-    assert text.removesuffix(", or set `bad_records: count`") == row
+    # a corpus has keys that task rows have not
+    own = (", or set `bad_records: count`", ", or name its ending in `endings` if it is text")
+    assert text.removesuffix(own[0]).removesuffix(own[1]) == row
 
 
 def test_nan_is_read_as_null_as_tables_mean_it(tmp_path):
