@@ -26,7 +26,10 @@ def made(target: str) -> bool:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("results/sft/nano", "did you mean results/sft/nano/results.json?; the runs are babylm-strict-small, inl-"),
+        (
+            "results/sft/nano",
+            "did you mean results/sft/nano/results.json?; the runs are babylm-strict-small, inl-3b, inl-4b",
+        ),
         ("results/sft/nano/", "did you mean results/sft/nano/results.json?"),
         ("results/evaluate/nano/results.json", "did you mean results/sft/nano/results.json?"),
         ("results/sft/nano/result.json", "did you mean results/sft/nano/results.json?"),

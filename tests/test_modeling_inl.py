@@ -9,12 +9,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from abovo.errors import AbovoError
+from abovo.modeling.apart import sees_apart
 from abovo.modeling.build import build_model
-from abovo.modeling.cost import count_parameters
+from abovo.modeling.cost import count_adapter_parameters, count_parameters
 from abovo.modeling.family import family_of, shape_of
 from abovo.modeling.generate import Limits, ModelReader, write
 from abovo.modeling.inl import CONTROLLERS, Integrator
 from abovo.modeling.integrator import INL
+from abovo.settings.sft import Adapters
+from abovo.training.adapters import add_adapters
+from abovo.training.start import trained_size
 
 MEAN = {
     "family": "inl", "hidden_size": 32, "layers": 2, "feed_forward": 48, "integration_steps": 4, "controller_size": 8,
@@ -151,7 +155,7 @@ def test_blocks_done_in_other_ways_have_equal_losses_and_gradients(shape, how):
 @BOTH
 def test_fused_and_independent_controllers_have_equal_values(shape):
     fused, independent = made(shape), made(shape, controllers="independent")
-    state, width = fused.state_dict(), shape["hidden_size"]
+    state, width, name_of = fused.state_dict(), shape["hidden_size"], list(CONTROLLERS)
     for name, weight in list(state.items()):
         kept, dot, end = name.rpartition("controllers.enter_")
         if not dot:
@@ -161,9 +165,9 @@ def test_fused_and_independent_controllers_have_equal_values(shape):
         first = ["context", "state", "velocity"].index(kind) * width
         for number, part in enumerate(weight.chunk(len(CONTROLLERS))):
             if end.endswith("bias"):
-                state[f"{kept}.{number}.bias"] = part
+                state[f"{kept}.read_{name_of[number]}.bias"] = part
             else:
-                whole = state.setdefault(f"{kept}.{number}.weight", torch.empty(len(part), 3 * width))
+                whole = state.setdefault(f"{kept}.read_{name_of[number]}.weight", torch.empty(len(part), 3 * width))
                 whole[:, first : first + width] = part
     independent.load_state_dict(state)
     torch.testing.assert_close(logits(independent, some_ids()), logits(fused, some_ids()), rtol=1e-5, atol=1e-6)
@@ -235,7 +239,7 @@ def test_initial_controllers_give_the_documents_values():
     loss = model(input_ids=some_ids(), labels=some_ids(), use_cache=False).loss
     assert float(loss.detach()) == pytest.approx(math.log(128), abs=0.1)
     loss.backward()
-    assert min(float(linear.weight.grad.norm()) for linear in (integrator.controllers.enter_state,)) > 0
+    assert float(integrator.controllers.enter_state.weight.grad.norm()) > 0
 
 
 def test_ids_that_came_to_rest_stop_and_others_go_on():
@@ -261,6 +265,26 @@ def test_a_block_compiles_as_one_graph(shape):
     for block in model.model.layers:
         block.compile(backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(logits(model, ids), expected, rtol=1e-5, atol=1e-6)
+
+
+@BOTH
+@pytest.mark.parametrize("controllers", ["fused", "independent"])
+@pytest.mark.parametrize("targets", ["all", "context", "controllers", "feed_forward"])
+def test_adapters_go_on_each_part_and_are_as_many_as_the_plan_counts(shape, controllers, targets):
+    settings = shape_of({**shape, "controllers": controllers})
+    adapters = Adapters(rank=4, alpha=8, targets=targets, method="dora")
+    adapted = add_adapters(build_model(settings, 128, 64, seed=1), adapters, seed=1)
+    assert trained_size(adapted) == count_adapter_parameters(settings, adapters) > 0
+
+
+def test_adapters_for_matrices_that_this_model_has_not_are_refused():
+    with pytest.raises(AbovoError, match="no linear layer that 'q_proj' names"):
+        add_adapters(made(MEAN), Adapters(targets="q_proj"), seed=1)
+
+
+@BOTH
+def test_texts_of_a_row_are_kept_apart(shape):
+    assert sees_apart(made(shape))
 
 
 def test_forward_writes_nothing_into_the_model():

@@ -179,7 +179,7 @@ class IndependentControllers(nn.Module):
     def __init__(self, config: InlConfig) -> None:
         super().__init__()
         width, hidden = config.hidden_size, config.controller_size
-        self.enter = nn.ModuleList(nn.Linear(3 * width, hidden) for _ in CONTROLLERS)
+        self.enter = nn.ModuleDict({f"read_{name}": nn.Linear(3 * width, hidden) for name in CONTROLLERS})
         self.leave = last_matrices(config)
 
     def fixed(self, h: Tensor) -> Tensor:
@@ -187,7 +187,7 @@ class IndependentControllers(nn.Module):
 
     def forward(self, fixed: Tensor, x: Tensor, v: Tensor) -> list[Tensor]:
         z = torch.cat([fixed, x, v], -1)
-        return [leave(F.relu(enter(z))) for enter, leave in zip(self.enter, self.leave, strict=True)]
+        return [leave(F.relu(enter(z))) for enter, leave in zip(self.enter.values(), self.leave, strict=True)]
 
 
 class Integrator(nn.Module):
@@ -385,7 +385,7 @@ class InlForCausalLM(InlPreTrainedModel, GenerationMixin):
         here."""
         found = self.model(input_ids, attention_mask, position_ids, past_key_values, use_cache)
         logits = F.linear(found.last_hidden_state[:, -logits_to_keep:], self.get_output_embeddings().weight)  # type: ignore[arg-type]
-        loss = labels if labels is None else F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+        loss = None if labels is None else F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
         return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=found.past_key_values)
 
     def prepare_inputs_for_generation(  # type: ignore[override]

@@ -12,6 +12,9 @@ from abovo.settings.keys import key
 from abovo.settings.model import Model
 
 CONTROLLERS = 4
+# Last names of the first matrices of the controllers, in either form
+FUSED = ("enter_context", "enter_state", "enter_velocity")
+INDEPENDENT = ("read_alpha", "read_beta", "read_gate", "read_velocity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,7 @@ class Inl(Family):
     own_classes = OwnClasses("inl", {"AutoConfig": "InlConfig", "AutoModelForCausalLM": "InlForCausalLM"})
     adapter_parts: Mapping[str, Sequence[str]] = {
         "context": ("project", "q_proj", "k_proj", "v_proj", "o_proj"),
-        "controllers": ("enter_context", "enter_state", "enter_velocity"),
+        "controllers": (*FUSED, *INDEPENDENT),
         "feed_forward": ("up_proj", "down_proj"),
     }
 
@@ -107,12 +110,13 @@ class Inl(Family):
 
     def adapter_sides(self, model: IntegratorSettings) -> Mapping[str, Sequence[tuple[int, int]]]:
         width, inner = model.hidden_size, model.feed_forward
-        square, enter = (width, width), (width, CONTROLLERS * model.controller_size)
+        square, hidden = (width, width), model.controller_size
         attends, fused = model.context == "attention", model.controllers == "fused"
         sides = {
             **dict.fromkeys(("q_proj", "k_proj", "v_proj", "o_proj"), (square,) if attends else ()),
             "project": () if attends else (square,),
-            **dict.fromkeys(("enter_context", "enter_state", "enter_velocity"), (enter,) if fused else ()),
+            **dict.fromkeys(FUSED, ((width, CONTROLLERS * hidden),) if fused else ()),
+            **dict.fromkeys(INDEPENDENT, () if fused else ((3 * width, hidden),)),
             "up_proj": ((width, inner),),
             "down_proj": ((inner, width),),
         }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import PreTrainedModel
 
+from abovo.errors import AbovoError
 from abovo.modeling.adapted import name_base
 from abovo.modeling.family import chosen_modules, family_of
 from abovo.provenance.hashing import sha256_file
@@ -17,18 +18,22 @@ if TYPE_CHECKING:
 
 def add_adapters(model: PreTrainedModel, adapters: Adapters, seed: int) -> "PeftModel":
     """Adapters on the matrices that they are for (LoRA, arXiv:2106.09685, or DoRA, arXiv:2402.09353); all other weights
-    are frozen. Raises AbovoError for targets that the model's family does not know."""
+    are frozen. Raises AbovoError for targets that the model's family does not know, or that this model has none of."""
     from peft import LoraConfig, PeftModel, get_peft_model
 
     family = family_of(model)
     chosen = chosen_modules(family, adapters.targets, "settings, key adapters.targets")
+    targets = sorted(family.adapter_targets(model, chosen))
+    if not targets:
+        what = f"the model has no linear layer that {adapters.targets!r} names"
+        raise AbovoError(what, "settings, key adapters.targets", "name others in lora.targets, or all")
     torch.manual_seed(seed)
     config = LoraConfig(
         r=adapters.rank,
         lora_alpha=adapters.alpha,  # type: ignore[arg-type]  # a fraction will do
         lora_dropout=adapters.dropout,
         use_dora=adapters.method == "dora",
-        target_modules=sorted(family.adapter_targets(model, chosen)),
+        target_modules=targets,
         bias="none",
         task_type="CAUSAL_LM",
     )
