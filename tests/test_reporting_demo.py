@@ -46,9 +46,15 @@ def demo(folder, root, **options):
 
 def kill_all(driver):
     """SIGKILL for the driver, its Snakemake and the job, as the end of a session or of memory would."""
-    for process in [*psutil.Process(driver.pid).children(recursive=True), driver]:
-        process.kill()
+    kill([*psutil.Process(driver.pid).children(recursive=True), driver])
     driver.wait()
+
+
+def kill(processes):
+    """SIGKILL for each that has not ended since they were listed."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def wait_for(condition):
@@ -130,9 +136,7 @@ def test_demo_leaves_a_living_snakemake_alone(checkout, root):
         with (checkout / ".snakemake/demo.lock").open() as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
-        for process in orphans:
-            with contextlib.suppress(psutil.NoSuchProcess):  # one that ended since they were listed
-                process.kill()
+        kill(orphans)
 
 
 def test_failure_of_the_workflow_is_the_status_of_the_demo(checkout, root):
