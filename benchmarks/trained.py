@@ -103,13 +103,19 @@ def run_settings(shape: Settings, recipe: Settings, tokens: int, length: int, se
 
 
 class Runs:
-    """Training runs on one packed text, at most `together` at a time."""
+    """Training runs on one packed text, at most `together` at a time, that leave other processes `nice` steps ahead.
 
-    def __init__(self, work: Path, tokenizer: Path, packed: Path, together: int = 2) -> None:
+    With `outcomes` a run that diverged is a result, {diverged} alone, and the models of all are kept (`model_of`).
+    """
+
+    def __init__(
+        self, work: Path, tokenizer: Path, packed: Path, together: int = 2, nice: int = 10, outcomes: bool = False
+    ) -> None:
         from abovo.provenance.code import code_hash
         from abovo.provenance.manifest import read_manifest
 
         self.work, self.tokenizer, self.packed, self.together = work, tokenizer, packed, together
+        self.nice, self.outcomes = nice, outcomes
         self.data = read_manifest(packed).digest
         self.code = code_hash(SCRIPT)
         self.stale = 0
@@ -134,6 +140,15 @@ class Runs:
         self.stale = sum(result["code"] != self.code for result in found)
         return found
 
+    def kept(self, settings: Settings) -> dict[str, Any] | None:
+        """The result of a run that was trained; None of one that was not."""
+        place = self._place(settings)
+        return json.loads(place.read_text()) if place.exists() else None
+
+    def model_of(self, settings: Settings) -> Path:
+        """Folder of the model of a finished run, in the Hugging Face layout."""
+        return self._place(settings).with_suffix("")
+
     def _place(self, settings: Settings) -> Path:
         from abovo.provenance.hashing import sha256_json
 
@@ -144,22 +159,38 @@ class Runs:
         place.parent.mkdir(parents=True, exist_ok=True)
         spec = place.with_suffix(".spec")
         values = {"settings": settings, "tokenizer": str(self.tokenizer), "packed": str(self.packed), "code": self.code}
+        values["outcomes"] = self.outcomes
         spec.write_text(json.dumps(values))
         environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"}
-        command = ["nice", "-n", "10", sys.executable, __file__, str(spec), str(place)]
+        command = ["nice", "-n", str(self.nice), sys.executable, __file__, str(spec), str(place)]
         with place.with_suffix(".log").open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
 
 def main(spec: Path, place: Path) -> None:
     """Train one run by the trainer's own entry and keep what it says of itself."""
-    import time
-
-    from abovo.training.job import read_inputs, read_settings, run_job
+    from abovo.errors import AbovoError
     from abovo.training.world import die_with_the_launcher
 
     die_with_the_launcher()
     values = json.loads(spec.read_text())
+    try:
+        result = _train(values, place)
+    except AbovoError as error:
+        if not values["outcomes"] or not error.what.startswith("the training diverged"):
+            raise
+        result = {"diverged": str(error)}
+    partial = place.with_suffix(".partial")
+    partial.write_text(json.dumps({**result, "code": values["code"], "settings": values["settings"]}))
+    partial.rename(place)
+
+
+def _train(values: Mapping[str, Any], place: Path) -> dict[str, Any]:
+    import shutil
+    import time
+
+    from abovo.training.job import read_inputs, read_settings, run_job
+
     state = place.with_suffix(".state")
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=place.parent) as folder:
@@ -167,14 +198,14 @@ def main(spec: Path, place: Path) -> None:
         inputs = read_inputs(Path(values["tokenizer"]), {"benchmark": Path(values["packed"])})
         run_job(read_settings(values["settings"]), inputs, output, state, SCRIPT, "pretraining")
         manifest = json.loads(output.read_text())
+        if values["outcomes"]:
+            shutil.rmtree(place.with_suffix(""), ignore_errors=True)
+            shutil.copytree(output.parent / "model", place.with_suffix(""))
         rows = [json.loads(line) for line in (output.parent / "metrics.jsonl").read_text().splitlines()]
     found = {key: manifest["counts"][key] for key in ("tokens", "parameters", "steps")}
     found["validation_loss"] = manifest["validation_loss"]
     seconds = round(time.monotonic() - started, 1)
-    partial = place.with_suffix(".partial")
-    result = {**found, "rows": rows, "seconds": seconds, "code": values["code"], "settings": values["settings"]}
-    partial.write_text(json.dumps(result))
-    partial.rename(place)
+    return {**found, "rows": rows, "seconds": seconds}
 
 
 if __name__ == "__main__":
