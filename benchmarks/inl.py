@@ -10,18 +10,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from inl_trials import CONTESTANTS, Study
+from inl_trials import Study, with_held_out
 from trained import Runs
 
 PACKED, TOKENIZER = "packed/nano/nano-4k/256/manifest.json", "tokenizers/nano-4k/tokenizer_config.json"
+# Of the held-out rows of each source, what rates are tuned on and what is reported (shares)
+PARTS = (("tuning", 0.0, 0.25), ("reported", 0.25, 1.0))
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=("trials",))
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder with nano's text (default: results)")
-    parser.add_argument("--tuning-tokens", type=int, default=163_840, help="of each tuning trial (default: 163,840)")
-    parser.add_argument("--tokens", type=int, default=245_760, help="of each trial at equal tokens (default: 245,760)")
+    parser.add_argument("--tuning-tokens", type=int, default=102_400, help="of each tuning trial (default: 102,400)")
+    parser.add_argument("--tokens", type=int, default=204_800, help="of each trial at equal tokens (default: 204,800)")
     parser.add_argument("--nice", type=int, default=10, help="how far trials stand back for others (default: 10)")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "abovo-benchmark-inl")
     return parser.parse_args()
@@ -31,8 +33,12 @@ def study_of(options: argparse.Namespace, train: bool) -> Study:
     packed, tokenizer = options.results / PACKED, options.results / TOKENIZER
     if not packed.exists():
         sys.exit(f"{packed} is missing; make it: snakemake --cores 2 results/{PACKED}")
-    runs = Runs(options.work, tokenizer.resolve(), packed.resolve(), together=1, nice=options.nice, outcomes=True)
-    return Study(runs, options.tuning_tokens, options.tokens, train)
+    parts = {name: with_held_out(packed, first, end, options.work / name / "manifest.json") for name, first, end in PARTS}
+    tuning, reported = (
+        Runs(options.work, tokenizer.resolve(), part.resolve(), together=1, nice=options.nice, outcomes=True)
+        for part in parts.values()
+    )
+    return Study(tuning, reported, options.tuning_tokens, options.tokens, train)
 
 
 def main() -> None:

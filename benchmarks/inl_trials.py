@@ -4,11 +4,13 @@ Each contestant gets the same number of tuning trials: three rates at either val
 rates beside the best. Its best rate and knob serve all its other trials, which have seeds that no tuning had.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from trained import Runs, Settings, model, run_settings, training
+from trained import SCRIPT, Runs, Settings, model, run_settings, training
 
 LENGTH, BATCH_TOKENS, ROWS = 256, 2048, 4096
 WARMUP_SHARE = 0.1
@@ -77,6 +79,33 @@ def settings_of(one: Contestant, choice: Choice, tokens: int, seed: int, steps: 
     return run_settings(one.model(**shape), training("nano", values), tokens, LENGTH, seed)
 
 
+def with_held_out(packed: Path, first: float, end: float, output: Path) -> Path:
+    """A packed set of the same training rows that holds out only a part of each source's rows, from the share `first`
+    to the share `end` of them; returns its manifest, `output`."""
+    from abovo.packing.bins import RowWriter, open_bin, read_index
+    from abovo.provenance.manifest import read_manifest
+    from abovo.provenance.products import Job, Made, produce
+
+    whole = read_manifest(packed, "abovo/packed/1")
+    fields = {key: whole[key] for key in ("tokenizer_sha256", "vocabulary_size", "dtype", *whole["parameters"])}
+
+    def make(folder: Path) -> Made:
+        for name in ("train.bin", "train.idx"):
+            os.link(whole.file(name), folder / name)
+        rows = open_bin(whole, "val")
+        with RowWriter(folder, "val", whole["sequence_length"], whole["vocabulary_size"]) as val:
+            places = {}
+            for source, (start, stop) in read_index(whole, "val")["sources"].items():
+                part = rows[start + round(first * (stop - start)) : start + round(end * (stop - start))]
+                places[source] = [val.rows, val.rows + len(part)]
+                val.write(part.reshape(-1))
+            val.fields["sources"] = places
+        return Made({"train": whole["counts"]["train"], "val": {"rows": val.rows}}, fields)
+
+    produce(Job(output, "abovo/packed/1", {"whole": whole}, {"first": first, "end": end}, SCRIPT), make)
+    return output
+
+
 def loss_of(result: dict[str, Any]) -> float:
     """Validation loss (nats per token); infinite where the training diverged."""
     return result.get("validation_loss", float("inf"))
@@ -85,12 +114,14 @@ def loss_of(result: dict[str, Any]) -> float:
 class Study:
     """Which trials there are, in the order in which a study that is cut short is worth most."""
 
-    def __init__(self, runs: Runs, tuning_tokens: int, tokens: int, train: bool) -> None:
-        self.runs, self.tuning_tokens, self.tokens, self.train = runs, tuning_tokens, tokens, train
+    def __init__(self, tuning: Runs, runs: Runs, tuning_tokens: int, tokens: int, train: bool) -> None:
+        """`tuning` runs on text that `runs`, whose losses are reported, do not hold out."""
+        self.tuning_runs, self.runs, self.train = tuning, runs, train
+        self.tuning_tokens, self.tokens = tuning_tokens, tokens
 
-    def result(self, settings: Settings) -> dict[str, Any] | None:
+    def result(self, runs: Runs, settings: Settings) -> dict[str, Any] | None:
         """Of a trial that is kept, or is trained now if this study trains; else None."""
-        return self.runs.results([settings])[0] if self.train else self.runs.kept(settings)
+        return runs.results([settings])[0] if self.train else runs.kept(settings)
 
     def tuning(self, one: Contestant) -> dict[Choice, float | None]:
         """Validation loss (nats) by rate and knob: the grid, then both neighbours of its best between the rates of the
@@ -106,7 +137,7 @@ class Study:
         return found | {choice: self._tuned(one, choice) for choice in (Choice(rate, best.knob) for rate in rates)}
 
     def _tuned(self, one: Contestant, choice: Choice) -> float | None:
-        result = self.result(settings_of(one, choice, self.tuning_tokens, TUNING_SEED))
+        result = self.result(self.tuning_runs, settings_of(one, choice, self.tuning_tokens, TUNING_SEED))
         return None if result is None else loss_of(result)
 
     def choices(self) -> dict[str, Choice]:
@@ -144,7 +175,7 @@ class Study:
         choices, found = self.choices(), {}
         for trial in self.trials():
             if trial.contestant in choices:
-                result = self.result(self.settings(trial, choices[trial.contestant]))
+                result = self.result(self.runs, self.settings(trial, choices[trial.contestant]))
                 if result is not None:
                     found[trial] = result
         return found
