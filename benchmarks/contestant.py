@@ -33,9 +33,9 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 @dataclass(frozen=True)
 class Turn:
-    """Who trains what: `shape` and `recipe` are what differs from the files of `model` in config/, `plain` are the
-    sides of the plain model, `micro_batch` the rows at once (None: the recipe's, or all of a step), `clock` tells how
-    time is taken (CLOCKS).
+    """Who trains what: `shape` and `recipe` are what differs from the files of `model` and `recipe_name` (None: of the
+    same name) in config/, `plain` are the sides of the plain model, `micro_batch` the rows at once (None: the recipe's,
+    or all of a step), `clock` tells how time is taken (CLOCKS).
 
     Of the steps `warm` come before the clock starts, `steps` are timed, `parted` are timed part by part, and with
     `profile` some more are traced.
@@ -50,6 +50,7 @@ class Turn:
     shape: dict[str, Any]
     plain: dict[str, int]
     recipe: dict[str, Any] = field(default_factory=dict)
+    recipe_name: str | None = None
     micro_batch: int | None = None
     threads: int = 1
     clock: str = "wall"
@@ -157,7 +158,7 @@ def abovo(turn: Turn, watch: Watch) -> None:
     }  # fmt: skip
     if turn.micro_batch is not None:
         values["micro_batch_sequences"] = turn.micro_batch
-    recipe = training(turn.model, values)
+    recipe = training(turn.recipe_name or turn.model, values)
     tokens = turn.total * turn.rows * turn.length
     told = run_settings(model(turn.shape, turn.model), recipe, tokens, turn.length, 1)
     told["engine"]["device"] = turn.device

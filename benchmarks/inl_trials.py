@@ -69,7 +69,7 @@ class Trial(NamedTuple):
 
 
 def settings_of(one: Contestant, choice: Choice, tokens: int, seed: int, steps: int | None = None) -> Settings:
-    """What the trainer takes: nano's recipe at a rate of its own, with a warm-up that fits a short run; `steps` is T."""
+    """What the trainer takes: nano's recipe at another rate, with a warm-up that fits a short run; `steps` is T."""
     values = {
         "optimizer.learning_rate": choice.rate, "schedule.warmup_steps": round(WARMUP_SHARE * tokens / BATCH_TOKENS),
         "tensorboard": False, "batch_tokens": BATCH_TOKENS, "micro_batch_sequences": BATCH_TOKENS // LENGTH,
