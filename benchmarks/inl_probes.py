@@ -23,7 +23,7 @@ def turns() -> dict[str, Turn]:
     return {
         name: Turn(
             "abovo", one.shape, "cpu", ROWS, LENGTH, BATCH_TOKENS // LENGTH, {**dict(one.values), **values}, {},
-            recipe_name="nano", clock="cpu", warm=2, steps=6, parted=0,
+            recipe_name="nano", clock="cpu", warm=2, steps=6, parted=1,
         )
         for name, (one, values) in shapes.items()
     }  # fmt: skip
