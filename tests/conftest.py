@@ -59,9 +59,34 @@ def ours(small_folder):
 @pytest.fixture(scope="session")
 def chat_folder(small_folder):
     """The folder of an untrained model of ours that was exported for chats; tests only read it."""
-    from small_scoring import made_for_chats
+    from small_scoring import made_beside
 
-    return made_for_chats(small_folder)
+    return made_beside(small_folder, small_folder.parents[2], chat=True)
+
+
+@pytest.fixture(scope="session")
+def integrator_folders(small_folder, tmp_path_factory):
+    """Context -> the folder of an untrained model of integrators that was exported for chats; tests only read them."""
+    from small_scoring import made_beside
+    from small_training import integrators
+
+    folder = tmp_path_factory.mktemp("integrators")
+    # with weights so large that it does not merely repeat its last token
+    spread = {"chat": True, "initializer_range": 0.3}
+    return {
+        context: made_beside(small_folder, folder / context, like=integrators(context), **spread)
+        for context in ("causal_mean", "attention")
+    }
+
+
+@pytest.fixture(scope="session", params=["ours", "gpt2", "causal_mean", "attention"])
+def any_model(request):
+    """An opened model of a decoder, of another's class, or of integrators with either context; tests only read it."""
+    from abovo.modeling.opened import open_scored
+
+    if request.param in ("ours", "gpt2"):
+        return request.getfixturevalue(request.param)
+    return open_scored(request.getfixturevalue("integrator_folders")[request.param])
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,11 @@ def made(folder):
     return model.path.parent / "model"
 
 
-def made_for_chats(small):
-    """The folder of such a model with a chat template, in the results that hold the small one."""
-    folder = small.parents[2]
-    (packed,) = folder.glob("packed/small/small/*/manifest.json")
-    tokenizer = folder / "tokenizers/small/tokenizer_config.json"
-    return world.make_model(folder, "sft", tokenizer, read_manifest(packed), chat=True).path.parent / "model"
+def made_beside(small, folder, **other):
+    """The folder of another such model with the tokenizer of the small one, made in `folder` by `other` arguments."""
+    (packed,) = small.parents[2].glob("packed/small/small/*/manifest.json")
+    tokenizer = small.parents[2] / "tokenizers/small/tokenizer_config.json"
+    return world.make_model(folder, "sft", tokenizer, read_manifest(packed), **other).path.parent / "model"
 
 
 def sharpened(opened):

@@ -12,6 +12,7 @@ from abovo.instruction.prepare import prepare_instruction
 from abovo.provenance.manifest import read_manifest
 from abovo.settings.instruction import Instruction
 from abovo.settings.keys import build, plain
+from abovo.settings.model import Model
 from abovo.training.job import read_inputs, read_settings, run_job
 
 SCRIPT = Path("workflow/scripts/train.py").absolute()
@@ -26,15 +27,16 @@ RECORDS = [
 
 
 class Tuning:
-    """All that is fine-tuned on; paths are relative to `folder`, from which jobs run, as those of a workflow are."""
+    """All that is fine-tuned on, with a base of the shape `like`. Paths are relative to `folder`, from which jobs run,
+    as those of a workflow are."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, like: Model = world.SHAPE) -> None:
+        self.folder, self.like = folder, like
         with contextlib.chdir(folder):
             corpus = make_corpus(Path())
             self.tokenizer = make_tokenizer(Path(), corpus)
             self.text = make_packed(Path(), corpus, self.tokenizer, LENGTH).path
-            self.base = make_model(Path(), "pretrain", self.tokenizer, read_manifest(self.text)).path
+            self.base = make_model(Path(), "pretrain", self.tokenizer, read_manifest(self.text), like=like).path
             lines = "".join(json.dumps(record) + "\n" for record in RECORDS)
             Path("chats.jsonl").write_text(lines, encoding="utf-8")
             chats = {

@@ -39,9 +39,8 @@ def encoded(opened, rows):
     return [[encode_pair(opened.tokenizer, context, option) for option in options] for context, options in rows]
 
 
-@pytest.mark.parametrize("kind", ["ours", "gpt2"])
-def test_log_likelihoods_are_those_of_lm_eval_at_any_batch_size_and_in_any_order(kind, request):
-    opened, rows = request.getfixturevalue(kind), texts()
+def test_log_likelihoods_are_those_of_lm_eval_at_any_batch_size_and_in_any_order(any_model):
+    opened, rows = any_model, texts()
     asked = requests(*((context, option) for context, options in rows for option in options))
     expected = harness(opened).loglikelihood(asked, disable_tqdm=True)
     options = encoded(opened, rows)
@@ -58,9 +57,8 @@ def test_log_likelihoods_are_those_of_lm_eval_at_any_batch_size_and_in_any_order
     assert sum(cut) == 2 and [one.tokens for one in found] == asked_for
 
 
-@pytest.mark.parametrize("kind", ["ours", "gpt2"])
-def test_documents_are_scored_in_the_windows_of_lm_eval(kind, request):
-    opened = request.getfixturevalue(kind)
+def test_documents_are_scored_in_the_windows_of_lm_eval(any_model):
+    opened = any_model
     whole = [document.text * times for times, document in zip((1, 3, 7), world.documents(), strict=False)]
     expected = harness(opened).loglikelihood_rolling(requests(*((text,) for text in whole)), disable_tqdm=True)
     ids = encode_texts(opened.tokenizer, whole)
@@ -205,6 +203,12 @@ def test_pairs_are_parted_as_lm_eval_parts_them(ours, small_folder, bos):
         expected = model._encode_pair(*pair) if pair[0] else (start, model.tok_encode(pair[1], **bare))
         assert [list(found.context), list(found.scored)] == [list(part) for part in expected]
     assert encode_texts(tokenizer, ["peace"])[0] == tuple(model.tok_encode("peace"))
+
+
+def test_a_folder_of_a_class_that_transformers_has_not_is_opened_without_a_word(integrator_folders, caplog):
+    for folder in integrator_folders.values():
+        assert open_scored(folder).family is FAMILIES["inl"]
+    assert not caplog.records
 
 
 def copied(small_folder, folder, leave=()):

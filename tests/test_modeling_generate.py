@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 import torch
-from small_training import shape
+from small_training import integrators, shape
 
 from abovo.modeling.build import build_model
 from abovo.modeling.family import FAMILIES, Step, shape_of
@@ -27,7 +27,7 @@ class Forgetful(Llama):
 FORGETFUL = Forgetful()
 
 
-@pytest.fixture(params=["qwen3", "llama", "odd"])
+@pytest.fixture(params=["qwen3", "llama", "odd", "causal_mean", "attention"])
 def model(request, monkeypatch):
     """Of attention and recurrent, in float64, where two ways to one logit part by 1e-14, with logits far apart."""
     monkeypatch.setitem(FAMILIES.entries, "odd", "odd_family:ODD")
@@ -35,7 +35,10 @@ def model(request, monkeypatch):
 
 
 def large(family):
-    settings = shape_of({"family": "odd", "width": 16, "inner": 24}) if family == "odd" else shape(family=family)
+    if family == "odd":
+        settings = shape_of({"family": "odd", "width": 16, "inner": 24})
+    else:
+        settings = shape(family=family) if family in FAMILIES else integrators(family)
     model = build_model(settings, 128, 64, seed=1).double().eval()
     with torch.no_grad():
         for weight in model.parameters():
@@ -91,7 +94,7 @@ def test_family_that_keeps_nothing_reads_the_whole_prefix_again(monkeypatch):
     assert reader.cache is None and reader.family is FORGETFUL
 
 
-@pytest.mark.parametrize("family", ["qwen3", "llama"])
+@pytest.mark.parametrize("family", ["qwen3", "llama", "causal_mean", "attention"])
 def test_greedy_is_the_librarys_own_generation(family):
     model = large(family)
     for beginning, own in zip(BEGINNINGS, write(ModelReader(model), BEGINNINGS, LIMITS), strict=True):
@@ -190,7 +193,7 @@ def test_drawing_that_means_nothing_is_refused(values):
         drawing(1, **values)
 
 
-@pytest.mark.parametrize("family", ["qwen3", "llama"])
+@pytest.mark.parametrize("family", ["qwen3", "llama", "causal_mean", "attention"])
 def test_repetition_penalty_is_the_librarys(family):
     model = large(family)
     for beginning in BEGINNINGS:

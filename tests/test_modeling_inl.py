@@ -191,15 +191,19 @@ def test_reading_on_from_the_cache_gives_the_logits_of_the_whole(shape, toleranc
 
 @BOTH
 def test_padding_before_a_row_changes_none_of_its_logits(shape):
-    model, ids = made(shape), some_ids(rows=2, length=9)
-    padded = torch.cat([torch.full((2, 4), 5), ids], 1)
-    mask = torch.cat([torch.zeros(2, 4, dtype=torch.long), torch.ones(2, 9, dtype=torch.long)], 1)
-    found = logits(model, padded, attention_mask=mask)[:, 4:]
-    torch.testing.assert_close(found, logits(model, ids), rtol=1e-5, atol=1e-6)
-    ways = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
-    alone = model.generate(ids, **ways, use_cache=True)[:, 9:]
-    assert torch.equal(model.generate(padded, attention_mask=mask, **ways, use_cache=True)[:, 13:], alone)
-    assert torch.equal(model.generate(ids, **ways, use_cache=False)[:, 9:], alone)
+    model, ids = made(shape), some_ids(rows=3, length=13)
+    ways, starts = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0}, (4, 9, 0)
+    mask = torch.stack([(torch.arange(13) >= start).long() for start in starts])
+    padded = ids.where(mask.bool(), 5)
+    found, written = (
+        logits(model, padded, attention_mask=mask),
+        model.generate(padded, attention_mask=mask, **ways, use_cache=True)[:, 13:],
+    )
+    for row, start in enumerate(starts):
+        alone = ids[row : row + 1, start:]
+        torch.testing.assert_close(found[row, start:], logits(model, alone)[0], rtol=1e-5, atol=1e-6)
+        for kept in (True, False):
+            assert torch.equal(model.generate(alone, **ways, use_cache=kept)[0, 13 - start :], written[row])
 
 
 @BOTH

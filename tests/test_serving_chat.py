@@ -24,8 +24,14 @@ HELLO = [{"role": "user", "content": "peace"}]
 
 
 @pytest.fixture(scope="module")
-def model(chat_folder):
-    return ChatModel("sft/small", open_scored(chat_folder))
+def model(request, chat_folder):
+    """Of a decoder, or of integrators with the context that a test asks for."""
+    context = getattr(request, "param", None)
+    folder = request.getfixturevalue("integrator_folders")[context] if context else chat_folder
+    return ChatModel("sft/small", open_scored(folder))
+
+
+EACH_FAMILY = pytest.mark.parametrize("model", ["causal_mean", "attention", None], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +77,7 @@ def test_markers_that_a_model_writes_are_not_shown(model):
     assert "".join([*said, speech.end()]) == "peace now"
 
 
+@EACH_FAMILY
 def test_answer_is_what_the_one_generator_writes_and_ends_where_asked(model):
     ids, limits = model.ask(HELLO), Limits(8, model.context, model.stops)
     expected = write(ModelReader(model.opened.model), [ids], limits)[0]

@@ -9,7 +9,7 @@ import torch
 from peft import PeftModel
 from rounding import ONE_PASS, near
 from safetensors.torch import load_file
-from small_training import mean_loss, shape
+from small_training import integrators, mean_loss, shape
 from small_tuning import MODEL, STEPS, Tuning, settings
 from small_world import SHAPE
 from training_lives import SCRIPT, Kill, Run
@@ -32,40 +32,56 @@ IDS = torch.arange(40).view(2, 20) * 11 % 600
 
 
 @pytest.fixture(scope="module")
-def tuning(tmp_path_factory):
-    return Tuning(tmp_path_factory.mktemp("tuning"))
+def tuning(request, tmp_path_factory):
+    """Of a decoder, or of integrators with the context that a test asks for."""
+    context = getattr(request, "param", None)
+    return Tuning(tmp_path_factory.mktemp("tuning"), integrators(context, **FELT) if context else SHAPE)
 
 
-METHODS = {
-    "lora": {"rank": 3, "alpha": 6, "dropout": 0.1},
-    "dora": {"rank": 3, "alpha": 6, "dropout": 0.1, "method": "dora", "targets": ["attention", "down_proj"]},
-    "full": None,
-}
+EACH_FAMILY = pytest.mark.parametrize("tuning", ["causal_mean", "attention", None], indirect=True)
+METHODS = ("lora", "dora", "full")
+# Of a base without training adapters reach little else than what positions and tokens of such sizes make of the stream.
+FELT = {"position_scale": 0.02, "initializer_range": 0.1}
+
+
+def adapters_of(tuning, method):
+    """The adapters of a method, DoRA's on two of the parts that a family has."""
+    reads = "attention" if tuning.like is SHAPE else "context"
+    dora = {"method": "dora", "targets": [reads, "down_proj"]} if method == "dora" else {}
+    return None if method == "full" else {"rank": 3, "alpha": 6, "dropout": 0.1, **dora}
 
 
 @pytest.fixture(scope="module")
 def tuned(tuning):
-    return {method: tuning.train(method, settings(adapters=adapters)) for method, adapters in METHODS.items()}
+    return {method: tuning.train(method, settings(adapters=adapters_of(tuning, method))) for method in METHODS}
 
 
 def opened(folder):
+    """By transformers alone, where the class is its own."""
+    if read_config(folder)["model_type"] == "inl":
+        return open_model(folder).eval()
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
+@EACH_FAMILY
 @pytest.mark.parametrize("method", METHODS)
 def test_a_fine_tuned_model_learns_and_counts_what_trained(tuning, tuned, method):
     manifest = read_manifest(tuned[method] / "manifest.json")
     assert manifest["counts"]["steps"] == STEPS
     assert manifest["validation_loss"] < manifest["validation_loss_first"] - 0.1
-    adapters = METHODS[method]
-    expected = count_adapter_parameters(SHAPE, Adapters(**adapters)) if adapters else manifest["counts"]["parameters"]
+    adapters = adapters_of(tuning, method)
+    expected = (
+        count_adapter_parameters(tuning.like, Adapters(**adapters)) if adapters else manifest["counts"]["parameters"]
+    )
     assert manifest["counts"]["trained_parameters"] == expected
     base = load_file(tuning.folder / tuning.base.parent / MODEL)
     moved = {name for name, weight in load_file(tuned[method] / MODEL).items() if not torch.equal(weight, base[name])}
-    assert all("self_attn" in name or "down_proj" in name for name in moved) == (method == "dora")
+    parts = ("self_attn", "down_proj", ".context.")
+    assert all(any(part in name for part in parts) for name in moved) == (method == "dora")
     assert (moved == set(base)) == (method == "full")
 
 
+@EACH_FAMILY
 @pytest.mark.parametrize("method", ["lora", "dora"])
 def test_plain_peft_on_the_base_has_the_logits_of_the_merged_model(tuning, tuned, method):
     base = opened(tuning.folder / tuning.base.parent / "model")
@@ -129,10 +145,11 @@ class Life(Run):
 
 
 @pytest.mark.slow
+@EACH_FAMILY
 @pytest.mark.parametrize("method", ["dora", "full"])
 def test_killed_fine_tuning_ends_with_the_same_bytes(tuning, tmp_path, method):
     """SIGKILL after a checkpoint, with dropout, and text among conversations that are kept apart."""
-    values = settings(sets={"chats": 0.7, "text/small": 0.3}, adapters=METHODS[method])
+    values = settings(sets={"chats": 0.7, "text/small": 0.3}, adapters=adapters_of(tuning, method))
     values["engine"] = {"kind": "torch", "device": "cpu", "processes": 1}
     whole, cut = Life(tmp_path / "whole", tuning, values), Life(tmp_path / "cut", tuning, values)
     assert whole.live()[0] == 0

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from abovo.errors import AbovoError
+from abovo.tokenizing.opened import open_tokenizer
 
 # Gives the text of messages, with or without the start of an answer.
 Render = Callable[[Sequence[Mapping[str, str]], bool], str]
@@ -28,9 +28,9 @@ def chat_of(model: Path) -> Chat | None:
 
     Raises AbovoError for a model that has a chat template and nothing to stop at.
     """
-    from transformers import AutoTokenizer, GenerationConfig
+    from transformers import GenerationConfig
 
-    loaded: Any = AutoTokenizer.from_pretrained(model, local_files_only=True, trust_remote_code=False)
+    loaded = open_tokenizer(model)
     if not loaded.chat_template:
         return None
     path = model / "generation_config.json"

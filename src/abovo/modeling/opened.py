@@ -16,6 +16,7 @@ from abovo.errors import AbovoError, first_line
 from abovo.modeling.adapted import adapted, check_adapter, whole_model
 from abovo.modeling.family import Family, family_of_type, open_model
 from abovo.modeling.layout import positions_of, read_config
+from abovo.tokenizing.opened import open_tokenizer
 
 if TYPE_CHECKING:
     from abovo.modeling.generate import Reader
@@ -106,12 +107,10 @@ def prefix_of(tokenizer: Any) -> int:
 
 
 def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
     if not any((folder / name).is_file() for name in ("tokenizer_config.json", "tokenizer.json", "vocab.json")):
         raise AbovoError("holds no tokenizer (tokenizer.json)", folder, "save the model's tokenizer beside it")
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return open_tokenizer(folder)
     except Exception as error:  # the library of tokenizers raises no kind of its own
         what = f"its tokenizer cannot be opened ({first_line(error)})"
         raise AbovoError(what, folder, "save the model's tokenizer beside it") from None

@@ -14,6 +14,7 @@ from abovo.settings.keys import decisive
 from abovo.settings.tokenizer import AdoptedSettings
 from abovo.tokenizing.files import files_among, vocabularies_among
 from abovo.tokenizing.load import FILES, OPENED
+from abovo.tokenizing.opened import open_tokenizer
 
 log = logging.getLogger("abovo")
 
@@ -69,10 +70,8 @@ def _open(folder: Path, source: Path, output: Path) -> dict[str, Any]:
 
 
 def _opened(folder: Path, source: Path) -> Any:
-    from transformers import AutoTokenizer
-
     try:
-        opened = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        opened = open_tokenizer(folder)
     except Exception as error:  # libraries raise what they like at a file that is cut short
         what = f"its tokenizer cannot be opened ({first_line(error)})"
         raise AbovoError(what, source, "save the model's tokenizer beside it again") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from abovo.errors import AbovoError
 from abovo.tokenizing.load import FILES, AdoptedTokenizer
 from abovo.tokenizing.odd import ODD_STRINGS
+from abovo.tokenizing.opened import open_tokenizer
 from abovo.tokenizing.templates import Template
 
 
@@ -26,9 +27,7 @@ def carry_tokenizer(tokenizer: AdoptedTokenizer, folder: Path, template: Templat
 
 
 def _prove(tokenizer: AdoptedTokenizer, folder: Path) -> None:
-    from transformers import AutoTokenizer
-
-    loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    loaded = open_tokenizer(folder)
     for text in ODD_STRINGS:
         ids = tokenizer.encode(text)
         if loaded(text, add_special_tokens=False).input_ids != ids:

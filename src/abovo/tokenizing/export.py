@@ -12,6 +12,7 @@ from abovo.provenance.files import write_json
 from abovo.tokenizing.huggingface import build, markers
 from abovo.tokenizing.load import TrainedTokenizer
 from abovo.tokenizing.odd import ODD_STRINGS
+from abovo.tokenizing.opened import open_tokenizer
 from abovo.tokenizing.special import EOS, PAD, PIECES, UNK
 from abovo.tokenizing.templates import Template
 
@@ -66,9 +67,7 @@ def _without(marked: list[str], text: str) -> str:
 
 
 def _prove(tokenizer: TrainedTokenizer, folder: Path, template: Template | None) -> None:
-    from transformers import AutoTokenizer
-
-    loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    loaded = open_tokenizer(folder)
     marked = markers(tokenizer.processor)
     for text in ODD_STRINGS:
         ids = tokenizer.encode(text)

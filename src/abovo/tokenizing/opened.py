@@ -1,0 +1,20 @@
+"""Turn a folder in the Hugging Face layout into its tokenizer, of the class that transformers chooses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def open_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a folder; no code of it is run. Raises whatever the library raises at files that it cannot read.
+
+    The library looks into config.json for a class of tokenizers that goes with the model's. Of a model that it has no
+    class for it would warn, and go on with what the file says, as is done here without a word.
+    """
+    from transformers import CONFIG_MAPPING, AutoTokenizer, PretrainedConfig
+
+    path, config = folder / "config.json", None
+    values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if "model_type" in values and values["model_type"] not in CONFIG_MAPPING:
+        config = PretrainedConfig.from_dict(values)
+    return AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=False)
