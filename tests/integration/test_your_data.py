@@ -33,6 +33,7 @@ def write_data(folder):
     (folder / "texts").mkdir()
     for name, text in told.items():
         (folder / f"texts/{name}.txt").write_text(text, encoding="utf-8")
+    (folder / "novel.txt").write_text("\n\n".join(told.values()), encoding="utf-8")
     first = {name: text.strip().splitlines()[0] for name, text in told.items()}
     with (folder / "chats.jsonl").open("w", encoding="utf-8") as file:
         for name, line in first.items():
@@ -79,10 +80,12 @@ def test_page_leads_from_own_files_to_results(tmp_path):
         if kind == "yaml" and path == "config/decontamination/mine.yaml":
             change(folder, "evaluation/mine-text.yaml", r"tasks: \[\]", TASKS)
             change(folder, "corpora/mine.yaml", "(tokens: null)", rf"\1\n{AGAINST}")
-    assert f"`{TASKS}`" in PAGE and f"`{AGAINST}`" in PAGE and len(done) == 7
+    assert f"`{TASKS}`" in PAGE and f"`{AGAINST}`" in PAGE and len(done) == 8
     results = json.loads((folder / "results/sft/mine/results.json").read_text("utf-8"))
     assert results["metrics"]["quiz.accuracy"]["sft"]["n"] == 30
     assert (folder / "results/report/mine.html").is_file()
+    shapes = json.loads((folder / "results/corpora/shapes/manifest.json").read_text("utf-8"))["counts"]
+    assert all(shapes["sources"][name]["documents"] > 20 for name in ("novel", "notes", "code"))
     verified = re.search(r"`(python workflow/scripts/verify\.py [^`]+)`", PAGE)[1]
     words = [sys.executable, *shlex.split(verified)[1:]]
     assert subprocess.run(words, cwd=folder, env=environment, capture_output=True, check=False).returncode == 0
