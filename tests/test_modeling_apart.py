@@ -95,7 +95,7 @@ def test_float32_keeps_texts_apart_to_its_rounding(family):
     assert_near(loss_and_gradients(model, [packed()], loss), loss_and_gradients(model, alone(), loss), 100 * ONE_PASS)
 
 
-@pytest.mark.parametrize("family", ["qwen3", "causal_mean", "attention"])
+@pytest.mark.parametrize("family", ["qwen3", "causal_mean", pytest.param("attention", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", ["lora", "dora"])
 def test_adapters_and_blocks_that_are_computed_again_keep_texts_apart(method, family):
     adapted = add_adapters(built(family), Adapters(rank=2, alpha=4, dropout=0.0, method=method), seed=2).double()

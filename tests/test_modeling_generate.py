@@ -12,6 +12,7 @@ from abovo.modeling.family import FAMILIES, Step, shape_of
 from abovo.modeling.generate import Drawing, Limits, ModelReader, StockReader, reads_on, steps, write
 from abovo.modeling.llama import Llama
 
+ATTENTION = pytest.param("attention", marks=pytest.mark.slow)
 BEGINNINGS = [[20, 21, 22], [7], [90, 12, 55, 31, 8, 77, 64], [20, 21, 22, 23, 24]]
 LIMITS = Limits(new_tokens=9, context=40, stops=())
 
@@ -27,7 +28,7 @@ class Forgetful(Llama):
 FORGETFUL = Forgetful()
 
 
-@pytest.fixture(params=["qwen3", "llama", "odd", "causal_mean", "attention"])
+@pytest.fixture(params=["qwen3", "llama", "odd", "causal_mean", ATTENTION])
 def model(request, monkeypatch):
     """Of attention and recurrent, in float64, where two ways to one logit part by 1e-14, with logits far apart."""
     monkeypatch.setitem(FAMILIES.entries, "odd", "odd_family:ODD")
@@ -193,7 +194,7 @@ def test_drawing_that_means_nothing_is_refused(values):
         drawing(1, **values)
 
 
-@pytest.mark.parametrize("family", ["qwen3", "llama", "causal_mean", "attention"])
+@pytest.mark.parametrize("family", ["qwen3", "llama", "causal_mean", ATTENTION])
 def test_repetition_penalty_is_the_librarys(family):
     model = large(family)
     for beginning in BEGINNINGS:

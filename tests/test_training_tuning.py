@@ -38,7 +38,8 @@ def tuning(request, tmp_path_factory):
     return Tuning(tmp_path_factory.mktemp("tuning"), integrators(context, **FELT) if context else SHAPE)
 
 
-EACH_FAMILY = pytest.mark.parametrize("tuning", ["causal_mean", "attention", None], indirect=True)
+ATTENTION = pytest.param("attention", marks=pytest.mark.slow)
+EACH_FAMILY = pytest.mark.parametrize("tuning", ["causal_mean", ATTENTION, None], indirect=True)
 METHODS = ("lora", "dora", "full")
 # Of a base without training adapters reach little else than what positions and tokens of such sizes make of the stream.
 FELT = {"position_scale": 0.02, "initializer_range": 0.1}
