@@ -20,8 +20,9 @@ PACKED, TOKENIZER = "packed/nano/nano-4k/256/manifest.json", "tokenizers/nano-4k
 # Of the held-out rows of each source, what rates are tuned on and what is reported (shares)
 PARTS = (("tuning", 0.0, 0.25), ("reported", 0.25, 1.0))
 PROBES = ("speed", "decoding", "trajectories")
-# Rows of the held-out text that trajectories are of, and how far they are followed beyond a model's own steps
-PROBED_ROWS, LATER = 8, 200
+# Rows of the held-out text that trajectories are of, how many steps they are followed beyond a model's own, and what
+# |x - mu| / sqrt(D) is left at, on the mean of ids, by those that run away
+PROBED_ROWS, LATER, FAR = 8, 200, 100.0
 
 
 def arguments() -> argparse.Namespace:
@@ -57,7 +58,7 @@ def study_of(options: argparse.Namespace) -> Study:
 
 def followed(study: Study, figure: Path) -> dict[str, dict[str, float]]:
     """Draw the trajectories of both contexts, at first weights and at those of the first seed at equal tokens; their
-    largest norms over blocks, at the last of the model's own steps and at a much later one."""
+    largest norms over blocks and the model's own steps, and how many steps it takes until a block's state is far off."""
     import torch
     from inl_probes import built, draw, trajectory
 
@@ -77,10 +78,10 @@ def followed(study: Study, figure: Path) -> dict[str, dict[str, float]]:
         models = {"initial": built(one, **{one.knob[0]: choice.knob}), "trained": open_model(folder).eval()}
         lines[name] = {label: trajectory(model, ids) for label, model in models.items()}
         for label, model in models.items():
-            away, velocity = lines[name][label][:, -1].amax(0).tolist()
-            later = trajectory(model, ids, LATER)[:, -1].amax(0).tolist()
-            values = zip(("away", "velocity", "away_later", "velocity_later"), (away, velocity, *later), strict=True)
-            found[f"{name}, {label}"] = dict(values)
+            away, velocity = lines[name][label].flatten(0, 1).amax(0).tolist()
+            stays = (trajectory(model, ids, LATER)[..., 0] < FAR).all(0).tolist()
+            steps = stays.index(False) if False in stays else LATER
+            found[f"{name}, {label}"] = {"away": away, "velocity": velocity, "steps": steps}
     if lines:
         draw(lines, figure)
     return found

@@ -128,7 +128,7 @@ def probe_tables(probes: Mapping[str, Any]) -> Iterator[str]:
         yield table(["ms per id after a prefix of", *(f"{int(prefix):,}" for prefix in prefixes)], rows)
     if "trajectories" in probes:
         rows = [
-            [name, *(f"{one[key]:.2f}" for key in ("away", "velocity", "away_later", "velocity_later"))]
+            [name, f"{one['away']:.2f}", f"{one['velocity']:.2f}", str(one["steps"])]
             for name, one in probes["trajectories"].items()
         ]
-        yield table(["largest over blocks", "x - mu", "v", "x - mu, step 200", "v, step 200"], rows)
+        yield table(["largest over blocks and steps", "x - mu", "v", "steps until far off, at most 200"], rows)
