@@ -51,6 +51,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines) + "\n"
 
 
+def _marked(loss: float, best: bool) -> str:
+    if not math.isfinite(loss):
+        return "diverged"
+    return f"**{loss:.3f}**" if best else f"{loss:.3f}"
+
+
 def tuning_rows(study: Study) -> Iterator[list[str]]:
     """Contestant, knob, losses by rate."""
     for name, one in CONTESTANTS.items():
@@ -58,7 +64,7 @@ def tuning_rows(study: Study) -> Iterator[list[str]]:
         best = min(losses.values(), default=None)
         for knob in one.knob[1]:
             own = sorted((choice.rate, loss) for choice, loss in losses.items() if choice.knob == knob)
-            cells = (f"{rate:g} {'**' * (loss == best)}{loss:.3f}{'**' * (loss == best)}" for rate, loss in own)
+            cells = (f"{rate:g} {_marked(loss, loss == best)}" for rate, loss in own)
             yield [
                 name,
                 f"{one.knob[0]} {knob:g}" if isinstance(knob, float) else f"{one.knob[0]} {knob}",
