@@ -58,7 +58,7 @@ def study_of(options: argparse.Namespace) -> Study:
 
 def followed(study: Study, figure: Path) -> dict[str, dict[str, float]]:
     """Draw the trajectories of both contexts, at first weights and at those of the first seed at equal tokens; their
-    largest norms over blocks and the model's own steps, and how many steps it takes until a block's state is far off."""
+    largest norms over blocks and the model's own steps, and after how many steps the state of some block is far off."""
     import torch
     from inl_probes import built, draw, trajectory
 
