@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from abovo.modeling.family import Family, Operations, Step
+from abovo.modeling.family import Activations, Family, Kept, Operations, Step
 from abovo.modeling.parameters import ParameterCount
 from abovo.settings.keys import key
 from abovo.settings.model import Model
@@ -40,6 +40,11 @@ class Odd(Family):
             weights=2 * (4 * model.width * model.inner + rows * model.width),
             other=2 * 2 * model.width * sequence_length,
         )
+
+    def activations(self, model: OddSettings) -> Activations:
+        """The mean that is multiplied, and what lies between the two matrices before and after the activation."""
+        kept = Kept(model.width + 2 * model.inner)
+        return Activations(2, model.width, kept, kept, kept)
 
     def adapter_sides(self, model: OddSettings) -> Mapping[str, Sequence[tuple[int, int]]]:
         return {"enter": 2 * [(model.width, model.inner)], "leave": 2 * [(model.inner, model.width)]}

@@ -12,7 +12,7 @@ from abovo.training.cross_entropy import summed_cross_entropy
 @pytest.mark.parametrize(("kind", "bound"), [(torch.float32, ONE_PASS), (torch.float64, TIGHT)])
 @pytest.mark.parametrize(("rows", "vocabulary"), [(1, 5), (127, 300), (128, 300), (400, 300), (0, 300)])
 def test_value_and_gradients_equal_the_plain_cross_entropy(monkeypatch, rows, vocabulary, kind, bound):
-    monkeypatch.setattr(cross_entropy, "CACHE_BYTES", 1)
+    monkeypatch.setattr(cross_entropy, "LOGIT_BYTES", 1)
     random = torch.Generator().manual_seed(rows)
     hidden = torch.randn(rows, 16, generator=random, dtype=kind, requires_grad=True)
     weight = torch.randn(vocabulary, 16, generator=random, dtype=kind, requires_grad=True)
@@ -43,7 +43,7 @@ def by_hand(rows, vocabulary, z_loss):
 
 @pytest.mark.parametrize("z_loss", [1e-4, 0.3])
 def test_z_loss_has_the_gradient_of_its_penalty_and_leaves_the_value_alone(monkeypatch, z_loss):
-    monkeypatch.setattr(cross_entropy, "CACHE_BYTES", 1)
+    monkeypatch.setattr(cross_entropy, "LOGIT_BYTES", 1)
     states, plain, expected = by_hand(200, 300, z_loss)
     value = summed_cross_entropy(*states, z_loss)
     found = torch.autograd.grad(value, states[:2])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from abovo.modeling.family import Family, Operations, Step
+from abovo.modeling.family import Activations, Family, Kept, Operations, Step
 from abovo.modeling.layout import read_config
 from abovo.modeling.parameters import ParameterCount
 from abovo.provenance.files import write_json
@@ -66,6 +66,27 @@ class Decoder(Family):
         return Operations(
             weights=2 * (self.count(model, rows).non_embedding + rows * model.hidden_size),
             other=4 * model.layers * model.heads * model.head_dim * sequence_length,
+        )
+
+    def activations(self, model: DecoderSettings) -> Activations:
+        """Per block the inputs of norms and products, queries, keys and values with the output of attention, gate and
+        up; heads share keys and values by copies of them.
+
+        The compiler makes norms and activations again from these.
+        """
+        width, inner = model.hidden_size, model.feed_forward
+        heads, few = model.heads, model.key_value_heads
+        queries, keys = heads * model.head_dim, few * model.head_dim
+        normed = self.head_norms / 2  # of queries and keys
+        return Activations(
+            blocks=model.layers,
+            stream=width,
+            single=Kept(4 * width + 4 * queries + 4 * keys + 3 * inner + 2 * heads + few),
+            half=Kept(
+                2 * width + 4 * queries + 4 * keys + 4 * inner,
+                2 * width + heads + normed * (queries + keys + heads + few),
+            ),
+            compiled=Kept(2 * width + 3 * queries + 4 * keys + 2 * inner, width + heads),
         )
 
     def adapter_sides(self, model: DecoderSettings) -> Mapping[str, Sequence[tuple[int, int]]]:

@@ -35,6 +35,31 @@ class Operations(NamedTuple):
     other: int
 
 
+class Kept(NamedTuple):
+    """Numbers per token that a forward pass keeps for the backward pass: in the type of products, and in float32."""
+
+    products: float
+    exact: float = 0.0
+
+
+class Activations(NamedTuple):
+    """What the blocks of a model keep of a token for the backward pass.
+
+    `stream` numbers go from block to block, which is all that stays of blocks that are computed again. One block keeps
+    `single` in float32 on a processor; in half precision `half` as it is written, `compiled` where torch compiles it.
+    Where a block goes through parts of a row by themselves, `part` is what one of them keeps, of `part_length` tokens
+    at most, while its backward pass lasts.
+    """
+
+    blocks: int
+    stream: int
+    single: Kept
+    half: Kept
+    compiled: Kept
+    part: "Activations | None" = None
+    part_length: int = 0
+
+
 @dataclass(frozen=True)
 class Step:
     """Hidden states [rows, length, width] as the output matrix takes them, and what decoding on from there needs."""
@@ -86,6 +111,10 @@ class Family(ABC):
     @abstractmethod
     def operations(self, model: Any, rows: int, sequence_length: int) -> Operations:
         """Operations of a forward pass per token, in rows of `sequence_length` tokens."""
+
+    @abstractmethod
+    def activations(self, model: Any) -> Activations:
+        """What the blocks keep of a token in training, in whole rows: a closed formula."""
 
     @abstractmethod
     def adapter_sides(self, model: Any) -> Mapping[str, Sequence[tuple[int, int]]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from abovo.errors import AbovoError
-from abovo.modeling.family import Family, Operations, OwnClasses, Step
+from abovo.modeling.family import Activations, Family, Kept, Operations, OwnClasses, Step
 from abovo.modeling.parameters import ParameterCount
 from abovo.settings.keys import key
 from abovo.settings.model import Model
@@ -106,6 +106,46 @@ class Inl(Family):
             weights=model.layers * (context + controllers + 4 * width * model.feed_forward)
             + 2 * width * (rows + (rank or 0)),
             other=model.layers * 4 * width * sequence_length if attends else 0,
+        )
+
+    def activations(self, model: IntegratorSettings) -> Activations:
+        """Per step x, v, what they are made of and the inputs of the controllers' two layers; once per block inputs of
+        norms and products, and queries, keys, values and output of attention. What is a state is in float32.
+
+        The compiler keeps x, v and one more of each step, and makes the others again from the controllers' products.
+        """
+        width, inner, hidden = model.hidden_size, model.feed_forward, CONTROLLERS * model.controller_size
+        attends, fused, steps = model.context == "attention", model.controllers == "fused", model.integration_steps
+        heads = (model.heads or 0) + 2 if attends else 0
+        once = 2 * inner + (6 if attends else 0) * width
+        read = 2 if fused else CONTROLLERS * 3  # x and v, or z for each controller
+        whole = Activations(
+            blocks=1,
+            stream=width,
+            single=Kept(
+                once + (4 if attends else 5) * width + heads + steps * ((11 if fused else 13) * width + hidden + 2)
+            ),
+            half=Kept(
+                once + (3 if fused else 2) * width + steps * (read * width + hidden),
+                3 * width + heads + steps * (10 * width + 2),
+            ),
+            compiled=Kept(
+                once + 2 * width + steps * (5 * width + 3 * hidden // 2), 2 * width + heads + steps * (3 * width + 1)
+            ),
+        )
+        if model.chunk is None:
+            return whole._replace(blocks=model.layers)
+        # x, u and h of each id, and what the context keeps; the rest is of one part at a time
+        context = (6 if attends else 1) * width
+        between = Kept(context + width, 2 * width + heads)
+        return Activations(
+            model.layers,
+            width,
+            Kept(context + 2 * width + heads),
+            between,
+            between,
+            part=whole,
+            part_length=model.chunk,
         )
 
     def adapter_sides(self, model: IntegratorSettings) -> Mapping[str, Sequence[tuple[int, int]]]:

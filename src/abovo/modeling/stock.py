@@ -65,7 +65,7 @@ class Stock(Family):
     def count(self, model: Any, rows: int) -> Any:
         raise TypeError("a stock model has no shape in settings")
 
-    operations = adapter_sides = build = count  # type: ignore[assignment]
+    operations = activations = adapter_sides = build = count  # type: ignore[assignment]
 
 
 def _size(modules: Iterable[Any]) -> int:

@@ -13,7 +13,7 @@ def hours(flops: float, machine: Hardware, precision: Precision = "auto") -> lis
     peak = machine.peak(precision)
     if peak is None:
         return None
-    return [_rounded(flops / (peak * 3600) / share) for share in (max(machine.utilization), min(machine.utilization))]
+    return [rounded(flops / (peak * 3600) / share) for share in (max(machine.utilization), min(machine.utilization))]
 
 
 def costs(spans: Mapping[str, list[float]], machines: Mapping[str, Hardware]) -> dict[str, list[float]]:
@@ -22,9 +22,10 @@ def costs(spans: Mapping[str, list[float]], machines: Mapping[str, Hardware]) ->
     for name, span in spans.items():
         price = machines[name].price_per_hour
         if price is not None:
-            found[name] = [_rounded(time * price) for time in span]
+            found[name] = [rounded(time * price) for time in span]
     return found
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """To three digits, which is more than a prior knows."""
     return float(f"{value:.3g}")

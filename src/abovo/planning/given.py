@@ -5,9 +5,13 @@ from typing import Any
 
 from abovo.config.budget import budget
 from abovo.config.tuning import Tuned, sft_of
+from abovo.modeling.family import Activations, Kept
 from abovo.planning.compute import costs, hours
 from abovo.planning.disk import CHECKPOINT_BYTES_PER_PARAMETER, MODEL_BYTES_PER_PARAMETER
+from abovo.planning.machines import budgets, describe_memory, fits, own_place, speeds
+from abovo.planning.memory import Sizes, memory
 from abovo.settings.stages import GivenPlan
+from abovo.training.amounts import MOMENTS
 
 
 def plan_given(settings: GivenPlan) -> dict[str, Any]:
@@ -26,6 +30,10 @@ def plan_given(settings: GivenPlan) -> dict[str, Any]:
     flops = (6 if sft.adapters is None else 4) * used * steps.tokens
     spans = {name: hours(flops, machine, sft.training.precision) for name, machine in settings.hardware.items()}
     known = {name: span for name, span in spans.items() if span is not None}
+    kept = MOMENTS[sft.training.optimizer.kind] * trained
+    sizes = given_sizes(shapes, trained, kept, whole_logits=settings.family == "stock")
+    job = (sizes, sft.training, run.sequence_length, run.engine)
+    per_token = flops / steps.tokens
     parts = {
         "checkpoints": (sft.training.keep_last + 1) * CHECKPOINT_BYTES_PER_PARAMETER * trained,
         "models": MODEL_BYTES_PER_PARAMETER * parameters,
@@ -40,8 +48,12 @@ def plan_given(settings: GivenPlan) -> dict[str, Any]:
         "sft": {"method": sft.method, "tokens": sft.tokens, "trained_parameters": trained, "flops": flops},
         "flops": flops,
         "disk_bytes": {**parts, "total": sum(parts.values())},
+        "memory": memory(*job, own_place(sft.training, run.engine)).as_fields(),
+        "fits": {name: fits(*job, machine) for name, machine in settings.hardware.items()},
+        "tokens_per_second": speeds(per_token, settings.hardware, sft.training),
         "hours": known,
         "cost_usd": costs(known, settings.hardware),
+        "budgets": budgets(parameters, per_token, settings.hardware, sft.training),
         "overrides": dict(settings.overrides),
     }
 
@@ -54,7 +66,34 @@ def describe_given(plan: Mapping[str, Any]) -> list[str]:
         f"fine-tuning ({sft['method']}): {sft['trained_parameters']:,} parameters train, {plan['tokens']:,} tokens ="
         f" {plan['steps']:,} steps of {plan['tokens_per_step']:,}, {plan['flops']:.3g} operations",
         f"{plan['disk_bytes']['total'] / 1e9:.3g} GB on the disk",
+        *describe_memory(plan),
     ]
+
+
+def given_sizes(shapes: Mapping[str, Any], trained: int, moments: int, *, whole_logits: bool) -> Sizes:
+    """A model by the sides of its weights alone: of each matrix in a block what goes in and what comes out is kept,
+    with the inputs of two norms; the largest table has a row for each piece."""
+    tables = {name: shape for name, shape in shapes.items() if len(shape) == 2 and not _in_block(name)}
+    matrices = [shape for name, shape in shapes.items() if len(shape) == 2 and _in_block(name)]
+    largest = max(tables.values(), key=_size, default=(1, 1))
+    vocabulary, width = max(largest), min(largest)
+    blocks = len({_number(name) for name in shapes if _in_block(name)}) or 1
+    products = sum(map(sum, matrices)) / blocks
+    kept = Kept(products, 2 * width)
+    return Sizes(
+        parameters=sum(map(_size, shapes.values())),
+        trained=trained,
+        moments=moments,
+        tables=sum(map(_size, tables.values())),
+        vocabulary=vocabulary,
+        activations=Activations(blocks, width, kept, kept, kept),
+        whole_logits=whole_logits,
+    )
+
+
+def _number(name: str) -> str:
+    """Which block a weight is of: the first number in its name."""
+    return next(part for part in name.split(".") if part.isdigit())
 
 
 def _size(shape: Any) -> int:

@@ -22,6 +22,8 @@ from abovo.planning.checkpoints import describe_checkpoints, expected_checkpoint
 from abovo.planning.compute import costs, hours
 from abovo.planning.disk import corpus_tokens, disk
 from abovo.planning.given import describe_given, plan_given
+from abovo.planning.machines import budgets, describe_budgets, describe_memory, fits, own_place, speeds
+from abovo.planning.memory import memory, sizes_of
 from abovo.provenance.code import Script
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.corpus import Corpus
@@ -67,6 +69,7 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
     count = count_parameters(run.model, rows)
     check_claim(run.parameters, count.total, f"{where}, key parameters")
     steps = budget(run, where)
+    sizes = sizes_of(run.model, rows, run.training)
     per_token = training_flops_per_token(run.model, rows, run.sequence_length)
     sft = _sft(settings, rows)
     flops = per_token * steps.tokens + (sft["flops"] if sft else 0)
@@ -75,6 +78,7 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
     phases = _phases(settings, steps, per_token)
     times = times_drawn({name: part["epochs"] or 0.0 for name, part in phase["corpora"].items()} for phase in phases)
     refuse_beyond(times, settings, where)
+    job = (sizes, run.training, run.sequence_length, run.engine)
     return {
         "run": run.name,
         "model": {
@@ -98,8 +102,12 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
         "flops": flops,
         "flops_per_token": per_token,
         "disk_bytes": disk(settings, count, steps.steps),
+        "memory": memory(*job, own_place(run.training, run.engine)).as_fields(),
+        "fits": {name: fits(*job, machine) for name, machine in settings.hardware.items()},
+        "tokens_per_second": speeds(per_token, settings.hardware, run.training),
         "hours": known,
         "cost_usd": costs(known, settings.hardware),
+        "budgets": budgets(count.total, per_token, settings.hardware, run.training),
         "overrides": dict(settings.overrides),
     }
 
@@ -173,7 +181,8 @@ def describe(plan: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"phase {phase['name']}: steps {phase['first_step']:,} to {phase['last_step']:,}, tokens of {drawn}"
             )
-    lines += _tuned(plan["sft"]) + _repeated(plan) + describe_checkpoints(plan["checkpoints"]) + _times(plan)
+    lines += _tuned(plan["sft"]) + _repeated(plan) + describe_checkpoints(plan["checkpoints"])
+    lines += describe_memory(plan) + _times(plan) + describe_budgets(plan)
     lines += [f"override: {key} = {value}" for key, value in plan["overrides"].items()]
     return lines
 

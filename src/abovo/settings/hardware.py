@@ -5,6 +5,9 @@ from typing import Literal
 
 from abovo.settings.keys import key
 
+Precision = Literal["fp32", "bf16", "fp16"]
+Asked = Literal["auto", "fp32", "bf16", "fp16"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Peak:
@@ -37,10 +40,19 @@ class Hardware:
     price_per_hour: float | None = key("Rent (USD per hour); null where none is known", default=None, minimum=0)
     price_source: str | None = key("Who asks that price, and when", default=None, decides=False)
 
-    def peak(self, precision: Literal["auto", "fp32", "bf16", "fp16"]) -> float | None:
-        """Operations per second at a precision; `auto` is bf16, or fp16 where a machine has none, else fp32."""
+    @property
+    def on_gpu(self) -> bool:
+        """Whether training takes it for a GPU: Apple's and processors, which have no half precision, it does not."""
+        return self.peak_flops_per_second.bf16 is not None or self.peak_flops_per_second.fp16 is not None
+
+    def precision(self, asked: Asked) -> Precision | None:
+        """What a precision comes to: `auto` is bf16, or fp16 where a machine has none, else fp32; None where the
+        machine does not have it."""
         peaks = self.peak_flops_per_second
-        known = {"bf16": peaks.bf16, "fp16": peaks.fp16, "fp32": peaks.fp32}
-        if precision != "auto":
-            return known[precision]
-        return next((value for value in known.values() if value is not None), None)
+        known: dict[Precision, float | None] = {"bf16": peaks.bf16, "fp16": peaks.fp16, "fp32": peaks.fp32}
+        return next((one for one, peak in known.items() if peak is not None and asked in ("auto", one)), None)
+
+    def peak(self, asked: Asked) -> float | None:
+        """Operations per second at a precision; None where the machine does not have it."""
+        precision = self.precision(asked)
+        return None if precision is None else getattr(self.peak_flops_per_second, precision)

@@ -12,9 +12,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-# Rows of a chunk: its logits fit a processor's cache (bytes), or fill a GPU.
-CACHE_BYTES = 4 << 20
-GPU_ROWS = 16_384
+from abovo.training.amounts import LOGIT_BYTES, LOGIT_ROWS
+
 # (logits, answers [n, 1], z_loss, whether the gradient is wanted) -> the summed loss, and the gradient of the logits
 Score = Callable[[Tensor, Tensor, float, bool], tuple[Tensor, Tensor | None]]
 
@@ -111,8 +110,8 @@ def score_in_one_pass(logits: Tensor, answers: Tensor, z_loss: float, wanted: bo
 def _way(device: str, vocabulary: int) -> tuple[Score, int]:
     """How logits are scored on a device, and how many rows at a time."""
     if device == "cuda":
-        return compiled_score(), GPU_ROWS
-    return score_in_place, max(128, CACHE_BYTES // (4 * vocabulary))
+        return compiled_score(), LOGIT_ROWS
+    return score_in_place, max(128, LOGIT_BYTES // (4 * vocabulary))
 
 
 @cache

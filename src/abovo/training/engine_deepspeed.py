@@ -17,6 +17,7 @@ from torch import nn
 from abovo.errors import AbovoError
 from abovo.settings.engine import Engine as EngineSettings
 from abovo.settings.training import Training
+from abovo.training.amounts import BUCKET
 from abovo.training.compiling import compiles_blocks
 from abovo.training.engines import in_shape, micro_batch, rows_at_once
 from abovo.training.loss import Batch, SummedLoss
@@ -26,8 +27,6 @@ from abovo.training.parted import KEPT, AsRows, Combined, Layout
 from abovo.training.precision import LossScale
 from abovo.training.world import World
 
-# Largest number of gradients that are exchanged at once; the buffer for them takes four bytes each.
-BUCKET = 100_000_000
 # Where DeepSpeed's optimizers keep this process's part of the float32 weights: ZeRO 3, ZeRO 1 in bf16, ZeRO 1 and 2.
 PARTS = ("fp32_partitioned_groups_flat", "fp32_groups_flat_partition", "single_partition_of_fp32_groups")
 

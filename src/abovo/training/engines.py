@@ -14,12 +14,10 @@ from abovo.config.engines import check_engine
 from abovo.provenance.tables import Table
 from abovo.settings.engine import Engine as EngineSettings
 from abovo.settings.training import Training
+from abovo.training.amounts import ROWS
 from abovo.training.blocks import prepare_model
 from abovo.training.loss import Batch
 from abovo.training.world import World
-
-# Rows per micro-batch for `auto` where nothing is measured: on a CPU, where more of them gain nothing.
-ROWS = 8
 
 
 class Engine(Protocol):

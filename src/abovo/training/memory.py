@@ -10,12 +10,11 @@ import torch
 
 from abovo.errors import AbovoError
 from abovo.provenance.files import read_json, write_json
+from abovo.training.amounts import PLANNED
 from abovo.training.engines import Engine
 from abovo.training.loss import Batch
 from abovo.training.world import World
 
-# The part of a GPU's memory that may be planned for; the rest is for what fragments and for other libraries.
-PLANNED = 0.9
 # Rows that are this much slower than the fastest are as good, and take less memory.
 CLOSE = 1.03
 # Passes that come before the measured ones (the first compiles), and those.
