@@ -70,9 +70,7 @@ class Decoder(Family):
 
     def activations(self, model: DecoderSettings) -> Activations:
         """Per block the inputs of norms and products, queries, keys and values with the output of attention, gate and
-        up; heads share keys and values by copies of them.
-
-        The compiler makes norms and activations again from these.
+        up and their product; in half precision also what was cast.
         """
         width, inner = model.hidden_size, model.feed_forward
         heads, few = model.heads, model.key_value_heads
@@ -81,12 +79,12 @@ class Decoder(Family):
         return Activations(
             blocks=model.layers,
             stream=width,
-            single=Kept(4 * width + 4 * queries + 4 * keys + 3 * inner + 2 * heads + few),
+            single=Kept(4 * width + (3 + normed) * (queries + keys) + 3 * inner + heads + normed * (heads + few)),
             half=Kept(
-                2 * width + 4 * queries + 4 * keys + 4 * inner,
+                2 * width + (3 + normed) * (queries + keys) + 4 * inner,
                 2 * width + heads + normed * (queries + keys + heads + few),
             ),
-            compiled=Kept(2 * width + 3 * queries + 4 * keys + 2 * inner, width + heads),
+            compiled=Kept(3 * (width + queries + keys + inner), width + heads + normed * (heads + few)),
         )
 
     def adapter_sides(self, model: DecoderSettings) -> Mapping[str, Sequence[tuple[int, int]]]:

@@ -72,21 +72,21 @@ def describe_given(plan: Mapping[str, Any]) -> list[str]:
 
 def given_sizes(shapes: Mapping[str, Any], trained: int, moments: int, *, whole_logits: bool) -> Sizes:
     """A model by the sides of its weights alone: of each matrix in a block what goes in and what comes out is kept,
-    with the inputs of two norms; the largest table has a row for each piece."""
+    with the inputs of two norms and, where nothing is compiled, what an activation makes; the largest table has a row for each piece."""
     tables = {name: shape for name, shape in shapes.items() if len(shape) == 2 and not _in_block(name)}
     matrices = [shape for name, shape in shapes.items() if len(shape) == 2 and _in_block(name)]
     largest = max(tables.values(), key=_size, default=(1, 1))
     vocabulary, width = max(largest), min(largest)
     blocks = len({_number(name) for name in shapes if _in_block(name)}) or 1
     products = sum(map(sum, matrices)) / blocks
-    kept = Kept(products, 2 * width)
+    written = Kept(products + max((max(shape) for shape in matrices), default=0), 2 * width)
     return Sizes(
         parameters=sum(map(_size, shapes.values())),
         trained=trained,
         moments=moments,
         tables=sum(map(_size, tables.values())),
         vocabulary=vocabulary,
-        activations=Activations(blocks, width, kept, kept, kept),
+        activations=Activations(blocks, width, written, written, Kept(products, 2 * width)),
         whole_logits=whole_logits,
     )
 

@@ -1,8 +1,8 @@
 """Turn a model's numbers, a recipe and an engine into the bytes that a step of training takes, part by part.
 
-Reckoned for the device of each of an engine's processes, and for the host's memory of all of them together. What the parts are follows from the
-trainer: weights in float32 under torch, in half precision with a float32 copy under ZeRO; one moment or two of each
-weight; activations by the family's own formula; logits in chunks.
+Reckoned for the device of each of an engine's processes, and for the host's memory of all of them together. What the
+parts are follows from the trainer: weights in float32 under torch, in half precision with a float32 copy under ZeRO;
+one moment or two of each weight; activations by the family's own formula; logits in chunks.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ def sizes_of(model: Model, rows: int, recipe: Training) -> Sizes:
 
 
 class Place(NamedTuple):
-    """Where a step runs: at which precision, and whether on a GPU, whose blocks are compiled unless a recipe says no."""
+    """Where a step runs: at which precision, and whether on a GPU, which compiles blocks unless a recipe says no."""
 
     precision: Precision
     on_gpu: bool
