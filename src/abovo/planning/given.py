@@ -71,8 +71,9 @@ def describe_given(plan: Mapping[str, Any]) -> list[str]:
 
 
 def given_sizes(shapes: Mapping[str, Any], trained: int, moments: int, *, whole_logits: bool) -> Sizes:
-    """A model by the sides of its weights alone: of each matrix in a block what goes in and what comes out is kept,
-    with the inputs of two norms and, where nothing is compiled, what an activation makes; the largest table has a row for each piece."""
+    """A model by the sides of its weights alone: of each matrix in a block what goes in and comes out is kept, with
+    the inputs of two norms and, where nothing is compiled, what an activation makes; the largest table has a row for
+    each piece."""
     tables = {name: shape for name, shape in shapes.items() if len(shape) == 2 and not _in_block(name)}
     matrices = [shape for name, shape in shapes.items() if len(shape) == 2 and _in_block(name)]
     largest = max(tables.values(), key=_size, default=(1, 1))
