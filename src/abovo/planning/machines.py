@@ -56,7 +56,7 @@ def fits(sizes: Sizes, recipe: Training, length: int, engine: Engine, machine: H
         most = rows_per_step(recipe, length, engine)
         rows = _most(lambda rows: needed(memory(sizes, recipe, length, engine, place, rows)) <= usable, most)
         found = memory(sizes, recipe, length, engine, place, rows)
-    told = {
+    told: dict[str, Any] = {
         "fits": needed(found) <= usable,
         "needed_bytes": needed(found),
         "usable_bytes": usable,
