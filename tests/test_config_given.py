@@ -12,7 +12,7 @@ from abovo.config.runs import Configuration
 from abovo.config.starts import starts
 from abovo.errors import AbovoError
 from abovo.modeling.family import name_of_family
-from abovo.planning.given import plan_given
+from abovo.planning.given import describe_given, plan_given
 from abovo.planning.plan import plan_settings
 
 SHIPPED = Path("config").absolute()
@@ -199,3 +199,6 @@ def test_plan_of_a_given_model_counts_what_will_train(project, gpt2_folder, kind
     adapted = add_adapters(model, known.any_run("mine").sft.adapters, seed=1)
     assert found["sft"]["trained_parameters"] == trained_size(adapted)
     assert found["steps"] == 1 and found["flops"] > 2 * found["tokens"] * size_of(model)
+    device = found["memory"]["device_bytes"]  # nothing is kept of weights that do not train
+    assert (device["gradients"], device["optimizer"]) == (4 * trained_size(adapted), 8 * trained_size(adapted))
+    assert any(line.startswith("fits on ") and "laptop" in line for line in describe_given(found))
