@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import torch
-from small_training import ENGINE, WORLD, counting_batch, recipe, small_model
+from small_training import ENGINE, ROWS, WORLD, counting_batch, recipe, small_model
 from torch._dynamo.utils import counters
 
 from abovo.modeling.family import base_of, family_of
@@ -23,7 +23,7 @@ def main(state, *sizes):
     model = small_model(layers=2)
     for block in family_of(model).blocks(base_of(model)):
         block.compile()
-    engine, seconds, graphs = build_engine(model, recipe(), WORLD, ENGINE), [], []
+    engine, seconds, graphs = build_engine(model, recipe(), WORLD, ENGINE, ROWS), [], []
     for step, rows in enumerate(map(int, sizes), 1):
         engine.micro_batch, batch = rows, counting_batch(step, rows)
         begun = time.perf_counter()

@@ -20,6 +20,8 @@ from abovo.training.world import World
 CPU = torch.device("cpu")
 WORLD = World(0, 1, CPU)
 ENGINE = Engine(kind="torch")
+# Of a batch (sequences)
+ROWS = 8
 
 
 class Killed(Exception):
@@ -101,7 +103,7 @@ def whole(ids):
     return Batch(ids, torch.ones_like(ids, dtype=torch.bool))
 
 
-def counting_batch(k, rows=8, length=16, modulus=50):
+def counting_batch(k, rows=ROWS, length=16, modulus=50):
     starts = torch.arange(k * rows, (k + 1) * rows)[:, None] * 7
     return whole((starts + torch.arange(length)) % modulus)
 
@@ -134,7 +136,7 @@ def steps_of(model, recipe, count):
     """Loss and gradient norm of each of the first steps, without the loop around them."""
     torch.set_num_threads(1)
     torch.manual_seed(7)
-    engine, found = build_engine(model, recipe, WORLD, ENGINE), []
+    engine, found = build_engine(model, recipe, WORLD, ENGINE, ROWS), []
     for step in range(1, count + 1):
         batch = counting_batch(step)
         found += [(engine.gradient(batch, batch.targets).item(), engine.clip(1.0).item())]

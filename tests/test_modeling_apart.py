@@ -4,7 +4,7 @@ import pytest
 import torch
 from odd_family import ODD, OddSettings
 from rounding import ONE_PASS, TIGHT, near
-from small_training import CPU, ENGINE, WORLD, changed, integrators, recipe, shape
+from small_training import CPU, ENGINE, ROWS, WORLD, changed, integrators, recipe, shape
 
 from abovo.modeling.apart import sees_apart, sight_of
 from abovo.modeling.build import build_model
@@ -159,7 +159,7 @@ def test_rows_of_one_text_each_take_no_mask():
 def test_an_engine_takes_rows_apart_in_any_micro_batch():
     found = []
     for rows in (1, 2, 3):
-        engine = build_engine(built().double(), changed(recipe(), micro_batch_sequences=rows), WORLD, ENGINE)
+        engine = build_engine(built().double(), changed(recipe(), micro_batch_sequences=rows), WORLD, ENGINE, ROWS)
         batch = packed()
         found.append((engine.gradient(batch, batch.targets).item(), engine.clip(None).item()))
         assert engine.evaluate(batch) / batch.targets == pytest.approx(found[-1][0], rel=TIGHT)

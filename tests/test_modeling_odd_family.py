@@ -3,7 +3,7 @@
 import pytest
 import torch
 from odd_family import ODD, OddSettings
-from small_training import CPU, ENGINE, WORLD, changed, counting_batch, fit, recipe
+from small_training import CPU, ENGINE, ROWS, WORLD, changed, counting_batch, fit, recipe
 
 from abovo.modeling.build import build_model
 from abovo.modeling.cost import count_adapter_parameters, count_parameters, training_flops_per_token
@@ -82,7 +82,7 @@ def test_recomputed_blocks_have_the_same_gradients(shape):
     found = []
     for recomputed in (False, True):
         model = build_model(shape, 128, 16, seed=1).double()
-        engine = build_engine(model, recipe(activation_checkpointing=recomputed), WORLD, ENGINE)
+        engine = build_engine(model, recipe(activation_checkpointing=recomputed), WORLD, ENGINE, ROWS)
         batch = counting_batch(0)
         found.append((engine.gradient(batch, batch.targets).item(), engine.clip(None).item()))
     assert found[0] == pytest.approx(found[1], rel=1e-12)

@@ -17,6 +17,7 @@ from zero_processes import BEGINNINGS, model_of, recipe_of
 
 from abovo.config.load import load
 from abovo.errors import AbovoError
+from abovo.provenance.manifest import read_manifest
 from abovo.settings.keys import plain
 from abovo.training.state import open_state
 
@@ -27,6 +28,7 @@ EXACT, HALF = ("zero1", "zero2", "zero3"), ("zero1-bf16", "zero2-bf16", "zero3-b
 ALONE, FROZEN = ("zero2-offload",), ("zero2-lora", "zero3-lora", "zero3-dora")
 MUON = ("zero1-muon", "zero2-muon", "zero3-muon")
 MUON_ALONE = ("zero1-muon-alone", "zero2-muon-alone", "zero3-muon-alone", "zero2-offload-muon-alone")
+INTEGRATORS = ("zero2-offload-inl", "zero3-inl")
 AFTER_TORCH = "zero3-after-torch"
 
 
@@ -78,6 +80,11 @@ def torch_with_muon(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def torch_with_integrators(tmp_path_factory):
+    return train_with_torch(tmp_path_factory.mktemp("integrators"), ["inl"])
+
+
+@pytest.fixture(scope="module")
 def torch_nudged_as_by_bfloat16(tmp_path_factory):
     return train_with_torch(tmp_path_factory.mktemp("halves"), unit=BFLOAT16)
 
@@ -94,7 +101,7 @@ def resume(folder, model, recipe=SHORT):
 def folder(tmp_path_factory):
     """What ZeRO left: its stages in two processes, and one process with offloading."""
     folder = tmp_path_factory.mktemp("zero")
-    run(2, folder, EXACT + HALF + FROZEN + MUON)
+    run(2, folder, EXACT + HALF + FROZEN + MUON + INTEGRATORS)
     resume(folder / AFTER_TORCH / "whole" / "state", model_of([]))
     shutil.rmtree(folder / AFTER_TORCH / "whole" / "state" / f"step-{STEPS:09d}")
     return run(1, folder, (*ALONE, *MUON_ALONE, AFTER_TORCH))
@@ -147,6 +154,12 @@ def test_muon_makes_the_same_steps_of_matrices_that_zero_has_made_rows_of(folder
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("strategy", INTEGRATORS)
+def test_zero_trains_integrators_as_torch_in_one_process_does(folder, torch_with_integrators, strategy):
+    torch_with_integrators.assert_equalled_by(*outcome(folder / strategy, "whole"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", HALF)
 def test_zero_in_half_precision_has_the_losses_of_float32(folder, torch_nudged_as_by_bfloat16, strategy):
     """fp16 begins with an overflow, so this fails, too, where one costs a step or a batch."""
@@ -157,12 +170,29 @@ def test_zero_in_half_precision_has_the_losses_of_float32(folder, torch_nudged_a
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", [*EXACT, *HALF, *ALONE, *FROZEN, *MUON])
+@pytest.mark.parametrize("strategy", [*EXACT, *HALF, *ALONE, *FROZEN, *MUON, *INTEGRATORS])
 def test_stopped_zero_goes_on_bit_for_bit(folder, strategy):
-    rows, weights = outcome(folder / strategy, "whole")
-    again, again_weights = outcome(folder / strategy, "again")
-    assert rows == again
-    assert all(torch.equal(weights[name], again_weights[name]) for name in weights)
+    equal_bit_for_bit(outcome(folder / strategy, "whole"), outcome(folder / strategy, "again"))
+
+
+def equal_bit_for_bit(one, other):
+    assert one[0] == other[0]
+    assert one[1].keys() == other[1].keys()
+    assert all(torch.equal(one[1][name], other[1][name]) for name in one[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", INTEGRATORS)
+def test_processes_that_were_killed_after_a_checkpoint_go_on_bit_for_bit(folder, tmp_path, strategy):
+    """SIGKILL to both ranks, from themselves; a second launch finds what the first left."""
+    start = command(2, tmp_path, f"{strategy}-dies", STEPS, program=PROGRAM)
+    killed = subprocess.run(start, capture_output=True, text=True, check=False, timeout=300)
+    assert killed.returncode != 0
+    assert "Signal 9 (SIGKILL)" in killed.stderr
+    state = tmp_path / f"{strategy}-dies/whole/state"
+    assert [path.name for path in state.glob("step-*")] == ["step-000000005"]
+    run(2, tmp_path, [f"{strategy}-dies"])
+    equal_bit_for_bit(outcome(folder / strategy, "whole"), outcome(tmp_path / f"{strategy}-dies", "whole"))
 
 
 @pytest.mark.slow
@@ -201,6 +231,11 @@ def test_the_script_exports_the_same_layout_under_zero2_as_in_one_process(tmp_pa
     words += ["--output", tmp_path / "zero2/manifest.json"]
     done = subprocess.run(command(2, *words, program=SCRIPT), capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert "deepspeed.json" not in read_manifest(tmp_path / "torch/manifest.json")["outputs"]
+    assert "deepspeed.json" in read_manifest(tmp_path / "zero2/manifest.json")["outputs"]
+    told = json.loads((tmp_path / "zero2/deepspeed.json").read_text())
+    sizes = told["train_micro_batch_size_per_gpu"], told["gradient_accumulation_steps"]
+    assert (*sizes, told["zero_optimization"]["stage"]) == (2, 1, 2)  # 4 rows in two processes
     expected, found = load_file(torch_model), load_file(tmp_path / "zero2" / MODEL)
     assert list(found) == list(expected)
     for name, weight in expected.items():

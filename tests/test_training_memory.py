@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from rounding import TIGHT
-from small_training import ENGINE, SHORT, WORLD, changed, counting_batch, small_model, steps_of
+from small_training import ENGINE, ROWS, SHORT, WORLD, changed, counting_batch, small_model, steps_of
 
 from abovo.errors import AbovoError
 from abovo.modeling.qwen3 import QWEN3
@@ -55,7 +55,7 @@ def test_rows_per_micro_batch_change_no_result(rows):
 
 def test_nothing_is_compiled_on_a_cpu():
     model = small_model(layers=3)
-    build_engine(model, SHORT, WORLD, ENGINE)
+    build_engine(model, SHORT, WORLD, ENGINE, ROWS)
     assert all(module._compiled_call_impl is None for module in model.modules())
 
 
@@ -123,7 +123,7 @@ def test_the_search_ends_with_what_does_not_fit(limit, found):
 
 
 def test_auto_is_a_fixed_number_of_rows_on_a_cpu():
-    engine = build_engine(small_model(), changed(SHORT, micro_batch_sequences="auto"), WORLD, ENGINE)
+    engine = build_engine(small_model(), changed(SHORT, micro_batch_sequences="auto"), WORLD, ENGINE, ROWS)
     assert engine.micro_batch == 8
 
 
@@ -146,7 +146,7 @@ def test_rows_are_found_by_measuring_and_remembered_for_the_same_gpus(tmp_path, 
     random, file = torch.get_rng_state(), tmp_path / "micro_batch.json"
 
     def find():
-        return find_rows(lambda: build_engine(small_model(), SHORT, WORLD, ENGINE), counting_batch(0), WORLD)
+        return find_rows(lambda: build_engine(small_model(), SHORT, WORLD, ENGINE, ROWS), counting_batch(0), WORLD)
 
     found = remembered(file, ("GPU", 1, "none"), WORLD, find)
     assert found in measured and measured == [2, 4]
@@ -167,7 +167,7 @@ def no_clocks(monkeypatch):
 
 def engine_with_room(rows):
     """An engine that runs out of memory where more rows than these go through it."""
-    engine = build_engine(small_model(), SHORT, WORLD, ENGINE)
+    engine = build_engine(small_model(), SHORT, WORLD, ENGINE, ROWS)
     real = engine.gradient
 
     def gradient(batch, targets):
@@ -190,7 +190,7 @@ def test_one_of_several_processes_without_memory_ends_them_all(no_clocks):
 
 
 def test_compiled_blocks_meet_one_shape_in_samples_and_validation():
-    engine = build_engine(small_model(), changed(SHORT, micro_batch_sequences=8), WORLD, ENGINE)
+    engine = build_engine(small_model(), changed(SHORT, micro_batch_sequences=8), WORLD, ENGINE, ROWS)
     batch, shapes = counting_batch(0), []
     few, many = batch.rows(slice(0, 3)), torch.cat([batch.ids, batch.ids])[:11]
     plain = [engine.predict(many, 4), engine.predict(few.ids, 4)], engine.evaluate(few)

@@ -2,18 +2,33 @@
 
 torchrun --standalone --nproc-per-node 2 tests/zero_processes.py FOLDER STRATEGIES STEPS
 
-A strategy may carry a precision, offloading, adapters, an optimizer or a model of no family of ours: zero3-bf16,
-zero2-offload, zero3-dora, zero1-muon, zero3-stock. One that ends in alone is not stopped.
+A strategy may carry a precision, offloading, adapters, an optimizer, a model of integrators or of no family of ours:
+zero3-bf16, zero2-offload, zero3-dora, zero1-muon, zero3-inl, zero3-stock. One that ends in alone is not stopped. One
+that ends in dies has its processes killed when the first checkpoint stands; started again, it goes on from there.
 """
 
 import json
 import os
+import signal
+import time
 from pathlib import Path
 
 import torch
-from small_training import SHORT, Killed, changed, mixed_batch, of_optimizer, small_model, stock_model, task
+from small_training import (
+    ROWS,
+    SHORT,
+    Killed,
+    changed,
+    integrators,
+    mixed_batch,
+    of_optimizer,
+    small_model,
+    stock_model,
+    task,
+)
 
 from abovo.console.launch import run, script_parser
+from abovo.modeling.build import build_model
 from abovo.modeling.generate import Limits, write
 from abovo.settings.engine import Engine
 from abovo.settings.sft import Adapters
@@ -37,6 +52,8 @@ def arguments():
 
 
 def model_of(options):
+    if "inl" in options:
+        return build_model(integrators("causal_mean"), 128, 16, seed=1)
     model = stock_model() if "stock" in options else small_model()
     method = next((one for one in ("lora", "dora") if one in options), None)
     return add_adapters(model, Adapters(rank=3, alpha=6, dropout=0.0, method=method), seed=1) if method else model
@@ -53,19 +70,30 @@ def train_once(folder, strategy, steps, world, kill_before=None):
     def batch(k):
         if k == kill_before:
             raise Killed
+        if k == SHORT.checkpoint_interval + 2 and fresh and "dies" in options:
+            die_after(folder / f"state/step-{SHORT.checkpoint_interval:09d}")
         return mixed_batch(k)
 
     name, *options = strategy.split("-")
+    fresh = world.share(not list(folder.glob("state/step-*")))
     offload = "offload" in options
     settings = Engine(kind="deepspeed", processes=world.size, strategy=name, offload_optimizer=offload)
     recipe = recipe_of(options)
-    engine = build_engine(model_of(options), recipe, world, settings)
+    engine = build_engine(model_of(options), recipe, world, settings, ROWS)
+    assert engine.engine.train_batch_size() == ROWS  # reckoned by DeepSpeed from what it was told
     if not world.leads:
         train(task(steps, batch, recipe), engine, world, None)
         return None, engine.weights(), written(engine, world)
     with open_state(folder / "state", {}, 0) as state:
         train(task(steps, batch, recipe), engine, world, state)
         return state.rows(), engine.weights(), written(engine, world)
+
+
+def die_after(checkpoint):
+    """End this process by SIGKILL when the checkpoint is on the disk."""
+    while not checkpoint.exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def written(engine, world):
@@ -86,7 +114,7 @@ def main(options) -> None:
             folder = options.folder / strategy
             whole = train_once(folder / "whole", strategy, options.steps, world)
             lives = {"whole": whole}
-            if not strategy.endswith("alone"):
+            if not strategy.endswith(("alone", "dies")):
                 try:
                     train_once(folder / "killed", strategy, options.steps, world, 7)
                 except Killed:

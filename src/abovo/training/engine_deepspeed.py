@@ -8,6 +8,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from itertools import accumulate
 from typing import Any
 
@@ -26,25 +27,22 @@ from abovo.training.optimizers import Optimizers
 from abovo.training.parted import KEPT, AsRows, Combined, Layout
 from abovo.training.precision import LossScale
 from abovo.training.world import World
+from abovo.training.zero_settings import zero_settings
 
 # Where DeepSpeed's optimizers keep this process's part of the float32 weights: ZeRO 3, ZeRO 1 in bf16, ZeRO 1 and 2.
 PARTS = ("fp32_partitioned_groups_flat", "fp32_groups_flat_partition", "single_partition_of_fp32_groups")
 
 
-def deepspeed_engine(model: nn.Module, recipe: Training, world: World, engine: EngineSettings) -> "DeepSpeedEngine":
-    """The engine of kind deepspeed."""
-    stage = int(engine.strategy.removeprefix("zero"))
-    return DeepSpeedEngine(model, recipe, world, stage, offload=engine.offload_optimizer)
-
-
 class DeepSpeedEngine:
-    """ZeRO at `stage`; `offload` keeps the optimizer's state on the CPU. The optimizers are the recipe's own, torch's
+    """The engine of kind deepspeed, for global batches of `rows` rows. The optimizers are the recipe's own, torch's
     among them, so DeepSpeed has nothing to compile."""
 
     whole = False
 
-    def __init__(self, model: nn.Module, recipe: Training, world: World, stage: int, *, offload: bool) -> None:
-        self.world, self.stage = world, stage
+    def __init__(
+        self, model: nn.Module, recipe: Training, world: World, engine: EngineSettings, rows: int
+    ) -> None:  # fmt: skip
+        self.world = world
         self.micro_batch = micro_batch(recipe)
         self.compiled = compiles_blocks(recipe, world.device)
         self.parameters: dict[str, Any] = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -57,9 +55,10 @@ class DeepSpeedEngine:
         self.norm = torch.tensor(math.nan)
         exact = {name: p.detach().clone() for name, p in self.parameters.items() if recipe.precision != "fp32"}
         size = sum(parameter.numel() for parameter in self.parameters.values())
-        self.engine = _initialize(
-            SummedLoss(model, recipe.z_loss), self.combined, _settings(stage, offload, recipe.precision, size), world
-        )
+        settings = zero_settings(recipe, engine, world.size, rows, size)
+        self.stage: int = settings["zero_optimization"]["stage"]
+        self.told = {"deepspeed.json": settings}
+        self.engine = _initialize(SummedLoss(model, recipe.z_loss), self.combined, settings, world)
         self.zero = self.engine.optimizer
         self.optimizers.parts = [_Step(self.engine, self.combined)]  # type: ignore[list-item]
         self._find_rows()
@@ -275,24 +274,5 @@ def _initialize(loss: nn.Module, optimizer: torch.optim.Optimizer, settings: Map
     # an operator for inference that would take g++ a minute to compile at the first start
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_init_required=False)
-    return deepspeed.initialize(model=loss, optimizer=optimizer, config=dict(settings))[0]
-
-
-def _settings(stage: int, offload: bool, precision: str, trained: int) -> dict[str, Any]:
-    """DeepSpeed's own settings. Batch sizes are ours: what stands here is not used."""
-    zero: dict[str, Any] = {"stage": stage, "reduce_bucket_size": min(BUCKET, trained)}
-    if offload:
-        zero["offload_optimizer"] = {"device": "cpu"}
-    settings: dict[str, Any] = {
-        "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": 1,
-        "zero_optimization": zero,
-        "zero_force_ds_cpu_optimizer": False,
-        "zero_allow_untested_optimizer": True,
-        "steps_per_print": None,
-    }
-    if precision != "fp32":
-        settings |= {precision: {"enabled": True}, "data_types": {"grad_accum_dtype": "fp32"}}
-    if precision == "fp16":
-        settings["fp16"]["loss_scale"] = 1.0  # a constant one: LossScale changes it
-    return settings
+    # a copy: DeepSpeed writes into what it is given
+    return deepspeed.initialize(model=loss, optimizer=optimizer, config=deepcopy(dict(settings)))[0]

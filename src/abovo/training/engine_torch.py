@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,13 +32,15 @@ from abovo.training.precision import LossScale
 from abovo.training.world import World
 
 
-def torch_engine(model: nn.Module, recipe: Training, world: World, engine: EngineSettings) -> "TorchEngine":
-    """The engine of kind torch."""
+def torch_engine(model: nn.Module, recipe: Training, world: World, engine: EngineSettings, rows: int) -> "TorchEngine":
+    """The engine of kind torch, which takes global batches of any number of rows."""
     return TorchEngine(model, recipe, world, engine.strategy)
 
 
 class TorchEngine:
     """Steps by torch's own means; `strategy` is none, ddp or fsdp."""
+
+    told: Mapping[str, Any] = {}
 
     def __init__(self, model: nn.Module, recipe: Training, world: World, strategy: str) -> None:
         self.recipe, self.world = recipe, world

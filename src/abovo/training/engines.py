@@ -4,7 +4,7 @@ All engines speak of the model by the same names and keep one form of checkpoint
 can go on under another number of processes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -28,6 +28,9 @@ class Engine(Protocol):
 
     compiled: bool
     """Whether the model's blocks are compiled."""
+
+    told: Mapping[str, Any]
+    """What a library was told in its own words, by the name of the file beside the model that keeps it."""
 
     @property
     def whole(self) -> bool:
@@ -85,16 +88,17 @@ def in_shape(engine: Engine, ids: torch.Tensor, through: Callable[[torch.Tensor]
     return torch.cat(found)
 
 
-def build_engine(model: nn.Module, recipe: Training, world: World, engine: EngineSettings) -> Engine:
-    """The engine of the kind and strategy that `engine`, a file of config/engines, names."""
+def build_engine(model: nn.Module, recipe: Training, world: World, engine: EngineSettings, rows: int) -> Engine:
+    """The engine of the kind and strategy that `engine`, a file of config/engines, names, for global batches of `rows`
+    rows (sequences)."""
     check_engine(engine, recipe)
-    return ENGINES[engine.kind](prepare_model(model, recipe, world.device), recipe, world, engine)
+    return ENGINES[engine.kind](prepare_model(model, recipe, world.device), recipe, world, engine, rows)
 
 
-ENGINES: Table[Callable[[nn.Module, Training, World, EngineSettings], Engine]] = Table(
+ENGINES: Table[Callable[[nn.Module, Training, World, EngineSettings, int], Engine]] = Table(
     {
         "torch": "abovo.training.engine_torch:torch_engine",
-        "deepspeed": "abovo.training.engine_deepspeed:deepspeed_engine",
+        "deepspeed": "abovo.training.engine_deepspeed:DeepSpeedEngine",
     },
     chosen_by="engine.kind",
 )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from abovo.provenance.files import write_json
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.job import JobSettings
@@ -75,6 +76,11 @@ class Run:
     state: Path
     held_out: Callable[[int], Iterable[Batch]]
 
+    @property
+    def rows(self) -> int:
+        """Of a global batch (sequences)."""
+        return self.task.tokens_per_step // self.settings.sequence_length
+
 
 def train_together(run: Run, folder: Path | None) -> tuple[nn.Module, Rows] | None:
     """Train a run's model; metrics and timings come into `folder`.
@@ -85,12 +91,12 @@ def train_together(run: Run, folder: Path | None) -> tuple[nn.Module, Rows] | No
     """
     model, task = run.build(), run.task
     if folder is None:
-        _train(run, model, None)
+        _train(run, model, None, None)
         return None
     with open_state(run.state, _identity(run), needed_bytes=12 * trained_size(model)) as state:
         if "before" in run.inputs:
             plant_state(state, task.start, run.inputs["before"])
-        trained = _train(run, model, state)
+        trained = _train(run, model, state, folder)
         rows = state.rows()
         for path in state.logs:
             (folder / path.name).write_bytes(state.read(path))
@@ -108,12 +114,16 @@ def _identity(run: Run) -> dict[str, Any]:
     return {"inputs": inputs, "settings": settings, "precision": run.task.recipe.precision}
 
 
-def _train(run: Run, model: nn.Module, state: State | None) -> nn.Module:
-    """Train `model` with the run's engine. Returns it, or on rank 0 another one that holds all weights."""
+def _train(run: Run, model: nn.Module, state: State | None, folder: Path | None) -> nn.Module:
+    """Train `model` with the run's engine. Returns it, or on rank 0 another one that holds all weights. What a library
+    was told comes into `folder`."""
     world, rows = run.world, _micro_batch(run, state)
     recipe = replace(run.task.recipe, micro_batch_sequences=rows)
     task = replace(run.task, recipe=recipe, validation=lambda: run.held_out(rows * world.size))
-    engine = build_engine(model, recipe, world, run.settings.engine)
+    engine = build_engine(model, recipe, world, run.settings.engine, run.rows)
+    if folder is not None:
+        for name, values in engine.told.items():
+            write_json(folder / name, values)
     train(task, engine, world, state)
     weights = engine.weights()
     if engine.whole or not world.leads:
@@ -134,7 +144,7 @@ def _micro_batch(run: Run, state: State | None) -> int:
         return micro_batch(recipe)
 
     def find() -> int:
-        return find_rows(lambda: build_engine(run.build(), recipe, world, engine), run.task.batch(0), world)
+        return find_rows(lambda: build_engine(run.build(), recipe, world, engine, run.rows), run.task.batch(0), world)
 
     if world.leads:
         log.info("%s: looking for the fastest micro_batch_sequences", run.task.label)
