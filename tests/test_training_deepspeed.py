@@ -28,7 +28,6 @@ EXACT, HALF = ("zero1", "zero2", "zero3"), ("zero1-bf16", "zero2-bf16", "zero3-b
 ALONE, FROZEN = ("zero2-offload",), ("zero2-lora", "zero3-lora", "zero3-dora")
 MUON = ("zero1-muon", "zero2-muon", "zero3-muon")
 MUON_ALONE = ("zero1-muon-alone", "zero2-muon-alone", "zero3-muon-alone", "zero2-offload-muon-alone")
-INTEGRATORS = ("zero2-offload-inl", "zero3-inl")
 AFTER_TORCH = "zero3-after-torch"
 
 
@@ -80,11 +79,6 @@ def torch_with_muon(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def torch_with_integrators(tmp_path_factory):
-    return train_with_torch(tmp_path_factory.mktemp("integrators"), ["inl"])
-
-
-@pytest.fixture(scope="module")
 def torch_nudged_as_by_bfloat16(tmp_path_factory):
     return train_with_torch(tmp_path_factory.mktemp("halves"), unit=BFLOAT16)
 
@@ -101,7 +95,7 @@ def resume(folder, model, recipe=SHORT):
 def folder(tmp_path_factory):
     """What ZeRO left: its stages in two processes, and one process with offloading."""
     folder = tmp_path_factory.mktemp("zero")
-    run(2, folder, EXACT + HALF + FROZEN + MUON + INTEGRATORS)
+    run(2, folder, EXACT + HALF + FROZEN + MUON)
     resume(folder / AFTER_TORCH / "whole" / "state", model_of([]))
     shutil.rmtree(folder / AFTER_TORCH / "whole" / "state" / f"step-{STEPS:09d}")
     return run(1, folder, (*ALONE, *MUON_ALONE, AFTER_TORCH))
@@ -154,12 +148,6 @@ def test_muon_makes_the_same_steps_of_matrices_that_zero_has_made_rows_of(folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", INTEGRATORS)
-def test_zero_trains_integrators_as_torch_in_one_process_does(folder, torch_with_integrators, strategy):
-    torch_with_integrators.assert_equalled_by(*outcome(folder / strategy, "whole"))
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("strategy", HALF)
 def test_zero_in_half_precision_has_the_losses_of_float32(folder, torch_nudged_as_by_bfloat16, strategy):
     """fp16 begins with an overflow, so this fails, too, where one costs a step or a batch."""
@@ -170,29 +158,15 @@ def test_zero_in_half_precision_has_the_losses_of_float32(folder, torch_nudged_a
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", [*EXACT, *HALF, *ALONE, *FROZEN, *MUON, *INTEGRATORS])
+@pytest.mark.parametrize("strategy", [*EXACT, *HALF, *ALONE, *FROZEN, *MUON])
 def test_stopped_zero_goes_on_bit_for_bit(folder, strategy):
     equal_bit_for_bit(outcome(folder / strategy, "whole"), outcome(folder / strategy, "again"))
 
 
 def equal_bit_for_bit(one, other):
-    assert one[0] == other[0]
-    assert one[1].keys() == other[1].keys()
-    assert all(torch.equal(one[1][name], other[1][name]) for name in one[1])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("strategy", INTEGRATORS)
-def test_processes_that_were_killed_after_a_checkpoint_go_on_bit_for_bit(folder, tmp_path, strategy):
-    """SIGKILL to both ranks, from themselves; a second launch finds what the first left."""
-    start = command(2, tmp_path, f"{strategy}-dies", STEPS, program=PROGRAM)
-    killed = subprocess.run(start, capture_output=True, text=True, check=False, timeout=300)
-    assert killed.returncode != 0
-    assert "Signal 9 (SIGKILL)" in killed.stderr
-    state = tmp_path / f"{strategy}-dies/whole/state"
-    assert [path.name for path in state.glob("step-*")] == ["step-000000005"]
-    run(2, tmp_path, [f"{strategy}-dies"])
-    equal_bit_for_bit(outcome(folder / strategy, "whole"), outcome(tmp_path / f"{strategy}-dies", "whole"))
+    (rows, weights), (other_rows, other_weights) = one, other
+    assert rows == other_rows
+    assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
 
 
 @pytest.mark.slow

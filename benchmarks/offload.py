@@ -1,0 +1,162 @@
+"""Train a run's model at full width under its own engine for a few steps, on random ids: speed and peak memory.
+
+python benchmarks/offload.py                                      # inl-3b in 8 blocks, one step on a processor
+python benchmarks/offload.py --blocks 40 --steps 20 --length 4096 --rows 8 --device cuda    # all of it on a GPU
+
+Memory is that of the process and of all that it started, once it is there, and at its peak.
+"""
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
+# How often memory is looked at (s)
+EVERY = 0.05
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", default="inl-3b", help="name in config/runs (default: inl-3b)")
+    parser.add_argument("--blocks", type=int, default=8, help="blocks of its model (default: 8)")
+    parser.add_argument("--steps", type=int, default=1, help="optimizer steps (default: 1)")
+    parser.add_argument("--length", type=int, default=512, help="ids of a row (default: 512)")
+    parser.add_argument("--rows", type=int, default=1, help="rows of a step, one at a time (default: 1)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of torch")
+    parser.add_argument("--json", type=Path, help="file that receives the figures")
+    return parser.parse_args()
+
+
+def settings_of(options: argparse.Namespace) -> tuple[Any, int]:
+    """What the job of pretraining is told, in other sizes, and the vocabulary of the run (pieces)."""
+    from abovo.config.jobs import job_settings
+    from abovo.config.runs import Configuration
+    from abovo.training.job import read_settings
+
+    shipped = Configuration(ROOT / "config").run(options.run)
+    values = {
+        "model.layers": options.blocks, "model.non_embedding_parameters": "null", "parameters": "null",
+        "sequence_length": options.length, "training.batch_tokens": options.rows * options.length,
+        "training.micro_batch_sequences": 1, "engine.device": options.device, "threads": options.threads,
+        "training.optimizer.learning_rate": shipped.training.optimizer.learning_rate,
+    }  # fmt: skip
+    words = ",".join(f"{options.run}.{key}={value}" for key, value in values.items())
+    configuration = Configuration(ROOT / "config", words)
+    settings = read_settings(job_settings(configuration, "pretrain", {"run": options.run}))
+    return settings, shipped.tokenizer.vocabulary_size
+
+
+class Memory:
+    """The memory of this process and of those below it (bytes): `now`, and the largest that a thread has seen."""
+
+    def __init__(self) -> None:
+        self.peak = 0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def now(self) -> int:
+        parents = {int(place.name): _parent(place) for place in Path("/proc").glob("[0-9]*")}
+        tree = {os.getpid()}
+        while more := {process for process, parent in parents.items() if parent in tree} - tree:
+            tree |= more
+        found = sum(map(_proportional, tree))
+        self.peak = max(self.peak, found)
+        return found
+
+    def _watch(self) -> None:
+        while True:
+            self.now()
+            time.sleep(EVERY)
+
+
+def _parent(place: Path) -> int:
+    try:
+        return int((place / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended
+        return 0
+
+
+def _proportional(process: int) -> int:
+    """Resident memory, of pages that several share a part."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def train(options: argparse.Namespace) -> dict[str, Any]:
+    """The steps, and what they took: seconds and losses of each, memory on the way."""
+    import torch
+
+    from abovo.config.budget import budget
+    from abovo.modeling.build import build_model
+    from abovo.modeling.cost import training_flops_per_token
+    from abovo.modeling.parameters import padded_vocabulary
+    from abovo.training.device import resolve_precision
+    from abovo.training.engines import build_engine
+    from abovo.training.loss import Batch
+    from abovo.training.schedule import learning_rate_factor
+    from abovo.training.world import open_world
+
+    settings, vocabulary = settings_of(options)
+    memory, recipe = Memory(), settings.training
+    found: dict[str, Any] = {"memory": {}, "seconds": [], "losses": []}
+    with open_world(settings.engine, settings.threads) as world:
+        recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))
+        model = build_model(settings.model, vocabulary, settings.sequence_length, settings.seed)
+        found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+        found["memory"]["model"] = memory.now()
+        engine = build_engine(model, recipe, world, settings.engine, options.rows)
+        found["memory"]["engine"] = memory.now()
+        draw, steps = torch.Generator().manual_seed(settings.seed), budget(settings).steps
+        for step in range(1, options.steps + 1):
+            begun = time.perf_counter()
+            ids = torch.randint(vocabulary, (options.rows, options.length), generator=draw)
+            batch = Batch(ids, torch.ones_like(ids, dtype=torch.bool))
+            loss = engine.gradient(batch, batch.targets)
+            engine.clip(recipe.gradient_clip)
+            engine.step(learning_rate_factor(recipe.schedule, step, steps), step)
+            found["losses"].append(loss.item())
+            found["seconds"].append(time.perf_counter() - begun)
+        found["memory"] |= {"steps": memory.now(), "peak": memory.peak}
+        if world.device.type == "cuda":
+            found["memory"]["gpu"] = torch.cuda.max_memory_reserved(world.device)
+        found["device"] = torch.cuda.get_device_name() if world.device.type == "cuda" else "processor"
+    flops = training_flops_per_token(settings.model, padded_vocabulary(vocabulary), settings.sequence_length)
+    return {**found, "precision": recipe.precision, "told": engine.told, "flops_per_token": flops}
+
+
+def report(options: argparse.Namespace, found: Mapping[str, Any]) -> None:
+    """What was found, in words; the speed leaves out the first step, where there is more than one."""
+    tokens, seconds = options.rows * options.length, found["seconds"]
+    timed = seconds[1:] or seconds
+    speed = tokens * len(timed) / sum(timed)
+    print(f"{options.run} in {options.blocks} blocks, {found['parameters']:,} parameters, {found['precision']},"
+          f" {found['device']}, {options.threads} threads")  # fmt: skip
+    operations = speed * found["flops_per_token"]
+    print(f"{options.steps} steps of {tokens:,} tokens in rows of {options.length:,}: first {seconds[0]:.1f} s, then"
+          f" {speed:,.1f} tokens/s, {operations / 1e12:,.3f} TFLOPS")  # fmt: skip
+    print(f"loss (nats) of each step: {', '.join(f'{loss:.3f}' for loss in found['losses'])}")
+    for name, size in found["memory"].items():
+        print(f"memory, {name}: {size / 1e9:.2f} GB ({size / 2**30:.2f} GiB)")
+
+
+def main() -> None:
+    options = arguments()
+    found = train(options)
+    report(options, found)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
