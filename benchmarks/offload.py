@@ -3,24 +3,26 @@
 python benchmarks/offload.py                                      # inl-3b in 8 blocks, one step on a processor
 python benchmarks/offload.py --blocks 40 --steps 20 --length 4096 --rows 8 --device cuda    # all of it on a GPU
 
-Memory is that of the process and of all that it started, once it is there, and at its peak.
+Memory is that of the process with its model, then with its engine, and after the steps; the peak counts the processes
+that it started, too.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+# before torch is imported: threads that wait must not spin
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
-# How often memory is looked at (s)
-EVERY = 0.05
 
 
 def arguments() -> argparse.Namespace:
@@ -55,42 +57,24 @@ def settings_of(options: argparse.Namespace) -> tuple[Any, int]:
     return settings, shipped.tokenizer.vocabulary_size
 
 
-class Memory:
-    """The memory of this process and of those below it (bytes): `now`, and the largest that a thread has seen."""
-
-    def __init__(self) -> None:
-        self.peak = 0
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def now(self) -> int:
-        parents = {int(place.name): _parent(place) for place in Path("/proc").glob("[0-9]*")}
-        tree = {os.getpid()}
-        while more := {process for process, parent in parents.items() if parent in tree} - tree:
-            tree |= more
-        found = sum(map(_proportional, tree))
-        self.peak = max(self.peak, found)
-        return found
-
-    def _watch(self) -> None:
-        while True:
-            self.now()
-            time.sleep(EVERY)
+def peak_memory() -> int:
+    """Of this process and of those that it started and that live, each at its own peak (bytes)."""
+    return sum(_status(process, "VmHWM") for process in (os.getpid(), *_children(os.getpid())))
 
 
-def _parent(place: Path) -> int:
-    try:
-        return int((place / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:  # it has ended
-        return 0
+def _children(process: int) -> Iterator[int]:
+    for place in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in map(int, place.read_text().split()):
+            yield from (child, *_children(child))
 
 
-def _proportional(process: int) -> int:
-    """Resident memory, of pages that several share a part."""
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+def _status(process: int, key: str) -> int:
+    """A size in /proc/PROCESS/status (bytes); 0 of a process that has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            if line.startswith(f"{key}:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def train(options: argparse.Namespace) -> dict[str, Any]:
@@ -108,15 +92,15 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     from abovo.training.world import open_world
 
     settings, vocabulary = settings_of(options)
-    memory, recipe = Memory(), settings.training
+    recipe = settings.training
     found: dict[str, Any] = {"memory": {}, "seconds": [], "losses": []}
     with open_world(settings.engine, settings.threads) as world:
         recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))
         model = build_model(settings.model, vocabulary, settings.sequence_length, settings.seed)
         found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-        found["memory"]["model"] = memory.now()
+        found["memory"]["model"] = _status(os.getpid(), "VmRSS")
         engine = build_engine(model, recipe, world, settings.engine, options.rows)
-        found["memory"]["engine"] = memory.now()
+        found["memory"]["engine"] = _status(os.getpid(), "VmRSS")
         draw, steps = torch.Generator().manual_seed(settings.seed), budget(settings).steps
         for step in range(1, options.steps + 1):
             begun = time.perf_counter()
@@ -127,7 +111,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             engine.step(learning_rate_factor(recipe.schedule, step, steps), step)
             found["losses"].append(loss.item())
             found["seconds"].append(time.perf_counter() - begun)
-        found["memory"] |= {"steps": memory.now(), "peak": memory.peak}
+        found["memory"] |= {"steps": _status(os.getpid(), "VmRSS"), "peak": peak_memory()}
         if world.device.type == "cuda":
             found["memory"]["gpu"] = torch.cuda.max_memory_reserved(world.device)
         found["device"] = torch.cuda.get_device_name() if world.device.type == "cuda" else "processor"
