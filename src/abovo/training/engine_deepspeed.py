@@ -57,7 +57,7 @@ class DeepSpeedEngine:
         size = sum(parameter.numel() for parameter in self.parameters.values())
         settings = zero_settings(recipe, engine, world.size, rows, size)
         self.stage: int = settings["zero_optimization"]["stage"]
-        self.told = {"deepspeed.json": settings}
+        self.told: Mapping[str, Any] = {"deepspeed.json": settings}
         self.engine = _initialize(SummedLoss(model, recipe.z_loss), self.combined, settings, world)
         self.zero = self.engine.optimizer
         self.optimizers.parts = [_Step(self.engine, self.combined)]  # type: ignore[list-item]
