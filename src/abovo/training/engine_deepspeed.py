@@ -39,9 +39,7 @@ class DeepSpeedEngine:
 
     whole = False
 
-    def __init__(
-        self, model: nn.Module, recipe: Training, world: World, engine: EngineSettings, rows: int
-    ) -> None:  # fmt: skip
+    def __init__(self, model: nn.Module, recipe: Training, world: World, engine: EngineSettings, rows: int) -> None:
         self.world = world
         self.micro_batch = micro_batch(recipe)
         self.compiled = compiles_blocks(recipe, world.device)
