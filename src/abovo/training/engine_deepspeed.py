@@ -18,7 +18,6 @@ from torch import nn
 from abovo.errors import AbovoError
 from abovo.settings.engine import Engine as EngineSettings
 from abovo.settings.training import Training
-from abovo.training.amounts import BUCKET
 from abovo.training.compiling import compiles_blocks
 from abovo.training.engines import in_shape, micro_batch, rows_at_once
 from abovo.training.loss import Batch, SummedLoss

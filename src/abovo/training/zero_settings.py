@@ -8,10 +8,8 @@ from typing import Any
 
 from abovo.settings.engine import Engine
 from abovo.settings.training import Training
+from abovo.training.amounts import BUCKET
 from abovo.training.engines import micro_batch
-
-# Largest number of gradients that are exchanged at once; the buffer for them takes four bytes each.
-BUCKET = 100_000_000
 
 
 @dataclass(frozen=True)
