@@ -112,11 +112,11 @@ def hash_for(script, job, names):
 # --- inputs
 
 
-def of(function):
-    """An input function: what a function of `abovo.config.inputs` says to the wildcards."""
+def of(function, **known):
+    """An input function: what a function of `abovo.config.inputs` says to the wildcards, and to what else is `known`."""
 
     def paths(wildcards):
-        return clear(function, CONFIGURATION, dict(wildcards))
+        return clear(function, CONFIGURATION, {**known, **dict(wildcards)})
 
     return paths
 
@@ -170,11 +170,11 @@ def named(names, paths):
 
 def named_sets(wildcards, input):
     """Of a task that asks about corpora; nothing for another one."""
-    return named(of(inputs.corpora)(wildcards) if input.sets else [], input.sets)
+    return named(of(inputs.measured)(wildcards) if input.sets else [], input.sets)
 
 
 def named_packed_of_task(wildcards, input):
-    return named_packed(wildcards, input) if input.packed else []
+    return named(of(inputs.measured)(wildcards) if input.packed else [], input.packed)
 
 
 def named_conversations(wildcards, input):
@@ -194,8 +194,11 @@ def named_packed(wildcards, input):
     return named(of(inputs.corpora)(wildcards), input.packed)
 
 
-def named_datasets(wildcards, input):
-    return named(weights_of(of_run(wildcards)), input.datasets)
+def named_sets_of_stage(stage):
+    def sets(wildcards, input):
+        return named(weights_of(of_run(wildcards), stage), input.datasets)
+
+    return sets
 
 
 def named_models(wildcards, input):

@@ -1,9 +1,9 @@
-# Fine-tunes the base model of a run on conversations, and text among them: all weights, or adapters, which lie in adapter/ then.
+# Fine-tunes the model of a run on conversations, and text among them: all weights, or adapters, which lie in adapter/ then.
 rule fine_tune:
     input:
         request=asked("results/sft/{run}/manifest.json", "train", "sft"),
-        base=of(inputs.base),
-        datasets=of(inputs.tuning),
+        base=of(inputs.base, stage="sft"),
+        datasets=of(inputs.tuning, stage="sft"),
         tokenizer=of(inputs.tokenizer),
     output:
         manifest="results/sft/{run}/manifest.json",
@@ -24,7 +24,7 @@ rule fine_tune:
         settings=settings_for("sft"),
         script=path_of("train"),
         launcher=launcher_of_run,
-        sets=named_datasets,
+        sets=named_sets_of_stage("sft"),
         state=state_beside,
     shell:
         "exec {params.launcher} {params.script:q} --label fine-tuning --settings {params.settings:q}"

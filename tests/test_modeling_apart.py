@@ -9,7 +9,7 @@ from small_training import CPU, ENGINE, ROWS, WORLD, changed, integrators, recip
 from abovo.modeling.apart import sees_apart, sight_of
 from abovo.modeling.build import build_model
 from abovo.modeling.family import FAMILIES, family_of, open_model
-from abovo.settings.sft import Adapters
+from abovo.settings.tuning import Adapters
 from abovo.training.adapters import add_adapters
 from abovo.training.blocks import prepare_model
 from abovo.training.engines import build_engine

@@ -12,7 +12,7 @@ from abovo.modeling.decoder import DecoderSettings
 from abovo.modeling.family import family_of, open_model
 from abovo.modeling.forward import in_training_form, use_training_form
 from abovo.modeling.passes import gated, rotated, use_few_passes
-from abovo.settings.sft import Adapters
+from abovo.settings.tuning import Adapters
 from abovo.tokenizing.special import EOS, PAD
 from abovo.training.adapters import add_adapters, merge_adapters
 from abovo.training.loss import SummedLoss

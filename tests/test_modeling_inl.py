@@ -16,7 +16,7 @@ from abovo.modeling.family import family_of, shape_of
 from abovo.modeling.generate import Limits, ModelReader, write
 from abovo.modeling.inl import CONTROLLERS, Integrator
 from abovo.modeling.integrator import INL
-from abovo.settings.sft import Adapters
+from abovo.settings.tuning import Adapters
 from abovo.training.adapters import add_adapters
 from abovo.training.start import trained_size
 

@@ -8,7 +8,7 @@ from small_training import CPU, ENGINE, ROWS, WORLD, changed, counting_batch, fi
 from abovo.modeling.build import build_model
 from abovo.modeling.cost import count_adapter_parameters, count_parameters, training_flops_per_token
 from abovo.modeling.family import FAMILIES, family_of, open_model, shape_of
-from abovo.settings.sft import Adapters
+from abovo.settings.tuning import Adapters
 from abovo.training.adapters import add_adapters, merge_adapters
 from abovo.training.blocks import prepare_model
 from abovo.training.engines import build_engine

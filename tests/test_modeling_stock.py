@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from abovo.errors import AbovoError
 from abovo.modeling.family import family_of, name_of_family, open_model
 from abovo.modeling.stock import Stock
-from abovo.settings.sft import Adapters
+from abovo.settings.tuning import Adapters
 from abovo.training.adapters import add_adapters, merge_adapters
 from abovo.training.groups import groups_of
 from abovo.training.loss import SummedLoss, summed_loss

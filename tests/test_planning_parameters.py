@@ -9,7 +9,7 @@ from abovo.errors import AbovoError
 from abovo.modeling.cost import count_adapter_parameters, count_parameters
 from abovo.modeling.family import shape_of
 from abovo.modeling.parameters import padded_vocabulary
-from abovo.settings.sft import Adapters
+from abovo.settings.tuning import Adapters
 
 
 def shape(width, layers, heads, key_value_heads, head, inner, family="qwen3", tied=True):

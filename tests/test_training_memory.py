@@ -12,7 +12,7 @@ from small_training import ENGINE, ROWS, SHORT, WORLD, changed, counting_batch, 
 
 from abovo.errors import AbovoError
 from abovo.modeling.qwen3 import QWEN3
-from abovo.settings.sft import Adapters
+from abovo.settings.tuning import Adapters
 from abovo.training import memory
 from abovo.training.adapters import add_adapters
 from abovo.training.blocks import prepare_model

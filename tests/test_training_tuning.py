@@ -23,7 +23,7 @@ from abovo.modeling.family import chosen_modules, family_of, open_model
 from abovo.modeling.layout import read_config
 from abovo.modeling.opened import open_scored
 from abovo.provenance.manifest import read_manifest
-from abovo.settings.sft import Adapters
+from abovo.settings.tuning import Adapters
 from abovo.training.adapters import add_adapters
 from abovo.training.sets import open_rows
 from abovo.training.start import trained_size

@@ -31,7 +31,7 @@ from abovo.console.launch import run, script_parser
 from abovo.modeling.build import build_model
 from abovo.modeling.generate import Limits, write
 from abovo.settings.engine import Engine
-from abovo.settings.sft import Adapters
+from abovo.settings.tuning import Adapters
 from abovo.training import precision
 from abovo.training.adapters import add_adapters
 from abovo.training.engines import build_engine

@@ -33,8 +33,8 @@ def fill_in(recipe: Training, tokens: int, sequence_length: int, size: int | Non
     return recipe
 
 
-def refuse_auto(recipe: Training, where: object) -> None:
-    """Raise AbovoError where a recipe of fine-tuning has `auto`: the law is of pretraining."""
+def refuse_auto(recipe: Training, where: object, stage: str) -> None:
+    """Raise AbovoError where the recipe of a stage that trains on has `auto`: the law is of fresh weights."""
     if "auto" in (recipe.batch_tokens, recipe.optimizer.learning_rate):
         mend = "give batch_tokens and learning_rate numbers in the recipe that it names"
-        raise AbovoError("auto values are for pretraining only", f"{where}, key sft", mend)
+        raise AbovoError("auto values are for pretraining only", f"{where}, key {stage}", mend)

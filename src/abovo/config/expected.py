@@ -27,19 +27,21 @@ def expected_jobs(configuration: Configuration, names: Names) -> Iterator[Expect
         ):
             yield scored, "evaluate", {**below, "task": task}
     given = configuration.given(names["run"])
-    if given is not None and (given.sft is None or names["stage"] == "given"):
+    if given is not None and given.alone:
         return
-    run, corpora = configuration.any_run(names["run"]), inputs.corpora(configuration, names)
+    run, corpora = configuration.any_run(names["run"]), inputs.measured(configuration, names)
     evaluation = configuration.scored(names["run"], checkpoint_of(names)).evaluation_name
     for corpus, path in zip(corpora, inputs.evaluation_sets(configuration, names), strict=True):
         yield f"results/corpora/{corpus}/manifest.json", "corpus", {"corpus": corpus}
         yield path, "evaluation_sets", {"corpus": corpus, "evaluation": evaluation}
+    if given is not None and names["stage"] == "given":
+        return
     yield inputs.tokenizer(configuration, names), "tokenizer", {"tokenizer": run.parts.tokenizer}
     if run.sft is not None:
-        paths = paths_of(run)
+        paths = paths_of(run, "sft")
         for dataset in run.sft.datasets:
             yield paths[dataset], "instruction", {"dataset": dataset}
-        for corpus in text_of(run):
+        for corpus in text_of(run, "sft"):
             yield f"results/corpora/{corpus}/manifest.json", "corpus", {"corpus": corpus}
 
 

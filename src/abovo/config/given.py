@@ -1,4 +1,4 @@
-"""Turn the file of a model that was trained elsewhere into the run that fine-tunes it."""
+"""Turn the file of a model that was trained elsewhere into the run that trains it on."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def given_run(configuration: "Configuration", name: str, file: GivenFile, where: Path, changes: Changes) -> GivenRun:
     """The run with its parts in place of their names. Raises AbovoError where the model is scored alone, and where its
     tokenizer or the length of its rows is not said."""
-    if file.sft is None:
+    if file.alone:
         raise only_scored(name, where)
     if file.tokenizer is None and name in configuration.names("tokenizers"):
         what = f"is null, and the run has the name of {find('tokenizers', name, *configuration.folders)}"
         raise AbovoError(what, f"{where}, key tokenizer", f"set it to {name}, or rename one of them")
     if file.sequence_length is None:
-        mend = "set it to that of the sets that the run is fine-tuned on"
-        raise AbovoError("is null, and rows of fine-tuning have a length", f"{where}, key sequence_length", mend)
+        mend = "set it to that of the sets that the run trains on"
+        raise AbovoError("is null, and rows of training have a length", f"{where}, key sequence_length", mend)
     tokenizer = file.tokenizer or name
     own = {one.name: getattr(file, one.name) for one in fields(GivenRun) if hasattr(file, one.name)}
     own |= {
@@ -33,7 +33,7 @@ def given_run(configuration: "Configuration", name: str, file: GivenFile, where:
         "parts": narrow(SharedParts, file, tokenizer=tokenizer),
         "tokenizer": configuration.shared("tokenizers", tokenizer),
         "engine": configuration.part("engine", file.engine, changes),
-        "sft": configuration.recipe(file.sft, changes),
+        **configuration.tunings(file, changes),
         "evaluation": configuration.shared("evaluation", file.evaluation),
     }
     return GivenRun(**own)
@@ -41,11 +41,11 @@ def given_run(configuration: "Configuration", name: str, file: GivenFile, where:
 
 def only_scored(name: str, where: Path) -> AbovoError:
     what, mend = "is a model that is scored, not trained", f"ask for results/given/{name}/results.json"
-    return AbovoError(what, f"{where}, key model_directory", f"{mend}, or name an sft")
+    return AbovoError(what, f"{where}, key model_directory", f"{mend}, or name a cpt or an sft")
 
 
 def own_tokenizer(file: GivenFile | None) -> AdoptedSettings | None:
-    """The tokenizer of a given model that is fine-tuned and names no other one."""
-    if file is None or file.sft is None or file.tokenizer is not None:
+    """The tokenizer of a given model that is trained on and names no other one."""
+    if file is None or file.alone or file.tokenizer is not None:
         return None
     return AdoptedSettings(model_directory=file.model_directory)

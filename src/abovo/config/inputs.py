@@ -15,10 +15,10 @@ from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuratio
 from abovo.config.stages import Stage, checkpoint_of, phase_of, stages_up_to
 from abovo.config.starts import corpora_before, files_of_model, origin_of_given, start_of, starts
 from abovo.config.tasks import local_paths
-from abovo.config.tuning import packed_paths, paths_of, sft_of
+from abovo.config.tuning import corpora_continued, packed_paths, paths_of, recipe_of
 from abovo.corpus.local import find_files
 from abovo.corpus.readers import kind_of
-from abovo.errors import AbovoError
+from abovo.errors import AbovoError, Unreachable
 from abovo.settings.run import GivenFile, Phase, Run, corpora_of
 from abovo.settings.task import TaskRowsOf
 from abovo.tokenizing.files import files_among, vocabularies_among
@@ -42,8 +42,17 @@ def phases(configuration: Configuration, names: Names) -> Sequence[Phase]:
 
 
 def corpora(configuration: Configuration, names: Names) -> list[str]:
-    """The names of the corpora that a model is trained on; none are known of one that was trained elsewhere."""
+    """The names of the corpora that a model is pretrained on; none are known of one that was trained elsewhere."""
     return [] if configuration.given(names["run"]) else corpora_of(phases(configuration, names))
+
+
+def measured(configuration: Configuration, names: Names) -> list[str]:
+    """The names of the corpora whose held-out text a model is scored on: those that it is pretrained on and, but for
+    phases and models on the way, those that its run's pretraining is continued on."""
+    given, own = configuration.given(names["run"]), corpora(configuration, names)
+    if names["below"] or (given is not None and given.alone):
+        return own
+    return list(dict.fromkeys([*own, *corpora_continued(configuration.any_run(names["run"]))]))
 
 
 def tokenizer(configuration: Configuration, names: Names) -> str:
@@ -69,24 +78,25 @@ def start(configuration: Configuration, names: Names) -> list[str]:
 def instruction(configuration: Configuration, names: Names) -> list[str]:
     """The instruction sets that a run is fine-tuned on."""
     run = configuration.any_run(names["run"])
-    return [paths_of(run)[name] for name in sft_of(run).datasets]
+    return [paths_of(run, "sft")[name] for name in recipe_of(run, "sft").own]
 
 
 def tuning(configuration: Configuration, names: Names) -> list[str]:
-    """What a run is fine-tuned on: instruction sets, and the bins of the text among them."""
-    return list(paths_of(configuration.any_run(names["run"])).values())
+    """What a run trains on in a stage after its pretraining: instruction sets, and the bins of text."""
+    return list(paths_of(configuration.any_run(names["run"]), names["stage"]).values())
 
 
 def evaluation_sets(configuration: Configuration, names: Names) -> list[str]:
     evaluation = configuration.scored(names["run"], checkpoint_of(names)).evaluation_name
-    configuration.check_evaluation(evaluation, corpora(configuration, names))
-    return [f"results/evaluation/{corpus}/{evaluation}/manifest.json" for corpus in corpora(configuration, names)]
+    found = measured(configuration, names)
+    configuration.check_evaluation(evaluation, found)
+    return [f"results/evaluation/{corpus}/{evaluation}/manifest.json" for corpus in found]
 
 
 def tasks(configuration: Configuration, names: Names) -> list[str]:
     """The names of all that a run's models are scored on: what its corpora and instruction sets hold out, its prompts,
     and its tasks."""
-    run, own = configuration.scored(names["run"], checkpoint_of(names)), corpora(configuration, names)
+    run, own = configuration.scored(names["run"], checkpoint_of(names)), measured(configuration, names)
     configuration.check_evaluation(run.evaluation_name, own)
     held_out = [*([HELD_OUT] if own else []), *([CONVERSATIONS] if conversations(configuration, names) else [])]
     return [*held_out, GENERATIONS, *run.evaluation.tasks]
@@ -111,7 +121,9 @@ def sets_of_task(configuration: Configuration, names: Names) -> list[str]:
 
 
 def packed_of_task(configuration: Configuration, names: Names) -> list[str]:
-    return packed(configuration, names) if names["task"] == HELD_OUT else []
+    if names["task"] != HELD_OUT:
+        return []
+    return packed_paths(configuration.any_run(names["run"]), measured(configuration, names))
 
 
 def items_of_task(configuration: Configuration, names: Names) -> list[str]:
@@ -124,18 +136,20 @@ def overlaps(configuration: Configuration, names: Names) -> list[str]:
     """What the corpora of a run, and of those that it starts from, hold of the tasks that it is scored on."""
     run = configuration.scored(names["run"], checkpoint_of(names))
     own = [name for name in run.evaluation.tasks if configuration.has_task(name)]
-    if not own or not run.evaluation.contamination or configuration.given(run.name):
+    if not own or not run.evaluation.contamination:
         return []
-    every = dict.fromkeys([*corpora(configuration, names), *corpora_before(configuration, run.name)])
+    every = dict.fromkeys([*measured(configuration, names), *corpora_before(configuration, run.name)])
     return [f"results/corpora/{corpus}/overlap/{run.evaluation_name}.json" for corpus in every]
 
 
 def data(configuration: Configuration, names: Names) -> list[str]:
     """All data that stand behind a model: corpora, tokenizer, bins; nothing is known of one trained elsewhere."""
-    if configuration.given(names["run"]):
-        return [] if names["stage"] == "given" else [tokenizer(configuration, names)]
-    manifests = [f"results/corpora/{corpus}/manifest.json" for corpus in corpora(configuration, names)]
-    return [*manifests, tokenizer(configuration, names), *packed(configuration, names)]
+    found = measured(configuration, names)
+    if names["stage"] == "given" and not found:
+        return []
+    manifests = [f"results/corpora/{corpus}/manifest.json" for corpus in found]
+    packed = packed_paths(configuration.any_run(names["run"]), found)
+    return [*manifests, tokenizer(configuration, names), *packed]
 
 
 def given_files(configuration: Configuration, names: Names) -> list[str]:
@@ -155,9 +169,10 @@ def given_model(configuration: Configuration, names: Names) -> list[str]:
 
 
 def base(configuration: Configuration, names: Names) -> str:
-    """The model that fine-tuning starts from."""
+    """The model that a stage starts from."""
     starts(configuration, names["run"])
-    return f"results/{stages_up_to('sft', configuration.stages(names['run']))[-2].name}/{names['run']}/manifest.json"
+    before = stages_up_to(names["stage"], configuration.stages(names["run"]))[-2]
+    return f"results/{before.name}/{names['run']}/manifest.json"
 
 
 # --- of a stage: its own model, and before it those that it came from; of a phase its own alone
@@ -194,11 +209,11 @@ def _folders(configuration: Configuration, names: Names) -> list[str]:
 def figures(configuration: Configuration, names: Names) -> list[str]:
     """The figures and pages of a report on a model."""
     report, below = f"results/report/{names['run']}", names["below"]
-    made = [f"results/report/corpora/{corpus}/composition.svg" for corpus in corpora(configuration, names)]
+    made = [f"results/report/corpora/{corpus}/composition.svg" for corpus in measured(configuration, names)]
     trained = [stage for stage in stages(configuration, names) if stage.trained]
     if trained:
         made.append(f"results/report/tokenizers/{configuration.any_run(names['run']).parts.tokenizer}/card.html")
-    if any(not stage.phases for stage in trained):
+    if "sft" in (stage.name for stage in trained):
         sets = (Path(path).parent.relative_to("results") for path in instruction(configuration, names))
         made += [f"results/report/{place.as_posix()}/set.html" for place in sets]
     # the losses before a model on the way are those of its run
@@ -356,14 +371,18 @@ def files_of_dataset(configuration: Configuration, names: Names) -> list[str]:
 def _files(source: Any, where: str) -> list[str]:
     """The files of a local source; what is wrong with its paths is told with `where` they are named."""
     column, endings = getattr(source, "column", None), getattr(source, "endings", ())
-    return _told(lambda: _found(source.paths, column, endings), where) if source.type == "local" else []
+    if source.type != "local":
+        return []
+    return _told(lambda: _found(source.paths, column, endings), where, source.missing)
 
 
-def _told(find: Callable[[], list[str]], where: str) -> list[str]:
+def _told(find: Callable[[], list[str]], where: str, missing: str | None = None) -> list[str]:
+    """What `find` finds; `missing` is the mend where a path is not there."""
     try:
         return find()
     except AbovoError as error:
-        raise AbovoError(f"{error.where}: {error.what}", where, error.mend) from None
+        mend = f"{error.mend}, or: {missing}" if missing and isinstance(error, Unreachable) else error.mend
+        raise AbovoError(f"{error.where}: {error.what}", where, mend) from None
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuratio
 from abovo.config.stages import STAGES, checkpoint_of, phase_of
 from abovo.config.starts import family_of_stage, origin_of_given
 from abovo.config.templates import template_of
-from abovo.config.tuning import scored_of, sft_of, text_of, weights_of
+from abovo.config.tuning import corpora_continued, corpora_tuned, recipe_of, scored_of, weights_of
 from abovo.errors import AbovoError
 from abovo.modeling.layout import shapes_of
 from abovo.settings.checkpoints import Amounts, Kept, Limits
@@ -66,22 +66,25 @@ def _pretrain(configuration: Configuration, names: Names) -> JobSettings:
 
 
 def _sft(configuration: Configuration, names: Names) -> JobSettings:
-    """One phase over the recipe's sets, on the base model or adapters on it."""
     run = configuration.any_run(names["run"])
-    sft = sft_of(run)
-    phases = (JobPhase(name="sft", sets=weights_of(run), share=1.0),)
-    own = {
-        "phases": phases,
-        "training": sft.training,
-        "adapters": sft.adapters,
-        "attention": sft.attention,
-        "tokens": sft.tokens,
-    }
+    own = {"attention": sft.attention} if (sft := run.sft) else {}
+    return _tuned(configuration, run, "sft", template=_template(configuration, run), **own)
+
+
+def _cpt(configuration: Configuration, names: Names) -> JobSettings:
+    return _tuned(configuration, configuration.any_run(names["run"]), "cpt")
+
+
+def _tuned(configuration: Configuration, run: AnyRun, stage: str, **more: Any) -> JobSettings:
+    """One phase over a recipe's sets, on the model before it or adapters on that."""
+    recipe = recipe_of(run, stage)
+    phases = (JobPhase(name=stage, sets=weights_of(run, stage), share=1.0),)
+    own = {"phases": phases, "training": recipe.training, "adapters": recipe.adapters, "tokens": recipe.tokens, **more}
     # checkpoints and limits are of pretraining
     own |= {"checkpoints": Amounts(), "limits": Limits(), "parameters": None}
     if "given" in configuration.stages(run.name):
-        own |= {"model": None, "family": family_of_stage(configuration, run.name, "sft")}
-    return narrow(JobSettings, run, template=_template(configuration, run), **own)
+        own |= {"model": None, "family": family_of_stage(configuration, run.name, stage)}
+    return narrow(JobSettings, run, **own)
 
 
 def _template(configuration: Configuration, run: AnyRun) -> ChatTemplate | None:
@@ -105,10 +108,10 @@ def _plan(configuration: Configuration, names: Names) -> PlanSettings | GivenPla
         family = family_of_stage(configuration, run.name, "given")
         return GivenPlan(run=run, family=family, shapes=shapes_of(Path(run.model_directory)), **shared)
     assert isinstance(run, Run)
-    configuration.check_evaluation(run.parts.evaluation, run.corpora)
+    configuration.check_evaluation(run.parts.evaluation, [*run.corpora, *corpora_continued(run)])
     return PlanSettings(
         run=run,
-        corpora={name: configuration.shared("corpora", name) for name in [*run.corpora, *text_of(run)]},
+        corpora={name: configuration.shared("corpora", name) for name in [*run.corpora, *corpora_tuned(run)]},
         **shared,
     )
 
@@ -198,7 +201,7 @@ def _results(configuration: Configuration, names: Names) -> ResultsSettings:
 def _draw_loss(configuration: Configuration, names: Names) -> LossFigure:
     run = configuration.any_run(names["run"])
     stage = STAGES[names["stage"]]
-    sets = weights_of(run) if stage.name == "sft" else ()
+    sets = weights_of(run, stage.name) if stage.name in run.tunings else ()
     figure = narrow(LossFigure, run.tokenizer, scored=scored_of(stage.scored, sets))
     if stage.phases and isinstance(run, Run):
         phases = phases_up_to(run, phase_of(names))
@@ -220,6 +223,7 @@ JOBS: dict[str, Callable[[Configuration, Names], Any]] = {
     "tokenizer": _shared("tokenizers", "tokenizer"),
     "pretrain": _pretrain,
     "instruction": _instruction,
+    "cpt": _cpt,
     "sft": _sft,
     "evaluation_sets": _evaluation_sets,
     "given": _given,

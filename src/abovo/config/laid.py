@@ -9,7 +9,7 @@ from abovo.config.overrides import SET, refuse_twice
 from abovo.errors import AbovoError
 
 # Parts that belong to one run alone.
-OWN_PARTS = {"model": "models", "training": "training", "sft": "sft", "engine": "engines"}
+OWN_PARTS = {"model": "models", "training": "training", "cpt": "cpt", "sft": "sft", "engine": "engines"}
 # Part of a run -> values that are laid over its file: those of the run's file, then those of the call.
 Changes = dict[str, tuple[Values, ...]]
 Made = TypeVar("Made")

@@ -10,6 +10,7 @@ from abovo.errors import AbovoError
 from abovo.modeling.family import family_named
 from abovo.settings.check import Keys, Where, dotted
 from abovo.settings.corpus import Corpus
+from abovo.settings.cpt import CptFile
 from abovo.settings.decontamination import DecontaminationFile
 from abovo.settings.engine import Engine
 from abovo.settings.evaluation import Evaluation
@@ -32,6 +33,7 @@ KINDS: dict[str, type] = {
     "corpora": Corpus,
     "tokenizers": TokenizerSettings,
     "training": Training,
+    "cpt": CptFile,
     "sft": SftFile,
     "instruction": Instruction,
     "evaluation": Evaluation,

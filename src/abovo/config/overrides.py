@@ -1,7 +1,7 @@
 """Turn the words of `--config set="..."` into the values that are laid over config files for one call.
 
     RUN.KEY=VALUE               a key of the run's file
-    RUN.PART.KEY=VALUE          a key of a part: model, tokenizer, corpus, training, engine, sft or evaluation
+    RUN.PART.KEY=VALUE          a key of a part: model, tokenizer, corpus, training, engine, cpt, sft or evaluation
     RUN.KIND.NAME.KEY=VALUE     a key of a named part that the run uses: corpora, instruction, decontamination or tasks
     KIND.NAME.KEY=VALUE         a key of a part that makes an artifact under its own name, whatever run uses it
 
@@ -26,7 +26,7 @@ SHARED_KINDS = {word: word for word in ("corpora", "tokenizers", "instruction", 
 SHARED_KINDS["tasks"] = TASKS
 SHARED_GROUPS = ("corpora", "instruction", "decontamination", "tasks")
 # Keys that name a file, keys of which may be given beside the name.
-NAMES_OF_PARTS = ("model", "training", "engine", "sft", "sft.training")
+NAMES_OF_PARTS = ("model", "training", "engine", "cpt", "cpt.training", "sft", "sft.training")
 OPENING, CLOSING, QUOTES = "[{", "]}", "\"'"
 
 

@@ -26,12 +26,13 @@ from abovo.config.stages import STAGES
 from abovo.config.starts import starts
 from abovo.config.tasks import decontamination, out_of_reach, task_of
 from abovo.config.tokenizers import counted, vocabulary_of
-from abovo.config.tuning import check_tuning, text_of
+from abovo.config.tuning import check_tuning, corpora_tuned
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
 from abovo.modeling.cost import count_parameters
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.settings.corpus import Corpus
+from abovo.settings.cpt import Cpt
 from abovo.settings.keys import narrow
 from abovo.settings.names import close
 from abovo.settings.run import (
@@ -44,13 +45,15 @@ from abovo.settings.run import (
     RunFile,
     ScoredRun,
 )
-from abovo.settings.sft import Sft, SftFile
+from abovo.settings.sft import Sft
 from abovo.settings.task import Task
 from abovo.settings.tokenizer import AdoptedSettings
 
 log = logging.getLogger("abovo")
 # What every run's models are scored on besides its tasks: what its corpora hold out, and the prompts of its evaluation.
 HELD_OUT, CONVERSATIONS, GENERATIONS = "held_out", "conversations", "generations"
+# The recipes by which a run trains on, by the key and the stage of each.
+TUNINGS = {"cpt": Cpt, "sft": Sft}
 # What these are called in results, which no task may be.
 TAKEN = (
     HELD_OUT, CONVERSATIONS, GENERATIONS, "validation", "rows", "yesno", "yesno_chat", "choice", "choice_chat",
@@ -103,7 +106,7 @@ class Configuration:
         """The names of the shared parts that a run uses, by kind: its own, and those behind its tokenizer, its
         conversations and the run that it starts from."""
         given = self.given(name)
-        if given is not None and given.sft is None:
+        if given is not None and given.alone:
             tasks = [*filter(self.has_task, self.scored(name).evaluation.tasks)]
             return {kind: [] for kind in SHARED_KINDS} | {"evaluation": [given.evaluation], TASKS: tasks}
         run = self.any_run(name)
@@ -111,7 +114,9 @@ class Configuration:
         behind = [self.shared("instruction", one).corpus for one in sets]
         looked = [self.shared("instruction", one).evaluation for one in sets]
         corpora = list(
-            dict.fromkeys(filter(None, [*run.corpora, *text_of(run), getattr(run.tokenizer, "corpus", None), *behind]))
+            dict.fromkeys(
+                filter(None, [*run.corpora, *corpora_tuned(run), getattr(run.tokenizer, "corpus", None), *behind])
+            )
         )
         counting = [self.shared("corpora", one).count_with for one in corpora]
         against = [self.shared("corpora", one).decontaminate.against for one in corpora]
@@ -251,8 +256,9 @@ class Configuration:
         """The stages that a run goes through, in their order: where its models start, and what it says how to do."""
         given = self.given(name)
         run = self.run(name) if given is None else given
-        starts_from_others = isinstance(run, Run) and run.sft is not None and run.sft.start is not None
-        goes = {"pretrain": given is None, "given": given is not None or starts_from_others, "sft": run.sft is not None}
+        from_others = isinstance(run, Run) and any(one.start is not None for one in run.tunings.values())
+        goes = {"pretrain": given is None, "given": given is not None or from_others}
+        goes |= {stage: getattr(run, stage) is not None for stage in TUNINGS}
         return [stage for stage in STAGES if goes.get(stage)]
 
     def has_task(self, name: str) -> bool:
@@ -287,10 +293,6 @@ class Configuration:
         if isinstance(file, GivenFile):
             raise only_scored(name, where)
         changes = changes_of(file.set, {key: value for key, value in values.items() if "." in key}, name, where)
-        given = changes["sft"][-1]
-        if file.sft is None and given:
-            what, mend = "the run is not fine-tuned (its sft is null)", f"add {name}.sft=RECIPE"
-            raise AbovoError(what, f"{given.said}{given.prefix}{next(iter(given.given))}", mend)
         model = self.part("model", file.model, changes)
         training = self.part("training", file.training, changes)
         size = model.non_embedding_parameters
@@ -302,9 +304,9 @@ class Configuration:
             tokenizer=self.shared("tokenizers", file.tokenizer),
             training=fill_in(training, file.tokens, file.sequence_length, size, where),
             engine=self.part("engine", file.engine, changes),
-            sft=self.recipe(file.sft, changes) if file.sft else None,
             evaluation=self.shared("evaluation", file.evaluation),
             phases=phases_of(file, where),
+            **self.tunings(file, changes),
         )
         self._check(run, where)
         return run
@@ -320,7 +322,7 @@ class Configuration:
         self._check_corpora(run)
 
     def _check_corpora(self, run: AnyRun) -> None:
-        for name in dict.fromkeys([*run.corpora, *text_of(run)]):
+        for name in dict.fromkeys([*run.corpora, *corpora_tuned(run)]):
             corpus: Corpus = self.shared("corpora", name)
             against = corpus.decontaminate.against
             covered = self.shared("decontamination", against).covered if against else frozenset[str]()
@@ -365,12 +367,22 @@ class Configuration:
     def part(self, part: str, name: str, changes: Changes) -> Any:
         return self._load(OWN_PARTS[part], name, *changes[part])
 
-    def recipe(self, name: str, changes: Changes) -> Sft:
-        """An SFT recipe with the training recipe that it names in its place."""
-        own = [values.without("training.") for values in changes["sft"]]
-        file: SftFile = self._load("sft", name, *own)
-        inner = [values.below("training") for values in changes["sft"]]
-        return narrow(Sft, file, training=self._load("training", file.training, *inner))
+    def tunings(self, file: RunFile | GivenFile, changes: Changes) -> dict[str, Any]:
+        """The recipes by which a run trains on, by the key that names each; None for null."""
+        return {stage: self._recipe(stage, getattr(file, stage), changes[stage]) for stage in TUNINGS}
+
+    def _recipe(self, stage: str, name: str | None, changes: Sequence[Values]) -> Any:
+        """A recipe with the training recipe that it names in its place. Raises AbovoError for values of none."""
+        given = changes[-1]
+        if name is None:
+            if given:
+                mend = f"add {given.prefix.removesuffix('.')}=RECIPE"
+                where = f"{given.said}{given.prefix}{next(iter(given.given))}"
+                raise AbovoError(f"the run has no such recipe (its {stage} is null)", where, mend)
+            return None
+        file = self._load(stage, name, *(values.without("training.") for values in changes))
+        inner = (values.below("training") for values in changes)
+        return narrow(TUNINGS[stage], file, training=self._load("training", file.training, *inner))
 
 
 def phases_up_to(run: AnyRun, name: str | None) -> tuple[Phase, ...]:

@@ -36,7 +36,8 @@ STAGES = {
     for stage in (
         Stage("pretrain", "pretraining", "base model", phases=True),
         Stage("given", "nothing", "given model", trained=False),
-        Stage("sft", "fine-tuning", "after fine-tuning", after=("given", "pretrain"), scored="answer token"),
+        Stage("cpt", "continued pretraining", "after continued pretraining", after=("given", "pretrain")),
+        Stage("sft", "fine-tuning", "after fine-tuning", after=("cpt", "given", "pretrain"), scored="answer token"),
     )
 }
 

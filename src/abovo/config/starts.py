@@ -32,7 +32,7 @@ class Origin:
 
 
 def origin_of(configuration: "Configuration", name: str) -> Origin | None:
-    """The model from elsewhere that a run is given, or that its fine-tuning starts from; None of a run without one.
+    """The model from elsewhere that a run is given, or that it trains on from; None of a run without one.
 
     Raises AbovoError for a run or stage that is not there, or that has another tokenizer.
     """
@@ -40,21 +40,22 @@ def origin_of(configuration: "Configuration", name: str) -> Origin | None:
     if given is not None:
         return Origin(f"{find('runs', name, *configuration.folders)}, key model_directory", given.model_directory)
     run = configuration.run(name)
-    if run.sft is None or run.sft.start is None:
+    stage, start = next(((stage, one.start) for stage, one in run.tunings.items() if one.start), ("", None))
+    if start is None:
         return None
-    start, where = run.sft.start, f"{find('sft', str(run.parts.sft), *configuration.folders)}, key start"
+    where = f"{find(stage, str(getattr(run.parts, stage)), *configuration.folders)}, key start"
     if "/" in start:
         return Origin(where, start)
-    other, _, stage = start.partition(".")
+    other, _, named = start.partition(".")
     find("runs", other, *configuration.folders, asked=where)
     stages = configuration.stages(other)
-    if stage and stage not in stages:
-        raise AbovoError(f"run {other} has no stage {stage}", where, f"its stages are {', '.join(stages)}")
+    if named and named not in stages:
+        raise AbovoError(f"run {other} has no stage {named}", where, f"its stages are {', '.join(stages)}")
     own, theirs = run.parts.tokenizer, _tokenizer_of(configuration, other)
     if own != theirs:
         what = f"run {other} has the tokenizer {theirs}, run {name} has {own}"
         raise AbovoError(what, where, f"let run {name} name the tokenizer {theirs}")
-    return Origin(where, run=other, stage=stage or stages[-1])
+    return Origin(where, run=other, stage=named or stages[-1])
 
 
 def origin_of_given(configuration: "Configuration", name: str) -> Origin:
@@ -169,4 +170,4 @@ def corpora_before(configuration: "Configuration", name: str) -> list[str]:
 def _is_plain(configuration: "Configuration", name: str) -> bool:
     """Whether a run is a model that is scored alone."""
     given = configuration.given(name)
-    return given is not None and given.sft is None
+    return given is not None and given.alone

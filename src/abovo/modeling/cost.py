@@ -4,7 +4,7 @@ from abovo.errors import AbovoError
 from abovo.modeling.family import chosen_modules, family_named
 from abovo.modeling.parameters import ParameterCount
 from abovo.settings.model import Model
-from abovo.settings.sft import Adapters
+from abovo.settings.tuning import Adapters
 
 # A backward pass costs two forward passes: one product for the inputs' gradients, one for the weights'.
 BACKWARD = 2

@@ -31,7 +31,7 @@ def disk(settings: PlanSettings, count: ParameterCount, steps: int) -> dict[str,
     parts["checkpoints"] = (kept + 1 + earlier) * CHECKPOINT_BYTES_PER_PARAMETER * count.total
     # models on the way: in the live state, and as they are exported from there
     on_the_way = 2 * len(run.checkpoints.all)
-    parts["models"] = ((2 if run.sft else 1) + earlier + on_the_way) * MODEL_BYTES_PER_PARAMETER * count.total
+    parts["models"] = (1 + len(run.tunings) + earlier + on_the_way) * MODEL_BYTES_PER_PARAMETER * count.total
     return {**parts, "total": sum(parts.values()), "checkpoints_kept": kept}
 
 

@@ -1,15 +1,18 @@
-"""Turn the run of a given model and the heads of its weights into its plan.json: what fine-tuning trains and takes."""
+"""Turn the run of a given model and the heads of its weights into its plan.json: what its stages train and take."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from abovo.config.budget import budget
-from abovo.config.tuning import Tuned, sft_of
+from abovo.config.stages import STAGES
+from abovo.config.tuning import Tuned, recipe_of
 from abovo.modeling.family import Activations, Kept
 from abovo.planning.compute import costs, hours
 from abovo.planning.disk import CHECKPOINT_BYTES_PER_PARAMETER, MODEL_BYTES_PER_PARAMETER
 from abovo.planning.machines import budgets, describe_memory, fits, own_place, speeds
 from abovo.planning.memory import Sizes, memory
+from abovo.settings.hardware import Hardware
+from abovo.settings.run import GivenRun
 from abovo.settings.stages import GivenPlan
 from abovo.training.amounts import MOMENTS
 
@@ -20,51 +23,80 @@ def plan_given(settings: GivenPlan) -> dict[str, Any]:
     A token takes 6 N operations, 4 N where adapters train (no products for the gradients of frozen weights), N being
     all matrices but the table that tokens are looked up in; attention scores are left out.
     """
-    run, sft, shapes = settings.run, sft_of(settings.run), settings.shapes
-    steps = budget(Tuned(sft.tokens, run.sequence_length, sft.training), f"config/runs/{run.name}.yaml", "sft.")
+    run, shapes = settings.run, settings.shapes
     parameters = sum(_size(shape) for shape in shapes.values())
-    matrices = sum(_size(shape) for shape in shapes.values() if len(shape) == 2)
-    tables = [_size(shape) for name, shape in shapes.items() if len(shape) == 2 and not _in_block(name)]
-    used = matrices - (max(tables) if len(tables) > 1 else 0)
-    trained = parameters if sft.adapters is None else sum(_adapter(sft.adapters, shapes))
-    flops = (6 if sft.adapters is None else 4) * used * steps.tokens
-    spans = {name: hours(flops, machine, sft.training.precision) for name, machine in settings.hardware.items()}
+    stages = {stage: _stage(run, stage, shapes) for stage in run.tunings}
+    spans = {name: _hours(run, stages, machine) for name, machine in settings.hardware.items()}
     known = {name: span for name, span in spans.items() if span is not None}
-    kept = MOMENTS[sft.training.optimizer.kind] * trained
-    sizes = given_sizes(shapes, trained, kept, whole_logits=settings.family == "stock")
-    job = (sizes, sft.training, run.sequence_length, run.engine)
-    per_token = flops / steps.tokens
+    kept = [(run.tunings[name].training.keep_last + 1) * stage["trained_parameters"] for name, stage in stages.items()]
     parts = {
-        "checkpoints": (sft.training.keep_last + 1) * CHECKPOINT_BYTES_PER_PARAMETER * trained,
-        "models": MODEL_BYTES_PER_PARAMETER * parameters,
+        "checkpoints": CHECKPOINT_BYTES_PER_PARAMETER * sum(kept),
+        "models": MODEL_BYTES_PER_PARAMETER * parameters * len(stages),
     }
+    # the stage that trains most takes most
+    heaviest = max(stages, key=lambda name: stages[name]["trained_parameters"])
+    training, trained = run.tunings[heaviest].training, stages[heaviest]["trained_parameters"]
+    moments = MOMENTS[training.optimizer.kind] * trained
+    sizes = given_sizes(shapes, trained, moments, whole_logits=settings.family == "stock")
+    job = (sizes, training, run.sequence_length, run.engine)
+    per_token = stages[heaviest]["flops"] / stages[heaviest]["tokens"]
     return {
         "run": run.name,
         "model": {"name": run.model_directory, "family": settings.family, "parameters": parameters},
-        "tokens": steps.tokens,
-        "steps": steps.steps,
-        "tokens_per_step": steps.tokens_per_step,
+        **{name: sum(stage[name] for stage in stages.values()) for name in ("tokens", "steps", "flops")},
         "sequence_length": run.sequence_length,
-        "sft": {"method": sft.method, "tokens": sft.tokens, "trained_parameters": trained, "flops": flops},
-        "flops": flops,
+        **stages,
         "disk_bytes": {**parts, "total": sum(parts.values())},
-        "memory": memory(*job, own_place(sft.training, run.engine)).as_fields(),
+        "memory": memory(*job, own_place(training, run.engine)).as_fields(),
         "fits": {name: fits(*job, machine) for name, machine in settings.hardware.items()},
-        "tokens_per_second": speeds(per_token, settings.hardware, sft.training),
+        "tokens_per_second": speeds(per_token, settings.hardware, training),
         "hours": known,
         "cost_usd": costs(known, settings.hardware),
-        "budgets": budgets(parameters, per_token, settings.hardware, sft.training),
+        "budgets": budgets(parameters, per_token, settings.hardware, training),
         "overrides": dict(settings.overrides),
     }
 
 
+def _stage(run: GivenRun, stage: str, shapes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage trains and takes."""
+    recipe = recipe_of(run, stage)
+    tuned = Tuned(stage, recipe.tokens, run.sequence_length, recipe.training)
+    steps = budget(tuned, f"config/runs/{run.name}.yaml", f"{stage}.")
+    matrices = sum(_size(shape) for shape in shapes.values() if len(shape) == 2)
+    tables = [_size(shape) for name, shape in shapes.items() if len(shape) == 2 and not _in_block(name)]
+    used = matrices - (max(tables) if len(tables) > 1 else 0)
+    trained, per_parameter = sum(map(_size, shapes.values())), 6
+    if recipe.adapters is not None:
+        trained, per_parameter = sum(_adapter(recipe.adapters, shapes)), 4
+    return {
+        "method": recipe.method,
+        "tokens": steps.tokens,
+        "steps": steps.steps,
+        "tokens_per_step": steps.tokens_per_step,
+        "trained_parameters": trained,
+        "flops": per_parameter * used * steps.tokens,
+    }
+
+
+def _hours(run: GivenRun, stages: Mapping[str, Any], machine: Hardware) -> list[float] | None:
+    """Shortest and longest time of all stages (hours); None on a machine that lacks the precision of one."""
+    spans = [hours(stage["flops"], machine, recipe_of(run, name).training.precision) for name, stage in stages.items()]
+    known = [span for span in spans if span is not None]
+    return [sum(ends) for ends in zip(*known, strict=True)] if len(known) == len(spans) else None
+
+
 def describe_given(plan: Mapping[str, Any]) -> list[str]:
     """The plan in a few lines for a person."""
-    model, sft = plan["model"], plan["sft"]
+    model = plan["model"]
+    stages = {name: plan[name] for name in STAGES if name in plan}
     return [
         f"{plan['run']}: {model['name']} ({model['family']}), {model['parameters']:,} parameters",
-        f"fine-tuning ({sft['method']}): {sft['trained_parameters']:,} parameters train, {plan['tokens']:,} tokens ="
-        f" {plan['steps']:,} steps of {plan['tokens_per_step']:,}, {plan['flops']:.3g} operations",
+        *(
+            f"{STAGES[name].training} ({stage['method']}): {stage['trained_parameters']:,} parameters train,"
+            f" {stage['tokens']:,} tokens = {stage['steps']:,} steps of {stage['tokens_per_step']:,},"
+            f" {stage['flops']:.3g} operations"
+            for name, stage in stages.items()
+        ),
         f"{plan['disk_bytes']['total'] / 1e9:.3g} GB on the disk",
         *describe_memory(plan),
     ]

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from abovo.config.budget import REPEATED, USEFUL_EPOCHS, Budget, budget, times_drawn
+from abovo.config.stages import STAGES
 from abovo.config.tokenizers import read_tokenizer, vocabulary_of
-from abovo.config.tuning import text_of
+from abovo.config.tuning import recipe_of, text_of
 from abovo.console.progress import duration
 from abovo.modeling.cost import (
     adapter_flops_per_token,
@@ -71,8 +72,8 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
     steps = budget(run, where)
     sizes = sizes_of(run.model, rows, run.training)
     per_token = training_flops_per_token(run.model, rows, run.sequence_length)
-    sft = _sft(settings, rows)
-    flops = per_token * steps.tokens + (sft["flops"] if sft else 0)
+    tuned = {stage: _tuned(settings, stage, rows) for stage in run.tunings}
+    flops = per_token * steps.tokens + sum(stage["flops"] for stage in tuned.values())
     spans = {name: hours(flops, machine, run.training.precision) for name, machine in settings.hardware.items()}
     known = {name: span for name, span in spans.items() if span is not None}
     phases = _phases(settings, steps, per_token)
@@ -98,7 +99,8 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
         "phases": phases,
         "repeated": {name: round(count, 3) for name, count in times.items() if count > USEFUL_EPOCHS},
         "checkpoints": expected_checkpoints(settings, steps),
-        "sft": sft,
+        "cpt": tuned.get("cpt"),
+        "sft": tuned.get("sft"),
         "flops": flops,
         "flops_per_token": per_token,
         "disk_bytes": disk(settings, count, steps.steps),
@@ -143,24 +145,22 @@ def _drawn(tokens: int, corpus: Corpus) -> dict[str, Any]:
     return {"tokens": tokens, "epochs": round(tokens / available, 3) if available else None}
 
 
-def _sft(settings: PlanSettings, rows: int) -> dict[str, Any] | None:
-    """What fine-tuning trains and takes, and the tokens and epochs of each corpus that it draws text from."""
-    run = settings.run
-    if run.sft is None:
-        return None
-    adapters = run.sft.adapters
+def _tuned(settings: PlanSettings, stage: str, rows: int) -> dict[str, Any]:
+    """What a stage trains and takes after pretraining, and the tokens and epochs of each corpus of the text in it."""
+    run, recipe = settings.run, recipe_of(settings.run, stage)
+    adapters = recipe.adapters
     if adapters is None:
         trained, flops = count_parameters(run.model, rows).total, training_flops_per_token
     else:
         trained, flops = count_adapter_parameters(run.model, adapters), adapter_flops_per_token
-    share = run.sft.text.share if run.sft.text else 0.0
-    text = {name: round(share * part * run.sft.tokens) for name, part in text_of(run).items()}
+    share = recipe.beside.share if recipe.beside else 0.0
+    text = {name: round(share * part * recipe.tokens) for name, part in text_of(run, stage).items()}
     return {
-        "method": run.sft.method,
-        "tokens": run.sft.tokens,
+        "method": recipe.method,
+        "tokens": recipe.tokens,
         "text": {name: _drawn(tokens, settings.corpora[name]) for name, tokens in text.items()},
         "trained_parameters": trained,
-        "flops": flops(run.model, rows, run.sequence_length) * run.sft.tokens,
+        "flops": flops(run.model, rows, run.sequence_length) * recipe.tokens,
     }
 
 
@@ -181,19 +181,21 @@ def describe(plan: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"phase {phase['name']}: steps {phase['first_step']:,} to {phase['last_step']:,}, tokens of {drawn}"
             )
-    lines += _tuned(plan["sft"]) + _repeated(plan) + describe_checkpoints(plan["checkpoints"])
+    lines += _described(plan) + _repeated(plan) + describe_checkpoints(plan["checkpoints"])
     lines += describe_memory(plan) + _times(plan) + describe_budgets(plan)
     lines += [f"override: {key} = {value}" for key, value in plan["overrides"].items()]
     return lines
 
 
-def _tuned(sft: Mapping[str, Any] | None) -> list[str]:
-    """How the run is fine-tuned; nothing of one that is not."""
-    if sft is None:
-        return []
-    line = f"fine-tuning ({sft['method']}): {sft['tokens']:,} tokens, {sft['trained_parameters']:,} parameters train"
-    text = ", ".join(f"{name} {part['tokens']:,}" for name, part in sft["text"].items())
-    return [f"{line}, tokens of text: {text}" if text else line]
+def _described(plan: Mapping[str, Any]) -> list[str]:
+    """How the run trains on; nothing of one that does not."""
+    lines = []
+    for name, stage in ((name, plan[name]) for name in ("cpt", "sft") if plan[name]):
+        trains = f"{stage['tokens']:,} tokens, {stage['trained_parameters']:,} parameters train"
+        text = ", ".join(f"{corpus} {part['tokens']:,}" for corpus, part in stage["text"].items())
+        among = f", tokens of text: {text}" if text else ""
+        lines.append(f"{STAGES[name].training} ({stage['method']}): {trains}{among}")
+    return lines
 
 
 def _repeated(plan: Mapping[str, Any]) -> list[str]:

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from abovo.settings.checkpoints import Amounts, Limits
 from abovo.settings.engine import Engine
 from abovo.settings.keys import key
-from abovo.settings.sft import Adapters
 from abovo.settings.template import ChatTemplate
 from abovo.settings.training import Schedule, Training
+from abovo.settings.tuning import Adapters
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,9 @@ class Place:
         " .parquet (type local)",
         default=(),
     )
+    missing: str | None = key(
+        "What to do where a path is not there, told with the error (words; type local)", default=None, decides=False
+    )
     dataset: str | None = key("Data set id on the hub, owner/name (type huggingface)", default=None)
     config: str | None = key("Configuration of the data set (type huggingface)", default=None)
     data_dir: str | None = key(

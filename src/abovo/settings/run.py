@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from abovo.settings.checkpoints import Checkpoints, Limits
+from abovo.settings.cpt import Cpt
 from abovo.settings.engine import Engine
 from abovo.settings.evaluation import Evaluation
 from abovo.settings.export import Export
@@ -19,6 +20,9 @@ class SharedParts:
 
     tokenizer: str = key("Name in config/tokenizers", refers="tokenizers")
     engine: str = key("Name in config/engines", default="torch", refers="engines")
+    cpt: str | None = key(
+        "Name in config/cpt; null: pretraining is not continued on other text", default=None, refers="cpt"
+    )
     sft: str | None = key("Name in config/sft; null for a base model only", default=None, refers="sft")
     evaluation: str = key("Name in config/evaluation", refers="evaluation")
 
@@ -97,7 +101,7 @@ class RunFile(Parts, Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class GivenFile:
-    """A model that was trained elsewhere, to be scored as the models of runs are, and fine-tuned with an `sft`."""
+    """A model that was trained elsewhere, scored as those of runs are and, with a `cpt` or an `sft`, trained on."""
 
     description: str = key("Which model it is (one sentence)", default="", decides=False)
     model_directory: str = key("Folder in the Hugging Face layout: config.json, safetensors, tokenizer", min_length=1)
@@ -106,17 +110,25 @@ class GivenFile:
         refers="tokenizers",
     )  # fmt: skip
     engine: str = key("Name in config/engines", default="torch", refers="engines")
-    sft: str | None = key("Name in config/sft; null: it is scored alone", default=None, refers="sft")
+    cpt: str | None = key(
+        "Name in config/cpt; null: pretraining is not continued on other text", default=None, refers="cpt"
+    )
+    sft: str | None = key("Name in config/sft; null: it is not fine-tuned", default=None, refers="sft")
     evaluation: str = key("Name in config/evaluation", refers="evaluation")
     sequence_length: int | None = key(
-        "Length of the rows of fine-tuning, and longest context of a prediction (tokens); null: all positions that the"
-        " model has, where it is scored alone",
+        "Length of the rows that it is trained on, and longest context of a prediction (tokens); null: all positions"
+        " that the model has, where it is scored alone",
         default=None, minimum=8, maximum=2**20,
     )  # fmt: skip
     seed: int = key("Root of every random stream", default=42, minimum=0, maximum=2**32 - 1)
     threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
     export: Export = key("What is made of it for use elsewhere", default=Export())
     set: Mapping[str, Any] = key("Values that differ from the named files, as PART.KEY: value", default={})
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is scored, and nothing trains it."""
+        return self.cpt is None and self.sft is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,12 +139,18 @@ class AnyRun:
     parts: SharedParts = key("The names of the files that it is put together from")
     tokenizer: Any = key("The tokenizer, as its file knows it")
     engine: Engine = key("What carries out the steps")
-    sft: Sft | None = key("How the base model is fine-tuned; null: not at all", default=None)
+    cpt: Cpt | None = key("How pretraining is continued on other text; null: not at all", default=None)
+    sft: Sft | None = key("How the model is fine-tuned; null: not at all", default=None)
     evaluation: Evaluation = key("What is measured")
     phases: tuple[Phase, ...] = key("Phases of pretraining in their order", default=())
     sequence_length: int = key("Length of a row (tokens)", minimum=8, maximum=2**20)
     seed: int = key("Root of every random stream of the run", default=42, minimum=0, maximum=2**32 - 1)
     threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
+
+    @property
+    def tunings(self) -> dict[str, Cpt | Sft]:
+        """How it trains on after its pretraining, by stage and in their order."""
+        return {stage: one for stage, one in (("cpt", self.cpt), ("sft", self.sft)) if one is not None}
 
     @property
     def corpora(self) -> list[str]:

@@ -10,7 +10,7 @@ from abovo.errors import AbovoError
 from abovo.modeling.adapted import name_base
 from abovo.modeling.family import chosen_modules, family_of
 from abovo.provenance.hashing import sha256_file
-from abovo.settings.sft import Adapters
+from abovo.settings.tuning import Adapters
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -1,0 +1,32 @@
+# Continues the pretraining of a model on other text: all weights, or adapters, which lie in adapter/ then.
+rule continue_pretraining:
+    input:
+        request=asked("results/cpt/{run}/manifest.json", "train", "cpt"),
+        base=of(inputs.base, stage="cpt"),
+        datasets=of(inputs.tuning, stage="cpt"),
+        tokenizer=of(inputs.tokenizer),
+    output:
+        manifest="results/cpt/{run}/manifest.json",
+        model="results/cpt/{run}/model/model.safetensors",
+        metrics="results/cpt/{run}/metrics.jsonl",
+    log:
+        "results/logs/cpt/{run}.log",
+    benchmark:
+        "results/benchmarks/cpt/{run}.jsonl"
+    conda:
+        environment("training")
+    threads: threads_of_run
+    resources:
+        gpu=gpus_of_run,
+        mem_mb=4000,
+        runtime="12h",
+    params:
+        settings=settings_for("cpt"),
+        script=path_of("train"),
+        launcher=launcher_of_run,
+        sets=named_sets_of_stage("cpt"),
+        state=state_beside,
+    shell:
+        "exec {params.launcher} {params.script:q} --label 'continued pretraining' --settings {params.settings:q}"
+        " --start {input.base} --tokenizer {input.tokenizer} --sets {params.sets}"
+        " --state {params.state:q} --output {output.manifest} --log {log}"

@@ -1,0 +1,40 @@
+"""Continued pretraining of a model on other text, another language's say: config/cpt/."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from abovo.settings.keys import key
+from abovo.settings.training import Training
+from abovo.settings.tuning import Text, Tuning
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recipe(Tuning):
+    corpora: Mapping[str, float] = key(
+        "Weight of each corpus of config/corpora; rows are drawn in proportion", above=0, min_items=1, refers="corpora"
+    )
+    replay: Text | None = key("Text of the kind that the model was trained on before; null: none", default=None)
+
+    @property
+    def own(self) -> Mapping[str, float]:
+        """Weight of each set that it is for."""
+        return self.corpora
+
+    @property
+    def beside(self) -> Text | None:
+        """What is drawn among them so that less is forgotten."""
+        return self.replay
+
+
+@dataclass(frozen=True, kw_only=True)
+class CptFile(_Recipe):
+    """Continued pretraining of a run's model, or of another model, as its file names it."""
+
+    training: str = key("Name in config/training", refers="training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cpt(_Recipe):
+    """Continued pretraining of a run's model, with its training recipe in place."""
+
+    training: Training = key("How what trains is optimized, as in config/training")
