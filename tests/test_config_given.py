@@ -90,7 +90,7 @@ def test_values_of_a_call_and_of_the_file_are_laid_over_a_given_run(project):
 @pytest.mark.parametrize(
     ("kind", "values", "told"),
     [
-        ("runs", {"sequence_length": None}, "key sequence_length: is null, and rows of fine-tuning have a length"),
+        ("runs", {"sequence_length": None}, "key sequence_length: is null, and rows of training have a length"),
         ("runs", {"sequence_length": 64}, "is 128 where run mine has rows of 64 tokens"),
         ("sft", {"start": "nano"}, "mine.yaml, key start: run mine starts from its model_directory already"),
         ("sft", {"text": "{share: 0.1}"}, "run mine pretrains on no corpus"),

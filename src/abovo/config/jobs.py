@@ -72,14 +72,17 @@ def _sft(configuration: Configuration, names: Names) -> JobSettings:
 
 
 def _cpt(configuration: Configuration, names: Names) -> JobSettings:
-    return _tuned(configuration, configuration.any_run(names["run"]), "cpt")
+    run = configuration.any_run(names["run"])
+    own = {"overlap": cpt.overlap} if (cpt := run.cpt) else {}
+    return _tuned(configuration, run, "cpt", **own)
 
 
 def _tuned(configuration: Configuration, run: AnyRun, stage: str, **more: Any) -> JobSettings:
     """One phase over a recipe's sets, on the model before it or adapters on that."""
     recipe = recipe_of(run, stage)
     phases = (JobPhase(name=stage, sets=weights_of(run, stage), share=1.0),)
-    own = {"phases": phases, "training": recipe.training, "adapters": recipe.adapters, "tokens": recipe.tokens, **more}
+    own = {"phases": phases, "training": recipe.training, "adapters": recipe.adapters}
+    own |= {"quantization": recipe.quantization, "tokens": recipe.tokens, **more}
     # checkpoints and limits are of pretraining
     own |= {"checkpoints": Amounts(), "limits": Limits(), "parameters": None}
     if "given" in configuration.stages(run.name):

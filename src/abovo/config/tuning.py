@@ -1,6 +1,7 @@
 """Turn the recipes by which a run trains on, continued pretraining and fine-tuning, into the packed sets that they draw
 from, and into a refusal where they do not fit the run."""
 
+import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,10 @@ def check_tuning(configuration: "Configuration", run: AnyRun, where: Path) -> No
         _check_start(configuration, run, stage)
         budget(Tuned(stage, recipe.tokens, run.sequence_length, recipe.training), str(where), f"{stage}.")
         check_engine(run.engine, recipe.training, f"{where}, key engine")
+        _check_quantization(run, recipe, f"{where}, key {stage}.quantization")
+    if run.cpt and run.cpt.overlap >= run.sequence_length:
+        what = f"is {run.cpt.overlap}, and rows have {run.sequence_length} ids"
+        raise AbovoError(what, f"{where}, key cpt.overlap", "make it shorter than a row")
     for dataset in run.sft.datasets if run.sft else ():
         template_of(configuration, dataset)
         length = configuration.shared("instruction", dataset).sequence_length
@@ -128,6 +133,18 @@ def _check_start(configuration: "Configuration", run: AnyRun, stage: str) -> Non
         raise AbovoError(f"run {run.name} starts from its model_directory already", place, "remove it")
     if stage != next(iter(run.tunings)):
         raise AbovoError(f"run {run.name} starts from its continued pretraining", place, "remove it")
+
+
+def _check_quantization(run: AnyRun, recipe: Cpt | Sft, where: str) -> None:
+    if recipe.quantization is None:
+        return
+    if recipe.adapters is None:
+        raise AbovoError("all weights train, and quantized ones cannot", where, "set method to lora, or this to null")
+    if run.engine.strategy not in ("none", "ddp"):
+        what = f"quantized weights cannot be spread by {run.engine.strategy}"
+        raise AbovoError(what, where, "use the engine torch or ddp, or set it to null")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise AbovoError("needs the package bitsandbytes", where, "pip install bitsandbytes, or set it to null")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,10 @@ class _Recipe(Tuning):
     corpora: Mapping[str, float] = key(
         "Weight of each corpus of config/corpora; rows are drawn in proportion", above=0, min_items=1, refers="corpora"
     )
+    overlap: int = key(
+        "Ids at a row's beginning that the row before it ends with, as context; they are learned there alone (tokens)",
+        default=0, minimum=0, maximum=2**20,
+    )  # fmt: skip
     replay: Text | None = key("Text of the kind that the model was trained on before; null: none", default=None)
 
     @property

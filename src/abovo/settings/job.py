@@ -43,9 +43,18 @@ class JobSettings:
     adapters: Adapters | None = key(
         "Low-rank adapters that are trained in place of the weights; null: all weights train", default=None
     )
+    quantization: Literal["nf4", "int8"] | None = key(
+        "Form of the frozen weights beside adapters: 4 bits (nf4, arXiv:2305.14314) or 8 (int8, arXiv:2208.07339), by"
+        " the package bitsandbytes; null: as they are",
+        default=None,
+    )
     attention: Literal["conversation", "row"] = key(
         "What an id sees: what is before it in its conversation, or in its row", default="row"
     )
+    overlap: int = key(
+        "Ids at a row's beginning that the row before it ends with; they are targets there alone (tokens)",
+        default=0, minimum=0, maximum=2**20,
+    )  # fmt: skip
     template: ChatTemplate | None = key(
         "Chat template in which the model answers, exported with it; null: it continues texts", default=None
     )

@@ -57,6 +57,11 @@ class Tuning:
         default="lora",
     )
     lora: Lora = key("The adapters of lora and dora (LoRA, arXiv:2106.09685)", default=Lora())
+    quantization: Literal["nf4", "int8"] | None = key(
+        "Form of the frozen weights beside adapters: 4 bits (nf4, arXiv:2305.14314) or 8 (int8, arXiv:2208.07339), by"
+        " the package bitsandbytes; null: as they are",
+        default=None,
+    )
 
     @property
     def adapters(self) -> Adapters | None:

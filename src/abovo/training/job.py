@@ -99,7 +99,8 @@ def _train(
     if world.leads and inputs.start is not None:
         verify_model(inputs.start)
     apart = settings.attention == "conversation"
-    sets = TrainingSets.open(inputs.sets, settings.sequence_length, verify=world.leads, apart=apart)
+    length, overlap = settings.sequence_length, settings.overlap
+    sets = TrainingSets.open(inputs.sets, length, verify=world.leads, apart=apart, overlap=overlap)
     order = order_of(settings, plan, sets)
     start = sum(plan.phases[:-1]) if inputs.before else 0
     words = words_of(inputs.sets)
@@ -124,7 +125,7 @@ def _train(
         return None
     model, rows = trained
     made = export(model, settings, tokenizer, inputs.start, folder)
-    happened = what_happened(task, order, rows, settings.sequence_length)
+    happened = what_happened(task, order, rows, length)
     fields = {**made.fields, **happened.fields, "unvalidated": sets.unvalidated}
     earlier = take_over(inputs.before, folder) if inputs.before else []
     if kept := [*earlier, *export_kept(model, settings, tokenizer, moments, state, folder)]:

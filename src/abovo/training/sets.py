@@ -11,6 +11,7 @@ from abovo.errors import AbovoError
 from abovo.packing.bins import FIRST, LEARNED, Split, open_bin, open_mask, read_index
 from abovo.provenance.manifest import Manifest
 from abovo.training.loss import Batch
+from abovo.training.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -18,30 +19,38 @@ class Rows:
     """Rows of ids [rows, L]; those LEARNED by the flags of `mask` [rows, L] are targets, without it all but padding.
 
     Texts that begin where flags say FIRST are cut off from each other where they are kept `apart`. Where `pad` `ends`
-    texts too, as in tokenizers without a pad of their own, the first of several is no padding.
+    texts too, as in tokenizers without a pad of their own, the first of several is no padding. Ids that are `seen`
+    [rows, L] are no targets: rows before them have them.
     """
 
-    ids: np.ndarray
+    ids: np.ndarray | Windows
     mask: np.ndarray | None
     pad: int
     ends: bool = False
     apart: bool = False
+    seen: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def array(self) -> np.ndarray:
+        """The ids of all rows."""
+        return self.ids[:] if isinstance(self.ids, Windows) else self.ids
+
     def __getitem__(self, part: slice) -> Self:
-        return replace(self, ids=self.ids[part], mask=None if self.mask is None else self.mask[part])
+        seen = self.ids.seen(part) if isinstance(self.ids, Windows) else _cut(self.seen, part)
+        return replace(self, ids=self.ids[part], mask=_cut(self.mask, part), seen=seen)
 
     @property
     def counts(self) -> np.ndarray:
         """Which ids count as targets, bool [rows, L]."""
         if self.mask is not None:
             return self.mask & LEARNED != 0
-        found = self.ids != self.pad
+        found = self.array != self.pad
         if self.ends:
             found[:, 1:] |= found[:, :-1].copy()
-        return found
+        return found if self.seen is None else found & ~self.seen
 
     @property
     def firsts(self) -> np.ndarray | None:
@@ -53,15 +62,19 @@ class Rows:
         return batch_of([self], source)
 
 
+def _cut(array: np.ndarray | None, part: slice) -> np.ndarray | None:
+    return None if array is None else array[part]
+
+
 def batch_of(parts: Sequence[Rows], source: str = "") -> Batch:
     """All rows of several sets as one batch; rows whose texts are not kept apart are one text each."""
-    ids = np.concatenate([part.ids for part in parts]).astype(np.int64)
+    ids = np.concatenate([part.array for part in parts]).astype(np.int64)
     counts = np.concatenate([part.counts for part in parts])
     found = [part.firsts for part in parts]
     firsts = None
     if any(one is not None for one in found):
         firsts = torch.from_numpy(np.concatenate(
-            [np.zeros(part.ids.shape, bool) if one is None else one for part, one in zip(parts, found, strict=True)]
+            [np.zeros(part.array.shape, bool) if one is None else one for part, one in zip(parts, found, strict=True)]
         ))  # fmt: skip
     return Batch(torch.from_numpy(ids), torch.from_numpy(counts), source, firsts)
 
@@ -106,10 +119,14 @@ class TrainingSets:
     held_out: Mapping[str, Rows]
 
     @classmethod
-    def open(cls, sets: Mapping[str, Manifest], length: int, verify: bool, apart: bool = False) -> Self:
+    def open(
+        cls, sets: Mapping[str, Manifest], length: int, verify: bool, apart: bool = False, overlap: int = 0
+    ) -> Self:
         """Open packed sets; `verify` reads every byte and compares it with the manifests, conversations of a row are
-        kept `apart`."""
+        kept `apart`, rows that are trained on `overlap` by so many ids."""
         train = {name: open_rows(packed, "train", length, verify, apart) for name, packed in sets.items()}
+        if overlap:
+            train = {name: replace(rows, ids=Windows(rows.array, overlap)) for name, rows in train.items()}
         held_out = {
             source: rows
             for name, packed in sets.items()

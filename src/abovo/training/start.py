@@ -11,15 +11,21 @@ from abovo.modeling.build import build_model
 from abovo.modeling.family import base_of, family_of, open_model
 from abovo.modeling.layout import model_folder
 from abovo.modeling.parameters import check_claim, padded_vocabulary
+from abovo.modeling.quantized import quantize
 from abovo.provenance.manifest import Manifest
 from abovo.settings.job import JobSettings
 from abovo.tokenizing.load import Tokenizer
 from abovo.training.adapters import add_adapters
+from abovo.training.device import choose_device, resolve_precision
+from abovo.training.loss import HALVES
 from abovo.training.seeds import derive_seed
 
 
-def start_model(settings: JobSettings, tokenizer: Tokenizer, start: Manifest | None, rank: int) -> nn.Module:
+def start_model(
+    settings: JobSettings, tokenizer: Tokenizer, start: Manifest | None, rank: int, *, exact: bool = False
+) -> nn.Module:
     """The model before its first step, in float32 on the CPU; torch's generator is then that of the rank's dropout.
+    Frozen weights are quantized where settings say so, unless it is to be `exact`.
 
     `start` is the manifest of a finished model or of a folder in the Hugging Face layout. Raises AbovoError where the
     vocabulary, the shape or the size is not the job's.
@@ -36,10 +42,19 @@ def start_model(settings: JobSettings, tokenizer: Tokenizer, start: Manifest | N
         what = f"{type(model).__name__} cannot keep the conversations of a row apart"
         raise AbovoError(what, "settings, key attention", "set sft.attention to row")
     check_claim(settings.parameters, size_of(model), "settings, key parameters")
+    if settings.quantization is not None and not exact:
+        quantize(model, settings.quantization, _computed_in(settings))
     if settings.adapters is not None:
         model = add_adapters(model, settings.adapters, derive_seed(settings.seed, "adapters"))
     torch.manual_seed(derive_seed(settings.seed, f"dropout {rank}"))
     return model
+
+
+def _computed_in(settings: JobSettings) -> torch.dtype:
+    """What quantized matrices are multiplied in: as all others are."""
+    apple = torch.backends.mps.is_available()
+    device = torch.device(choose_device(settings.engine, cuda=torch.cuda.is_available(), mps=apple))
+    return HALVES.get(resolve_precision(settings.training.precision, device), torch.float32)
 
 
 def size_of(model: nn.Module) -> int:

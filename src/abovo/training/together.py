@@ -65,14 +65,14 @@ def produce_together(world: World, job: Job, state: Path, make: Callable[[Path |
 
 @dataclass(frozen=True)
 class Run:
-    """A task that a world carries out; `build` makes its model, `state` is the folder of its live state, `held_out`
-    gives the batches of its validation by their rows."""
+    """A task that a world carries out; `build` makes its model, with `exact` one whose frozen weights are as they were,
+    `state` is the folder of its live state, `held_out` gives the batches of its validation by their rows."""
 
     task: Task
     world: World
     settings: JobSettings
     inputs: Mapping[str, Manifest]
-    build: Callable[[], nn.Module]
+    build: Callable[..., nn.Module]
     state: Path
     held_out: Callable[[int], Iterable[Batch]]
 
@@ -126,10 +126,10 @@ def _train(run: Run, model: nn.Module, state: State | None, folder: Path | None)
             write_json(folder / name, values)
     train(task, engine, world, state)
     weights = engine.weights()
-    if engine.whole or not world.leads:
+    if (engine.whole and run.settings.quantization is None) or not world.leads:
         return model
     # this process's model holds parts or rounded values; the weights themselves go into a new one
-    whole = run.build()
+    whole = run.build(exact=True)
     whole.load_state_dict(weights, strict=False)
     return whole
 
