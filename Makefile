@@ -15,7 +15,7 @@ export PYTHON
 export RUN STAGE MODEL SYSTEM OPTIONS HOST PORT OPEN
 ASKED := $${RUN:+--run "$$RUN"} $${STAGE:+--stage "$$STAGE"} $${MODEL:+--model "$$MODEL"}
 
-.PHONY: help setup demo new test test-all check chat serve export push lock
+.PHONY: help setup demo new test test-all check model chat serve export push lock
 help: ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -28,6 +28,9 @@ demo: setup ## The whole chain on the text that comes with the packages: results
 new: setup ## The files of a run of your own: make new RUN=mine [FROM=nano] [TEXT=folder] [CHATS=file]
 	@python workflow/tools/new.py --run "$${RUN:?says what the run is called}" --from "$${FROM:-nano}" \
 	  $${TEXT:+--text "$$TEXT"} $${CHATS:+--chats "$$CHATS"}
+
+model: setup ## Fetch the base model that a run names on the hub: RUN=quebec, with a token in HF_TOKEN where it is gated
+	@python workflow/tools/model.py --run "$${RUN:?names the run}"
 
 chat: setup ## Talk with a model: RUN=nano STAGE=sft, or MODEL=FOLDER in the Hugging Face layout
 	@python workflow/tools/chat.py $(ASKED) $${SYSTEM:+--system "$$SYSTEM"} $$OPTIONS

@@ -1,4 +1,4 @@
-"""A small hub on 127.0.0.1 for the real client libraries: data sets in memory, and faults on request.
+"""A small hub on 127.0.0.1 for the real client libraries: data sets and models in memory, and faults on request.
 
 with Hub() as hub:
     sha = hub.publish("people/letters", {"data/train.parquet": b"..."})
@@ -16,8 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 LARGE = (".parquet", ".gz", ".zst")
-API = re.compile(r"/api/datasets/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?")
-RESOLVE = re.compile(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+API = re.compile(r"/api/(?:datasets|models)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?")
+RESOLVE = re.compile(r"(?:/datasets)?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 STORED = re.compile(r"/stored/([^/]+/[^/]+)/([^/]+)/(.+)")
 
 

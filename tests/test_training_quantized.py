@@ -3,6 +3,7 @@
 import pytest
 import torch
 from peft import PeftModel
+from rounding import ONE_PASS, near
 from safetensors.torch import load_file
 from small_tuning import MODEL, STEPS, Tuning, settings
 from transformers import AutoModelForCausalLM
@@ -11,7 +12,6 @@ from abovo.errors import AbovoError
 from abovo.modeling.family import open_model
 from abovo.modeling.quantized import quantize
 from abovo.provenance.manifest import read_manifest
-from rounding import ONE_PASS, near
 
 needs = pytest.mark.skipif(
     __import__("importlib.util").util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
@@ -35,7 +35,7 @@ def test_quantized_blocks_are_small_and_near(tuning, kind, bits, off):
     matrices = [
         module
         for module in small.modules()
-        if type(module).__name__.startswith("Linear") and "Linear" != type(module).__name__
+        if type(module).__name__.startswith("Linear") and type(module).__name__ != "Linear"
     ]
     assert len(matrices) == 7 * len(small.model.layers)
     held = sum(module.weight.numel() * module.weight.element_size() for module in matrices)

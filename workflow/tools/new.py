@@ -32,7 +32,7 @@ def main(options: argparse.Namespace) -> None:
 
     configuration = Configuration(Path("config"), shipped=SHIPPED)
     written = write_new_run(configuration, options.run, options.like, options.text or None, options.chats or None)
-    stage = "sft" if Configuration(Path("config"), shipped=SHIPPED).run(options.run).sft else "pretrain"
+    stage = Configuration(Path("config"), shipped=SHIPPED).stages(options.run)[-1]
     target = f"results/{stage}/{options.run}/results.json"
     log.info("%s\n\nWhat it will do, and then do it:\n", "\n".join(str(path) for path in written))
     log.info("  snakemake -n %s\n  snakemake --cores all %s", target, target)

@@ -38,7 +38,11 @@ def origin_of(configuration: "Configuration", name: str) -> Origin | None:
     """
     given = configuration.given(name)
     if given is not None:
-        return Origin(f"{find('runs', name, *configuration.folders)}, key model_directory", given.model_directory)
+        where = f"{find('runs', name, *configuration.folders)}, key model_directory"
+        if given.hub is not None and not Path(given.model_directory).is_dir():
+            what = f"{given.model_directory} is not there yet, where {given.hub} of the hub is to lie"
+            raise AbovoError(what, where, f"make model RUN={name}")
+        return Origin(where, given.model_directory)
     run = configuration.run(name)
     stage, start = next(((stage, one.start) for stage, one in run.tunings.items() if one.start), ("", None))
     if start is None:

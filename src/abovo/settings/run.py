@@ -105,6 +105,11 @@ class GivenFile:
 
     description: str = key("Which model it is (one sentence)", default="", decides=False)
     model_directory: str = key("Folder in the Hugging Face layout: config.json, safetensors, tokenizer", min_length=1)
+    hub: str | None = key(
+        "Id of the model on the hub, OWNER/NAME, from where `make model` fetches the folder (null: it is there)",
+        default=None, pattern="^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", decides=False,
+    )  # fmt: skip
+    revision: str | None = key("Branch, tag or commit on the hub (null: main)", default=None, decides=False)
     tokenizer: str | None = key(
         "Name in config/tokenizers; null: the model's own, which is called as the run is", default=None,
         refers="tokenizers",
