@@ -195,7 +195,7 @@ OVERRIDES = [
     ("nano.instruction.alpaca.validation_share=0.1", "run nano uses no 'alpaca'"),
     ("nano.decontamination.standard.ngram=8", "run nano uses no 'standard'"),
     ("nano.evaluation.tasks=[boolq,boolq]", "key nano.evaluation.tasks: ['boolq', 'boolq'] has non-unique"),
-    ("nano.sft=null,nano.sft.tokens=5", "key nano.sft.tokens: the run is not fine-tuned"),
+    ("nano.sft=null,nano.sft.tokens=5", "key nano.sft.tokens: the run has no fine-tuning"),
     ("nano-phases.corpus.tokens=5", "run nano-phases has no corpus"),
     ("corpora.nano=5", "names a part and no key"),
     ("corpora.nope.tokens=5", "key corpora.nope.tokens: there is no 'nope'"),

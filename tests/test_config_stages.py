@@ -14,11 +14,11 @@ from abovo.errors import AbovoError
 sys.path.insert(0, str(Path(__file__).parent / "integration"))
 from workflow import Workflow, copy_of_the_tree
 
-ROW = '        Stage("cpt", "continued pretraining", "after more text", after=("pretrain",), phases=False),\n'
+ROW = '        Stage("dpo", "preference training", "after preferences", after=("pretrain",), phases=False),\n'
 RULE = """
 rule go_on:
     input: "results/pretrain/{run}/manifest.json"
-    output: "results/cpt/{run}/manifest.json"
+    output: "results/dpo/{run}/manifest.json"
     shell: "python workflow/scripts/go_on.py {input} {output}"
 """
 
@@ -40,16 +40,16 @@ def test_stage_is_one_row_and_one_rule(tree):
     table.write_text(table.read_text().replace(last, ROW + last))
     rules = tree.folder / "rules/sft.smk"
     rules.write_text(rules.read_text() + RULE)
-    text = tree.make("-n", "-p", "results/cpt/nano/results.json")
+    text = tree.make("-n", "-p", "results/dpo/nano/results.json")
     jobs = jobs_of(text)
     assert [rule for rule, _ in jobs if rule in ("pretrain", "go_on", "fine_tune")] == ["pretrain", "go_on"]
     for rule in ("evaluate", "draw_loss"):
-        assert [job for name, job in jobs if name == rule and "stage=cpt, run=nano" in job], rule
-    assert "--title 'nano, continued pretraining'" in text
-    assert "--titles 'base model' 'after more text'" in text
-    assert "--models pretrain=results/pretrain/nano/manifest.json cpt=results/cpt/nano/manifest.json" in text
+        assert [job for name, job in jobs if name == rule and "stage=dpo, run=nano" in job], rule
+    assert "--title 'nano, preference training'" in text
+    assert "--titles 'base model' 'after preferences'" in text
+    assert "--models pretrain=results/pretrain/nano/manifest.json dpo=results/dpo/nano/manifest.json" in text
     # and the stages that are there already stay as they are
-    assert "cpt" not in tree.make("-n", "-p", "results/sft/nano/results.json")
+    assert "dpo" not in tree.make("-n", "-p", "results/sft/nano/results.json")
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -120,7 +120,7 @@ def test_chain_leads_from_random_weights_to_the_stage():
     assert [one.name for one in stages_up_to("sft", ("pretrain", "given", "sft"))] == ["given", "sft"]
     with pytest.raises(AbovoError, match="has no phases"):
         stages_up_to("sft", ("pretrain", "sft"), "a")
-    with pytest.raises(AbovoError, match="starts from the model of given or pretrain, and the run goes"):
+    with pytest.raises(AbovoError, match="starts from the model of cpt or given or pretrain, and the run goes"):
         stages_up_to("sft", ("sft",))
 
 

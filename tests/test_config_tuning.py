@@ -24,10 +24,10 @@ def test_text_takes_its_share_of_the_rows_from_the_runs_corpora(tmp_path):
     copy = Path(shutil.copytree(CONFIG, tmp_path / "config"))
     shutil.copy(copy / "instruction/speech-facts.yaml", copy / "instruction/more-facts.yaml")
     found = nano("text={share: 0.2}", "datasets={speech-facts: 3, more-facts: 1}", folder=copy)
-    assert weights_of(found.run("nano")) == {"speech-facts": 0.6, "more-facts": 0.2, "text/nano": 0.2}
+    assert weights_of(found.run("nano"), "sft") == {"speech-facts": 0.6, "more-facts": 0.2, "text/nano": 0.2}
     job = job_settings(found, "sft", NANO)
-    assert job["phases"][0]["sets"] == weights_of(found.run("nano"))
-    assert inputs.tuning(found, NANO) == [
+    assert job["phases"][0]["sets"] == weights_of(found.run("nano"), "sft")
+    assert inputs.tuning(found, {**NANO, "stage": "sft"}) == [
         "results/instruction/speech-facts/nano-4k/manifest.json",
         "results/instruction/more-facts/nano-4k/manifest.json",
         "results/packed/nano/nano-4k/256/manifest.json",
@@ -42,7 +42,7 @@ def test_text_of_phases_is_what_they_draw_of_each_corpus():
     for phase in run.phases:
         for corpus, weight in phase.corpora.items():
             drawn[corpus] += phase.share * weight / sum(phase.corpora.values())
-    assert text_of(run) == pytest.approx(drawn)
+    assert text_of(run, "sft") == pytest.approx(drawn)
 
 
 def test_other_corpora_are_parts_of_the_run_and_of_its_plan():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from abovo.config.laid import Changes
 from abovo.config.load import find
+from abovo.config.recipes import recipes_of
 from abovo.errors import AbovoError
 from abovo.settings.keys import narrow
 from abovo.settings.run import GivenFile, GivenRun, SharedParts
@@ -33,7 +34,7 @@ def given_run(configuration: "Configuration", name: str, file: GivenFile, where:
         "parts": narrow(SharedParts, file, tokenizer=tokenizer),
         "tokenizer": configuration.shared("tokenizers", tokenizer),
         "engine": configuration.part("engine", file.engine, changes),
-        **configuration.tunings(file, changes),
+        **recipes_of(configuration, file, changes),
         "evaluation": configuration.shared("evaluation", file.evaluation),
     }
     return GivenRun(**own)

@@ -50,7 +50,7 @@ def measured(configuration: Configuration, names: Names) -> list[str]:
     """The names of the corpora whose held-out text a model is scored on: those that it is pretrained on and, but for
     phases and models on the way, those that its run's pretraining is continued on."""
     given, own = configuration.given(names["run"]), corpora(configuration, names)
-    if names["below"] or (given is not None and given.alone):
+    if names.get("below") or (given is not None and given.alone):
         return own
     return list(dict.fromkeys([*own, *corpora_continued(configuration.any_run(names["run"]))]))
 

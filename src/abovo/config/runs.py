@@ -22,6 +22,7 @@ from abovo.config.laid import OWN_PARTS, Changes, blamed, changes_of
 from abovo.config.load import KINDS, Values, find, load, misnamed, names
 from abovo.config.overrides import SET, SHARED_KINDS, SHARED_PARTS, TASKS, Given, Overrides, parse, refuse_twice
 from abovo.config.phases import phases_of
+from abovo.config.recipes import RECIPES, recipes_of
 from abovo.config.stages import STAGES
 from abovo.config.starts import starts
 from abovo.config.tasks import decontamination, out_of_reach, task_of
@@ -32,7 +33,6 @@ from abovo.errors import AbovoError
 from abovo.modeling.cost import count_parameters
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.settings.corpus import Corpus
-from abovo.settings.cpt import Cpt
 from abovo.settings.keys import narrow
 from abovo.settings.names import close
 from abovo.settings.run import (
@@ -45,15 +45,12 @@ from abovo.settings.run import (
     RunFile,
     ScoredRun,
 )
-from abovo.settings.sft import Sft
 from abovo.settings.task import Task
 from abovo.settings.tokenizer import AdoptedSettings
 
 log = logging.getLogger("abovo")
 # What every run's models are scored on besides its tasks: what its corpora hold out, and the prompts of its evaluation.
 HELD_OUT, CONVERSATIONS, GENERATIONS = "held_out", "conversations", "generations"
-# The recipes by which a run trains on, by the key and the stage of each.
-TUNINGS = {"cpt": Cpt, "sft": Sft}
 # What these are called in results, which no task may be.
 TAKEN = (
     HELD_OUT, CONVERSATIONS, GENERATIONS, "validation", "rows", "yesno", "yesno_chat", "choice", "choice_chat",
@@ -258,7 +255,7 @@ class Configuration:
         run = self.run(name) if given is None else given
         from_others = isinstance(run, Run) and any(one.start is not None for one in run.tunings.values())
         goes = {"pretrain": given is None, "given": given is not None or from_others}
-        goes |= {stage: getattr(run, stage) is not None for stage in TUNINGS}
+        goes |= {stage: getattr(run, stage) is not None for stage in RECIPES}
         return [stage for stage in STAGES if goes.get(stage)]
 
     def has_task(self, name: str) -> bool:
@@ -306,7 +303,7 @@ class Configuration:
             engine=self.part("engine", file.engine, changes),
             evaluation=self.shared("evaluation", file.evaluation),
             phases=phases_of(file, where),
-            **self.tunings(file, changes),
+            **recipes_of(self, file, changes),
         )
         self._check(run, where)
         return run
@@ -365,24 +362,11 @@ class Configuration:
         return f"{find(kind, name, *self.folders)}, key {key}"
 
     def part(self, part: str, name: str, changes: Changes) -> Any:
-        return self._load(OWN_PARTS[part], name, *changes[part])
+        return self.file(OWN_PARTS[part], name, changes[part])
 
-    def tunings(self, file: RunFile | GivenFile, changes: Changes) -> dict[str, Any]:
-        """The recipes by which a run trains on, by the key that names each; None for null."""
-        return {stage: self._recipe(stage, getattr(file, stage), changes[stage]) for stage in TUNINGS}
-
-    def _recipe(self, stage: str, name: str | None, changes: Sequence[Values]) -> Any:
-        """A recipe with the training recipe that it names in its place. Raises AbovoError for values of none."""
-        given = changes[-1]
-        if name is None:
-            if given:
-                mend = f"add {given.prefix.removesuffix('.')}=RECIPE"
-                where = f"{given.said}{given.prefix}{next(iter(given.given))}"
-                raise AbovoError(f"the run has no such recipe (its {stage} is null)", where, mend)
-            return None
-        file = self._load(stage, name, *(values.without("training.") for values in changes))
-        inner = (values.below("training") for values in changes)
-        return narrow(TUNINGS[stage], file, training=self._load("training", file.training, *inner))
+    def file(self, kind: str, name: str, values: Sequence[Values]) -> Any:
+        """What a file says, with values laid over it."""
+        return self._load(kind, name, *values)
 
 
 def phases_up_to(run: AnyRun, name: str | None) -> tuple[Phase, ...]:
