@@ -1,0 +1,91 @@
+"""Continued pretraining is one more stage: where it starts, what it draws from and is measured on, what it refuses."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from abovo.config import inputs
+from abovo.config.jobs import job_settings
+from abovo.config.runs import Configuration
+from abovo.errors import AbovoError
+
+CONFIG = Path("config").resolve()
+RUN = {"run": "quebec-nano"}
+
+
+def configured(tmp_path, *changes) -> Configuration:
+    """config/ with a French corpus that is there, whatever this machine has installed."""
+    copy = Path(shutil.copytree(CONFIG, tmp_path / "config", dirs_exist_ok=True))
+    text = tmp_path / "texte.txt"
+    text.write_text("Il neige.\n\nIl pleut sur la ville.\n", encoding="utf-8")
+    return Configuration(copy, ",".join([f"corpora.french-docs.sources.handbooks.paths={text}", *changes]))
+
+
+def test_chain_starts_from_the_other_runs_model_and_measures_both_languages(tmp_path):
+    found = configured(tmp_path)
+    names = {**RUN, "stage": "cpt", "below": ""}
+    assert [stage.name for stage in inputs.stages(found, names)] == ["given", "cpt"]
+    assert inputs.base(found, names) == "results/given/quebec-nano/manifest.json"
+    assert inputs.given_model(found, names) == ["results/pretrain/nano/manifest.json"]
+    assert inputs.measured(found, names) == ["nano", "french-docs"]
+    assert inputs.tuning(found, names) == [
+        "results/packed/french-docs/nano-4k/256/manifest.json",
+        "results/packed/nano/nano-4k/256/manifest.json",
+    ]
+    job = job_settings(found, "cpt", names)
+    assert job["phases"][0]["sets"] == {"french-docs": 0.9, "text/nano": 0.1}
+    assert (job["model"], job["family"], job["attention"], job["adapters"]["rank"]) == (None, "qwen3", "row", 16)
+    assert "french-docs" in found.used("quebec-nano")["corpora"]
+
+
+def test_fine_tuning_goes_on_from_continued_pretraining(tmp_path):
+    found = configured(tmp_path, "quebec-nano.sft=nano")
+    names = {**RUN, "stage": "sft", "below": ""}
+    assert [stage.name for stage in inputs.stages(found, names)] == ["given", "cpt", "sft"]
+    assert inputs.base(found, names) == "results/cpt/quebec-nano/manifest.json"
+
+
+def test_a_run_continues_its_own_pretraining_without_a_start(tmp_path):
+    found = configured(tmp_path, "quebec-nano.cpt.start=null")
+    assert found.stages("quebec-nano") == ["pretrain", "cpt"]
+    assert inputs.base(found, {**RUN, "stage": "cpt"}) == "results/pretrain/quebec-nano/manifest.json"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["quebec-nano.cpt.overlap=256"], "is 256, and rows have 256 ids; make it shorter than a row"),
+        (["quebec-nano.cpt.training.batch_tokens=auto"], "auto values are for pretraining only"),
+        (
+            ["quebec-nano.cpt.start=null", "quebec-nano.cpt.lora.targets=heads"],
+            "no linear layers of this family are called 'heads'",
+        ),
+        (["quebec-nano.cpt.quantization=nf4", "quebec-nano.cpt.method=full"], "all weights train, and quantized ones"),
+        (["quebec-nano.cpt.quantization=nf4", "quebec-nano.engine=fsdp"], "cannot be spread by fsdp"),
+        (
+            ["quebec-nano.cpt=null", "quebec-nano.cpt.tokens=5"],
+            "the run has no continued pretraining (its cpt is null)",
+        ),
+        (["quebec-nano.cpt.replay.share=1"], "cpt.replay.share"),
+        (["quebec-nano.sft=nano", "quebec-nano.sft.start=nano"], "starts from its continued pretraining; remove it"),
+    ],
+)
+def test_recipe_that_does_not_fit_is_one_line(tmp_path, changes, said):
+    with pytest.raises(AbovoError) as error:
+        configured(tmp_path, *changes).run("quebec-nano")
+    assert said in str(error.value), str(error.value)
+
+
+def test_text_that_is_not_there_is_told_with_where_it_is_had(tmp_path):
+    found = Configuration(CONFIG, f"corpora.french-docs.sources.handbooks.paths={tmp_path}/none.txt")
+    with pytest.raises(
+        AbovoError, match=r"none\.txt: the file does not exist; .*, or: apt-get install debian-reference-fr"
+    ):
+        inputs.files_of_corpus(found, {"corpus": "french-docs"})
+
+
+def test_a_base_model_that_is_still_on_the_hub_is_told_with_the_command_that_fetches_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AbovoError, match=r"models/Llama-3\.2-1B is not there yet.*; make model RUN=quebec"):
+        inputs.given_files(Configuration(CONFIG), {"run": "quebec"})
