@@ -4,7 +4,7 @@ python benchmarks/offload.py                                      # inl-3b in 8 
 python benchmarks/offload.py --blocks 40 --steps 20 --length 4096 --rows 8 --device cuda    # all of it on a GPU
 
 Memory is that of the process with its model, then with its engine, and after the steps; the peak counts the processes
-that it started, too.
+that it started, too. What the plan reckons stands below; its host's share holds a checkpoint, which is not written here.
 """
 
 import argparse
@@ -85,6 +85,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     from abovo.modeling.build import build_model
     from abovo.modeling.cost import training_flops_per_token
     from abovo.modeling.parameters import padded_vocabulary
+    from abovo.planning.memory import Place, memory, sizes_of
     from abovo.training.device import resolve_precision
     from abovo.training.engines import build_engine
     from abovo.training.loss import Batch
@@ -115,7 +116,10 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         if world.device.type == "cuda":
             found["memory"]["gpu"] = torch.cuda.max_memory_reserved(world.device)
         found["device"] = torch.cuda.get_device_name() if world.device.type == "cuda" else "processor"
-    flops = training_flops_per_token(settings.model, padded_vocabulary(vocabulary), settings.sequence_length)
+        rows, place = padded_vocabulary(vocabulary), Place(recipe.precision, world.device.type == "cuda")
+    planned = memory(sizes_of(settings.model, rows, recipe), recipe, options.length, settings.engine, place)
+    found["planned"] = {"device": planned.total, "host": planned.on_host}
+    flops = training_flops_per_token(settings.model, rows, settings.sequence_length)
     return {**found, "precision": recipe.precision, "told": engine.told, "flops_per_token": flops}
 
 
@@ -132,6 +136,9 @@ def report(options: argparse.Namespace, found: Mapping[str, Any]) -> None:
     print(f"loss (nats) of each step: {', '.join(f'{loss:.3f}' for loss in found['losses'])}")
     for name, size in found["memory"].items():
         print(f"memory, {name}: {size / 1e9:.2f} GB ({size / 2**30:.2f} GiB)")
+    by_plan = found["planned"]
+    print(f"memory by the plan: {by_plan['device'] / 1e9:.2f} GB on the device, {by_plan['host'] / 1e9:.2f} GB on the host"
+          " with a checkpoint")  # fmt: skip
 
 
 def main() -> None:
