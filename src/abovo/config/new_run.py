@@ -22,7 +22,7 @@ from abovo.settings.strict_yaml import read_value
 # The evaluation of a run on text that is nobody's but one's own.
 PLAIN = "text"
 # Kinds of files that a new run has of its own.
-OWN = ("runs", "corpora", "tokenizers", "sft", "instruction", "evaluation")
+OWN = ("runs", "corpora", "tokenizers", "cpt", "sft", "instruction", "evaluation")
 CORPUS = """\
 # What the corpus is for (one sentence)
 description: Text of {run}
@@ -89,12 +89,17 @@ def write_new_run(
     old = configuration.run(like)
     files: dict[File, str] = {}
     changes: dict[File, Changes] = {("runs", like): {"description": f"The run {like} with files of its own"}}
+    for stage, recipe in old.tunings.items():
+        if recipe.start is not None and "/" not in recipe.start:
+            # a run with a tokenizer of its own cannot go on from another run's model
+            changes[stage, getattr(old.parts, stage)] = {"start": None}
     if text is not None or chats is not None:
         changes["runs", like] |= {"set": _of_other_text(configuration, like)}
     if text is not None:
         files["corpora", run] = CORPUS.format(run=run, text=json.dumps(text, ensure_ascii=False))
         changes["tokenizers", old.parts.tokenizer] = {"corpus": run}
         changes["runs", like] |= {"corpus": run, "phases": None, "evaluation": f"{run}-{PLAIN}"}
+        changes["runs", like] |= {"cpt": "null"} if old.cpt else {}
         changes["runs", like] |= {} if chats else {"sft": "null"}
         _copy(("evaluation", PLAIN), configuration.folders, (like, run), changes, files)
     if chats is not None:
@@ -103,7 +108,7 @@ def write_new_run(
         files["instruction", run] = CHATS.format(
             chats=json.dumps(chats, ensure_ascii=False), length=old.sequence_length
         )
-        changes["sft", old.parts.sft] = {"datasets": f"{{{run}: 1.0}}"}
+        changes.setdefault(("sft", old.parts.sft), {})["datasets"] = f"{{{run}: 1.0}}"
     _copy(("runs", like), configuration.folders, (like, run), changes, files)
     return _written(configuration, run, files)
 
@@ -131,7 +136,7 @@ def _copy(file: File, folders: Sequence[Path], names: tuple[str, str], changes: 
 
 def _renamed(kind: str, name: str, like: str, run: str) -> str:
     """nano-4k of nano is mine-4k of mine; a name that has nothing of the old run's has the new one before it."""
-    if kind in ("runs", "sft"):
+    if kind in ("runs", "cpt", "sft"):
         return run
     rest = name.removeprefix(like)
     return run + rest if rest != name and rest[:1] in ("", "-", "_") else f"{run}-{name}"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from abovo.config.load import find
 from abovo.config.stages import STAGES, stages_up_to
+from abovo.config.tuning import corpora_continued
 from abovo.errors import AbovoError
 from abovo.modeling.family import name_of_family
 from abovo.modeling.layout import check_whole, read_config
 from abovo.provenance.leavings import passed_over
 from abovo.provenance.standins import ODD
-from abovo.settings.run import Run
 
 if TYPE_CHECKING:
     from abovo.config.runs import Configuration
@@ -168,7 +168,7 @@ def _key_start(configuration: "Configuration", name: str) -> str:
 def corpora_before(configuration: "Configuration", name: str) -> list[str]:
     """The corpora of the runs that a run starts from."""
     runs = (configuration.any_run(one) for one in starts(configuration, name)[1:] if not _is_plain(configuration, one))
-    return [corpus for run in runs if isinstance(run, Run) for corpus in run.corpora]
+    return [corpus for run in runs for corpus in [*run.corpora, *corpora_continued(run)]]
 
 
 def _is_plain(configuration: "Configuration", name: str) -> bool:

@@ -33,12 +33,14 @@ def plan_given(settings: GivenPlan) -> dict[str, Any]:
         "checkpoints": CHECKPOINT_BYTES_PER_PARAMETER * sum(kept),
         "models": MODEL_BYTES_PER_PARAMETER * parameters * len(stages),
     }
-    # the stage that trains most takes most
-    heaviest = max(stages, key=lambda name: stages[name]["trained_parameters"])
-    training, trained = run.tunings[heaviest].training, stages[heaviest]["trained_parameters"]
-    moments = MOMENTS[training.optimizer.kind] * trained
-    sizes = given_sizes(shapes, trained, moments, whole_logits=settings.family == "stock")
-    job = (sizes, training, run.sequence_length, run.engine)
+    jobs = {}
+    for name, stage in stages.items():
+        training, trained = run.tunings[name].training, stage["trained_parameters"]
+        moments = MOMENTS[training.optimizer.kind] * trained
+        sizes = given_sizes(shapes, trained, moments, whole_logits=settings.family == "stock")
+        jobs[name] = (sizes, training, run.sequence_length, run.engine)
+    heaviest = max(jobs, key=lambda name: memory(*jobs[name], own_place(jobs[name][1], run.engine)).total)
+    job, training = jobs[heaviest], run.tunings[heaviest].training
     per_token = stages[heaviest]["flops"] / stages[heaviest]["tokens"]
     return {
         "run": run.name,

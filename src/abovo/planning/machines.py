@@ -49,7 +49,7 @@ def fits(sizes: Sizes, recipe: Training, length: int, engine: Engine, machine: H
     usable = int(PLANNED * machine.memory_bytes)
 
     def needed(found: Memory) -> int:
-        return found.total + (0 if place.on_gpu else found.on_host)
+        return found.total if place.on_gpu else engine.processes * found.total + found.on_host
 
     found = memory(sizes, recipe, length, engine, place)
     if place.on_gpu and engine.kind == "torch" and recipe.micro_batch_sequences == "auto":
