@@ -4,7 +4,7 @@ python benchmarks/offload.py                                      # inl-3b in 8 
 python benchmarks/offload.py --blocks 40 --steps 20 --length 4096 --rows 8 --device cuda    # all of it on a GPU
 
 Memory is that of the process with its model, then with its engine, and after the steps; the peak counts the processes
-that it started, too. What the plan reckons stands below; its host's share holds a checkpoint, which is not written here.
+that it started, too. What the plan reckons stands below; the share of the host holds a checkpoint, too.
 """
 
 import argparse
@@ -137,8 +137,8 @@ def report(options: argparse.Namespace, found: Mapping[str, Any]) -> None:
     for name, size in found["memory"].items():
         print(f"memory, {name}: {size / 1e9:.2f} GB ({size / 2**30:.2f} GiB)")
     by_plan = found["planned"]
-    print(f"memory by the plan: {by_plan['device'] / 1e9:.2f} GB on the device, {by_plan['host'] / 1e9:.2f} GB on the host"
-          " with a checkpoint")  # fmt: skip
+    device, host = by_plan["device"] / 1e9, by_plan["host"] / 1e9
+    print(f"memory by the plan: {device:.2f} GB on the device, {host:.2f} GB on the host with a checkpoint")
 
 
 def main() -> None:

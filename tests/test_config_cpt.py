@@ -7,6 +7,7 @@ import pytest
 
 from abovo.config import inputs
 from abovo.config.jobs import job_settings
+from abovo.config.new_run import write_new_run
 from abovo.config.runs import Configuration
 from abovo.errors import AbovoError
 
@@ -88,4 +89,23 @@ def test_text_that_is_not_there_is_told_with_where_it_is_had(tmp_path):
 def test_a_base_model_that_is_still_on_the_hub_is_told_with_the_command_that_fetches_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AbovoError, match=r"models/Llama-3\.2-1B is not there yet.*; make model RUN=quebec"):
+        inputs.given_files(Configuration(CONFIG), {"run": "quebec"})
+
+
+def test_a_new_run_made_of_it_has_recipe_and_corpora_of_its_own(tmp_path):
+    found = configured(tmp_path)
+    written = write_new_run(found, "mine", "quebec-nano", None, None)
+    names = {path.relative_to(found.root).as_posix() for path in written}
+    assert {"runs/mine.yaml", "cpt/mine.yaml"} <= names
+    assert Configuration(found.root).run("mine").cpt.start is None
+    assert Configuration(found.root).stages("mine") == ["pretrain", "cpt"]
+
+
+def test_a_folder_that_holds_another_model_of_the_hub_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "models/Llama-3.2-1B"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "fetched_from.json").write_text('{"hub": "people/other", "revision": "0"}')
+    with pytest.raises(AbovoError, match=r"holds people/other, and hub is meta-llama/Llama-3\.2-1B"):
         inputs.given_files(Configuration(CONFIG), {"run": "quebec"})

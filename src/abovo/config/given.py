@@ -20,7 +20,7 @@ def given_run(configuration: "Configuration", name: str, file: GivenFile, where:
     """The run with its parts in place of their names. Raises AbovoError where the model is scored alone, and where its
     tokenizer or the length of its rows is not said."""
     if file.alone:
-        raise only_scored(name, where)
+        raise not_pretrained(file, name, where)
     if file.tokenizer is None and name in configuration.names("tokenizers"):
         what = f"is null, and the run has the name of {find('tokenizers', name, *configuration.folders)}"
         raise AbovoError(what, f"{where}, key tokenizer", f"set it to {name}, or rename one of them")
@@ -40,7 +40,11 @@ def given_run(configuration: "Configuration", name: str, file: GivenFile, where:
     return GivenRun(**own)
 
 
-def only_scored(name: str, where: Path) -> AbovoError:
+def not_pretrained(file: GivenFile, name: str, where: Path) -> AbovoError:
+    """What is told of a run whose model is not pretrained here."""
+    if not file.alone:
+        return AbovoError("is a model from elsewhere, not pretrained here", f"{where}, key model_directory",
+                          f"ask for results/{'sft' if file.sft else 'cpt'}/{name}/results.json")  # fmt: skip
     what, mend = "is a model that is scored, not trained", f"ask for results/given/{name}/results.json"
     return AbovoError(what, f"{where}, key model_directory", f"{mend}, or name a cpt or an sft")
 

@@ -17,7 +17,7 @@ from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in
 from abovo.config.engines import check_engine
 from abovo.config.foreseen import check_export, check_facts, check_instruction, check_public_tasks, public_out_of_reach
-from abovo.config.given import given_run, only_scored, own_tokenizer
+from abovo.config.given import given_run, not_pretrained, own_tokenizer
 from abovo.config.laid import OWN_PARTS, Changes, blamed, changes_of
 from abovo.config.load import KINDS, Values, find, load, misnamed, names
 from abovo.config.overrides import SET, SHARED_KINDS, SHARED_PARTS, TASKS, Given, Overrides, parse, refuse_twice
@@ -288,7 +288,7 @@ class Configuration:
         values = self.overrides.runs.get(name, {})
         file, where = self._file(name, values), find("runs", name, *self.folders)
         if isinstance(file, GivenFile):
-            raise only_scored(name, where)
+            raise not_pretrained(file, name, where)
         changes = changes_of(file.set, {key: value for key, value in values.items() if "." in key}, name, where)
         model = self.part("model", file.model, changes)
         training = self.part("training", file.training, changes)

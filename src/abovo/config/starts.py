@@ -10,9 +10,11 @@ from abovo.config.stages import STAGES, stages_up_to
 from abovo.config.tuning import corpora_continued
 from abovo.errors import AbovoError
 from abovo.modeling.family import name_of_family
-from abovo.modeling.layout import check_whole, read_config
+from abovo.modeling.layout import ORIGIN, check_whole, read_config
+from abovo.provenance.files import read_json
 from abovo.provenance.leavings import passed_over
 from abovo.provenance.standins import ODD
+from abovo.settings.run import GivenFile
 
 if TYPE_CHECKING:
     from abovo.config.runs import Configuration
@@ -39,9 +41,7 @@ def origin_of(configuration: "Configuration", name: str) -> Origin | None:
     given = configuration.given(name)
     if given is not None:
         where = f"{find('runs', name, *configuration.folders)}, key model_directory"
-        if given.hub is not None and not Path(given.model_directory).is_dir():
-            what = f"{given.model_directory} is not there yet, where {given.hub} of the hub is to lie"
-            raise AbovoError(what, where, f"make model RUN={name}")
+        _check_fetched(given, name, where)
         return Origin(where, given.model_directory)
     run = configuration.run(name)
     stage, start = next(((stage, one.start) for stage, one in run.tunings.items() if one.start), ("", None))
@@ -60,6 +60,19 @@ def origin_of(configuration: "Configuration", name: str) -> Origin | None:
         what = f"run {other} has the tokenizer {theirs}, run {name} has {own}"
         raise AbovoError(what, where, f"let run {name} name the tokenizer {theirs}")
     return Origin(where, run=other, stage=named or stages[-1])
+
+
+def _check_fetched(given: GivenFile, name: str, where: str) -> None:
+    """Raise AbovoError where a folder that `hub` is fetched into is not there, or holds another model of the hub."""
+    folder = Path(given.model_directory)
+    if given.hub is None:
+        return
+    if not (folder / "config.json").is_file():
+        what = f"{folder} is not there yet, where {given.hub} of the hub is to lie"
+        raise AbovoError(what, where, f"make model RUN={name}")
+    if (folder / ORIGIN).is_file() and (held := read_json(folder / ORIGIN)["hub"]) != given.hub:
+        mend = f"name another folder, and make model RUN={name}"
+        raise AbovoError(f"{folder} holds {held}, and hub is {given.hub}", where, mend)
 
 
 def origin_of_given(configuration: "Configuration", name: str) -> Origin:

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from abovo.errors import AbovoError, first_line
-from abovo.modeling.layout import check_whole, read_config
+from abovo.modeling.layout import ORIGIN, check_whole, read_config
 from abovo.provenance.files import write_json
 
 log = logging.getLogger("abovo")
@@ -13,8 +13,6 @@ WANTED = (
     "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*", "*.model",
     "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template.*", "LICENSE*", "README.md",
 )  # fmt: skip
-# Where it came from, beside it.
-ORIGIN = "fetched_from.json"
 
 
 def fetch_model(name: str, revision: str | None, folder: Path) -> str:

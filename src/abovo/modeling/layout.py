@@ -12,6 +12,8 @@ from abovo.provenance.manifest import Manifest, describe_folder
 
 # Keys of config.json that say how many positions a model has: those that lm-eval looks for first, in its order.
 POSITIONS = ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len", "seq_length")
+# Where a folder that was fetched from the hub came from, beside its files.
+ORIGIN = "fetched_from.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 

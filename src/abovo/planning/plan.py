@@ -172,7 +172,7 @@ def describe(plan: Mapping[str, Any]) -> list[str]:
         f" ({model['embedding_parameters'] / model['parameters']:.0%} embeddings,"
         f" {model['non_embedding_parameters']:,} outside them)",
         f"{plan['tokens']:,} tokens = {plan['steps']:,} steps of {plan['tokens_per_step']:,}"
-        f" ({plan['tokens_per_parameter']:.3g} tokens per parameter), {plan['flops']:.3g} operations with SFT",
+        f" ({plan['tokens_per_parameter']:.3g} tokens per parameter), {plan['flops']:.3g} operations in all stages",
         f"{space['total'] / 1e9:.3g} GB on the disk, {space['checkpoints'] / 1e9:.3g} of them checkpoints",
     ]
     if len(plan["phases"]) > 1:

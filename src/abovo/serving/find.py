@@ -13,7 +13,7 @@ from abovo.provenance.manifest import read_manifest
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """What a command line says of the model that is asked, and of how it is opened."""
     parser.add_argument("--run", default="", help="name of the run, or of one of its models: nano/chck_1M")
-    parser.add_argument("--stage", default="", help="pretrain, sft or given (default: the last that the run has)")
+    parser.add_argument("--stage", default="", help="pretrain, given, cpt or sft (default: the last that the run has)")
     parser.add_argument("--model", type=Path, help="a folder in the Hugging Face layout, in place of a run")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the artifacts")
     parser.add_argument("--context", type=int, help="longest conversation (tokens; default: the model's, 8192 at most)")
