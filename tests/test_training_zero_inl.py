@@ -32,14 +32,12 @@ def test_integrators_that_an_exception_stopped_go_on_bit_for_bit(folder, strateg
 @pytest.mark.slow
 def test_integrators_whose_processes_were_killed_go_on_bit_for_bit(folder, tmp_path):
     """SIGKILL to both ranks once the first checkpoint stands; another launch goes on from what they left."""
-    for strategy in INTEGRATORS:
-        start = command(2, tmp_path, f"{strategy}-dies", STEPS, program=PROGRAM)
-        killed = subprocess.run(start, capture_output=True, text=True, check=False, timeout=300)
-        assert killed.returncode != 0
-        assert "Signal 9 (SIGKILL)" in killed.stderr
-        left = (tmp_path / f"{strategy}-dies/whole/state").glob("step-*")
-        assert [path.name for path in left] == [CHECKPOINT]
-    run(2, tmp_path, [f"{strategy}-dies" for strategy in INTEGRATORS])
-    for strategy in INTEGRATORS:
-        again = outcome(tmp_path / f"{strategy}-dies", "whole")
-        equal_bit_for_bit(outcome(folder / strategy, "whole"), again)
+    strategy, killed_one = INTEGRATORS[0], f"{INTEGRATORS[0]}-dies"
+    start = command(2, tmp_path, killed_one, STEPS, program=PROGRAM)
+    killed = subprocess.run(start, capture_output=True, text=True, check=False, timeout=300)
+    assert killed.returncode != 0
+    assert "Signal 9 (SIGKILL)" in killed.stderr
+    left = (tmp_path / killed_one / "whole/state").glob("step-*")
+    assert [path.name for path in left] == [CHECKPOINT]
+    run(2, tmp_path, [killed_one])
+    equal_bit_for_bit(outcome(folder / strategy, "whole"), outcome(tmp_path / killed_one, "whole"))
