@@ -1,5 +1,6 @@
 """Turn the matrices of a model's blocks into ones of 4 or 8 bits, which stay frozen while adapters on them train."""
 
+import importlib
 import logging
 from types import MethodType
 from typing import Any
@@ -52,7 +53,8 @@ def _quantized(layers: Any, module: nn.Linear, kind: str, compute: torch.dtype) 
 
 def _layers() -> Any:
     try:
-        import bitsandbytes
+        # by name: an extra that no environment of envs/ has, since with it importing peft takes ten seconds more
+        bitsandbytes = importlib.import_module(PACKAGE)
     except ImportError:
         mend = f"install it (pip install {PACKAGE}), or set quantization to null"
         raise AbovoError(f"needs the package {PACKAGE}", "settings, key quantization", mend) from None
