@@ -1,5 +1,7 @@
 """Adapters train beside frozen weights of 4 or 8 bits, and are handed on with the weights that these were made of."""
 
+import importlib.util
+
 import pytest
 import torch
 from peft import PeftModel
@@ -13,9 +15,7 @@ from abovo.modeling.family import open_model
 from abovo.modeling.quantized import quantize
 from abovo.provenance.manifest import read_manifest
 
-needs = pytest.mark.skipif(
-    __import__("importlib.util").util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
-)
+needs = pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 LORA = {"rank": 3, "alpha": 6, "dropout": 0.0}
 IDS = torch.arange(40).view(2, 20) * 11 % 600
 
@@ -63,8 +63,6 @@ def test_adapters_beside_quantized_weights_learn_and_are_merged_into_those_that_
 
 
 def test_a_model_without_linear_layers_or_a_machine_without_the_package_is_told(tuning):
-    import importlib.util
-
     from transformers import GPT2Config, GPT2LMHeadModel
 
     said = (

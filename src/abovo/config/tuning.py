@@ -71,8 +71,7 @@ def text_of(run: AnyRun, stage: str) -> dict[str, float]:
     there is none.
     """
     recipe = run.tunings.get(stage)
-    text = recipe.beside if recipe else None
-    if text is None:
+    if recipe is None or (text := recipe.beside) is None:
         return {}
     weights = dict(text.corpora or {})
     if text.corpora is None:
@@ -81,7 +80,7 @@ def text_of(run: AnyRun, stage: str) -> dict[str, float]:
             for corpus, weight in phase.corpora.items():
                 weights[corpus] = weights.get(corpus, 0.0) + phase.share * weight / whole
     if not weights:
-        where = f"config/{stage}/{getattr(run.parts, stage)}.yaml, key {'text' if stage == 'sft' else 'replay'}.corpora"
+        where = f"config/{stage}/{getattr(run.parts, stage)}.yaml, key {recipe.keys.beside}.corpora"
         raise AbovoError(f"is null, and run {run.name} pretrains on no corpus", where, "name corpora of config/corpora")
     whole = sum(weights.values())
     return {corpus: weight / whole for corpus, weight in weights.items()}

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from abovo.settings.keys import key
 from abovo.settings.training import Training
-from abovo.settings.tuning import Text, Tuning
+from abovo.settings.tuning import Text, Tuning, TuningKeys
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Recipe(Tuning):
+    keys = TuningKeys(own="corpora", beside="replay")
     corpora: Mapping[str, float] = key(
         "Weight of each corpus of config/corpora; rows are drawn in proportion", above=0, min_items=1, refers="corpora"
     )
@@ -18,16 +19,6 @@ class _Recipe(Tuning):
         default=0, minimum=0, maximum=2**20,
     )  # fmt: skip
     replay: Text | None = key("Text of the kind that the model was trained on before; null: none", default=None)
-
-    @property
-    def own(self) -> Mapping[str, float]:
-        """Weight of each set that it is for."""
-        return self.corpora
-
-    @property
-    def beside(self) -> Text | None:
-        """What is drawn among them so that less is forgotten."""
-        return self.replay
 
 
 @dataclass(frozen=True, kw_only=True)

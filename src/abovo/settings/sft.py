@@ -6,11 +6,12 @@ from typing import Literal
 
 from abovo.settings.keys import key
 from abovo.settings.training import Training
-from abovo.settings.tuning import Text, Tuning
+from abovo.settings.tuning import Text, Tuning, TuningKeys
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Recipe(Tuning):
+    keys = TuningKeys(own="datasets", beside="text")
     datasets: Mapping[str, float] = key(
         "Weight of each set of config/instruction; rows are drawn in proportion",
         above=0,
@@ -22,16 +23,6 @@ class _Recipe(Tuning):
         "What an id sees: what is before it in its conversation, as if that were alone, or in its row",
         default="conversation",
     )
-
-    @property
-    def own(self) -> Mapping[str, float]:
-        """Weight of each set that it is for."""
-        return self.datasets
-
-    @property
-    def beside(self) -> Text | None:
-        """What is drawn among them so that less is forgotten."""
-        return self.text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from abovo.settings.keys import key, narrow
 
@@ -42,9 +42,18 @@ class Text:
     )  # fmt: skip
 
 
+class TuningKeys(NamedTuple):
+    """The keys by which a recipe names the sets that it is for, and the text among them."""
+
+    own: str
+    beside: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
     """How a model that is there already is trained on."""
+
+    keys: ClassVar[TuningKeys]
 
     start: str | None = key(
         "What it starts from: the last model of another run (name in config/runs), that of one of its stages"
@@ -67,3 +76,15 @@ class Tuning:
     def adapters(self) -> Adapters | None:
         """The adapters that train; None where all weights do."""
         return None if self.method == "full" else narrow(Adapters, self.lora, method=self.method)
+
+    @property
+    def own(self) -> Mapping[str, float]:
+        """Weight of each set that it is for."""
+        weights: Mapping[str, float] = getattr(self, self.keys.own)
+        return weights
+
+    @property
+    def beside(self) -> Text | None:
+        """What is drawn among them so that less is forgotten."""
+        text: Text | None = getattr(self, self.keys.beside)
+        return text
