@@ -9,6 +9,7 @@ rule continue_pretraining:
         manifest="results/cpt/{run}/manifest.json",
         model="results/cpt/{run}/model/model.safetensors",
         metrics="results/cpt/{run}/metrics.jsonl",
+        summary="results/cpt/{run}/training_summary.json",
     log:
         "results/logs/cpt/{run}.log",
     benchmark:

@@ -194,6 +194,7 @@ rule assemble_results:
     output:
         results="results/{stage}/{run}{below}/results.json",
         page="results/{stage}/{run}{below}/results.md",
+        config="results/{stage}/{run}{below}/pipeline_config.json",
     log:
         "results/logs/{stage}/{run}{below}.results.log",
     benchmark:

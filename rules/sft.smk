@@ -9,6 +9,7 @@ rule fine_tune:
         manifest="results/sft/{run}/manifest.json",
         model="results/sft/{run}/model/model.safetensors",
         metrics="results/sft/{run}/metrics.jsonl",
+        summary="results/sft/{run}/training_summary.json",
     log:
         "results/logs/sft/{run}.log",
     benchmark:

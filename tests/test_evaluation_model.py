@@ -209,6 +209,9 @@ def test_results_hold_both_stages_side_by_side_and_follow_the_schema(small, eval
     assert small["corpus"].digest in made["data"].values() and small["packed"].digest in made["data"].values()
     path = figure.path.with_name("loss.svg")
     assert made["figures"] == {path.as_posix(): sha256_file(path)}
+    resolved = json.loads(made.file("pipeline_config.json").read_text())
+    for name in ("corpus", "packed", "pretrain", "sft"):
+        assert resolved[small[name]["created_by"]["path"]] == small[name]["parameters"]
 
 
 def drawn(small) -> Manifest:

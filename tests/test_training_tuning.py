@@ -27,6 +27,7 @@ from abovo.settings.tuning import Adapters
 from abovo.training.adapters import add_adapters
 from abovo.training.sets import open_rows
 from abovo.training.start import trained_size
+from abovo.training.summary import SUMMARY, training_summary
 
 IDS = torch.arange(40).view(2, 20) * 11 % 600
 
@@ -80,6 +81,28 @@ def test_a_fine_tuned_model_learns_and_counts_what_trained(tuning, tuned, method
     parts = ("self_attn", "down_proj", ".context.")
     assert all(any(part in name for part in parts) for name in moved) == (method == "dora")
     assert (moved == set(base)) == (method == "full")
+
+
+def test_summary_says_what_training_changed_and_took_and_no_hash_covers_it(tuned):
+    manifest, summary = (json.loads((tuned["lora"] / name).read_text()) for name in ("manifest.json", SUMMARY))
+    assert (summary["steps"], summary["tokens"]) == (STEPS, manifest["counts"]["tokens"])
+    assert summary["trained_parameters"] == manifest["counts"]["trained_parameters"] < summary["parameters"]
+    loss, perplexity = summary["validation"]["loss"], summary["validation"]["perplexity"]
+    assert loss == {"before": manifest["validation_loss_first"], "after": manifest["validation_loss"]}
+    assert perplexity == {when: pytest.approx(math.exp(one), rel=1e-4) for when, one in loss.items()}
+    assert summary["validation_by_set"].keys() == manifest["validation_losses"].keys()
+    record = json.loads((tuned["lora"] / "manifest.record.json").read_text())
+    assert SUMMARY in record["files"] and SUMMARY not in manifest["outputs"]
+
+
+def test_time_of_a_training_is_that_of_all_its_lives(tmp_path):
+    rows = [{"seconds": clock, "memory_bytes": size} for clock, size in ((1, 5), (4, 9), (2, 7), (3, 7), (1, 6))]
+    (tmp_path / "timings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fields = {"train_loss_first": 3, "train_loss_last": 2, "validation_loss_first": 3, "validation_loss": 1e4}
+    counts = {"steps": 9, "tokens": 900, "parameters": 10}
+    made = training_summary(counts, {**fields, "validation_losses": {}}, tmp_path / "timings.jsonl", 100)
+    assert (made["seconds"], made["tokens_per_second"], made["peak_memory_bytes"]) == (8, 100, 9)
+    assert made["validation"]["perplexity"]["after"] < math.inf, "the file is JSON whatever the loss"
 
 
 @EACH_FAMILY

@@ -1,4 +1,5 @@
-"""Turn evaluations and model manifests of a run into results.json, checked by its schema, and results.md."""
+"""Turn evaluations and model manifests of a run into results.json, checked by its schema, results.md and
+pipeline_config.json."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from abovo.evaluation.comparison import Compared, differences
 from abovo.provenance.chain import Chain
 from abovo.provenance.code import Script
 from abovo.provenance.differences import MISSING, differing
+from abovo.provenance.files import write_json
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.reporting.words import results_page
@@ -25,6 +27,8 @@ COUNTED = ("parameters", "steps", "tokens")
 Evaluated = Mapping[str, tuple[Manifest, Manifest]]
 # The same for people, beside results.json.
 PAGE = "results.md"
+# All settings behind the results in one file.
+CONFIG = "pipeline_config.json"
 # Schemas of the data whose files the results name one by one.
 DATA = ("abovo/corpus/", "abovo/tokenizer/", "abovo/packed/", "abovo/instruction/", "abovo/evaluation_set/")
 
@@ -37,8 +41,8 @@ def assemble_results(
     output: Path,
     script: Script | Path,
 ) -> Manifest:
-    """Write results.json, and results.md beside it, of the last one of a run's models, which `evaluated` (by `pair`)
-    has with their evaluations.
+    """Write results.json of the last one of a run's models, which `evaluated` (by `pair`) has with their evaluations;
+    beside it results.md, and pipeline_config.json with the settings that each artifact behind it was made with.
 
     All manifests behind them and behind the `figures` are found by the chain, and are one state of each; `config` is
     the folder of schemas/. Raises AbovoError where the manifests do not belong together or were made with other
@@ -74,6 +78,7 @@ def assemble_results(
         counts = {"metrics": len(fields["metrics"]), "generations": sum(map(len, fields["generations"].values()))}
         check_results(fields, config, output)
         (folder / PAGE).write_text(results_page(fields), encoding="utf-8")
+        write_json(folder / CONFIG, _settings([*tops, *behind.values()]))
         return Made(counts, fields)
 
     return produce(Job(output, "abovo/results/1", inputs, parameters, script), make)
@@ -133,6 +138,12 @@ def _model(model: Manifest) -> dict[str, Any]:
 def _absent(evaluated: Evaluated) -> dict[str, str]:
     """Task that could not be had -> why, for any of the models."""
     return {task: why for _, evaluation in evaluated.values() for task, why in evaluation["absent"].items()}
+
+
+def _settings(manifests: Iterable[Manifest]) -> dict[str, Any]:
+    """Path of each artifact -> what it was made with; steps on the way to a corpus have the settings of the corpus."""
+    kinds = ("abovo/model/", "abovo/evaluation_task/", *DATA)
+    return {one["created_by"]["path"]: one["parameters"] for one in manifests if one["schema"].startswith(kinds)}
 
 
 def _figures(figures: Iterable[Manifest]) -> dict[str, str]:

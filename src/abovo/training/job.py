@@ -11,6 +11,7 @@ from abovo.config.budget import budget
 from abovo.modeling.family import shape_of
 from abovo.modeling.layout import verify_model
 from abovo.provenance.code import Script
+from abovo.provenance.files import write_json
 from abovo.provenance.manifest import Manifest, describe_folder, read_manifest
 from abovo.provenance.products import Job, Made
 from abovo.settings.job import JobSettings
@@ -22,6 +23,7 @@ from abovo.training.moments import check_limits, moments_of, tell_moments, words
 from abovo.training.outcome import export, what_happened
 from abovo.training.sets import TrainingSets, validation_batches
 from abovo.training.start import start_model
+from abovo.training.summary import SUMMARY, TIMINGS, training_summary
 from abovo.training.task import order_of, task_of
 from abovo.training.together import Run, produce_together, train_together
 from abovo.training.world import World, open_world
@@ -130,4 +132,7 @@ def _train(
     earlier = take_over(inputs.before, folder) if inputs.before else []
     if kept := [*earlier, *export_kept(model, settings, tokenizer, moments, state, folder)]:
         fields["checkpoints"] = kept
-    return replace(made, counts={**made.counts, **happened.counts}, fields=fields)
+    counts = {**made.counts, **happened.counts}
+    earlier_tokens = task.start * task.tokens_per_step
+    write_json(folder / SUMMARY, training_summary(counts, fields, folder / TIMINGS, earlier_tokens))
+    return replace(made, counts=counts, fields=fields)

@@ -19,6 +19,7 @@ from abovo.training.ending import ending
 from abovo.training.export import export_model
 from abovo.training.order import DataOrder
 from abovo.training.start import size_of, trained_size
+from abovo.training.summary import SUMMARY, TIMINGS
 from abovo.training.task import Task
 
 log = logging.getLogger("abovo")
@@ -51,7 +52,7 @@ def export(model: Any, settings: JobSettings, tokenizer: Tokenizer, start: Manif
         "model_sha256": sha256_file(folder / "model" / "model.safetensors"),
         "sequence_length": settings.sequence_length,
     }
-    return Made({**counts, "parameters": size_of(model)}, fields, unhashed=("timings.jsonl", "samples.jsonl"))
+    return Made({**counts, "parameters": size_of(model)}, fields, unhashed=(TIMINGS, "samples.jsonl", SUMMARY))
 
 
 def what_happened(task: Task, order: DataOrder, rows: Sequence[Mapping[str, Any]], length: int) -> Made:

@@ -22,6 +22,7 @@ from abovo.provenance.files import read_json, sync, write_json
 from abovo.provenance.hashing import sha256_file, sha256_json
 from abovo.provenance.locks import Lock, exclusive
 from abovo.training.growing import NOTHING, Growing
+from abovo.training.summary import TIMINGS
 
 log = logging.getLogger("abovo")
 STEP = re.compile(r"step-\d{9}")
@@ -58,7 +59,7 @@ class State:
 
     @property
     def timings(self) -> Path:
-        return self.folder / "timings.jsonl"
+        return self.folder / TIMINGS
 
     @property
     def samples(self) -> Path:
