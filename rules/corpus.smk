@@ -117,3 +117,28 @@ rule assemble_corpus:
         "exec python {params.script:q} --settings {params.settings:q}"
         " --plan {input.plan} --tokenizer {input.tokenizer} --decontamination {input.decontamination}"
         " --sources {input.sources} --duplicates {input.duplicates} --output {output.manifest} --log {log}"
+
+
+# Writes the training and the held-out documents of a corpus as plain text, for other programs.
+rule write_text:
+    input:
+        request=asked("results/corpora/{corpus}/text/manifest.json", "write_text"),
+        corpus="results/corpora/{corpus}/manifest.json",
+    output:
+        manifest="results/corpora/{corpus}/text/manifest.json",
+        train="results/corpora/{corpus}/text/train.txt",
+        val="results/corpora/{corpus}/text/val.txt",
+    log:
+        "results/logs/corpora/{corpus}/text.log",
+    benchmark:
+        "results/benchmarks/corpora/{corpus}/text.jsonl"
+    conda:
+        environment("data")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="2h",
+    params:
+        script=path_of("write_text"),
+    shell:
+        "exec python {params.script:q} --corpus {input.corpus} --output {output.manifest} --log {log}"

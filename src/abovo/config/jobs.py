@@ -22,8 +22,10 @@ from abovo.config.tuning import corpora_continued, corpora_tuned, recipe_of, sco
 from abovo.errors import AbovoError
 from abovo.modeling.layout import shapes_of
 from abovo.settings.checkpoints import Amounts, Kept, Limits
+from abovo.settings.cpt import Cpt
 from abovo.settings.evaluation import SetsJob
 from abovo.settings.export import GGUF_FORMS, ExportJob, PushJob
+from abovo.settings.inspection import Inspection
 from abovo.settings.instruction import Instruction, InstructionJob
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import decisive, narrow, plain
@@ -75,6 +77,12 @@ def _cpt(configuration: Configuration, names: Names) -> JobSettings:
     run = configuration.any_run(names["run"])
     own = {"overlap": cpt.overlap} if (cpt := run.cpt) else {}
     return _tuned(configuration, run, "cpt", **own)
+
+
+def _inspection(configuration: Configuration, names: Names) -> Inspection:
+    recipe = recipe_of(configuration.any_run(names["run"]), "cpt")
+    assert isinstance(recipe, Cpt)
+    return recipe.inspection
 
 
 def _tuned(configuration: Configuration, run: AnyRun, stage: str, **more: Any) -> JobSettings:
@@ -226,6 +234,7 @@ JOBS: dict[str, Callable[[Configuration, Names], Any]] = {
     "tokenizer": _shared("tokenizers", "tokenizer"),
     "pretrain": _pretrain,
     "instruction": _instruction,
+    "inspection": _inspection,
     "cpt": _cpt,
     "sft": _sft,
     "evaluation_sets": _evaluation_sets,

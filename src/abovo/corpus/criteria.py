@@ -29,8 +29,11 @@ _NO_LETTERS = bytes(byte for byte in range(128) if not (chr(byte).isalpha() or c
 
 
 def letters(document: Figures, limits: Thresholds) -> bool:
-    """Letters, the marks upon them, and blanks, as share of all characters."""
-    text = document.text
+    return letters_in(document.text) >= limits.min_letters * len(document.text)
+
+
+def letters_in(text: str) -> int:
+    """How many characters are letters, the marks upon them, or blanks."""
     kept = text.encode().translate(None, _NO_LETTERS)
     number = len(kept)
     if not text.isascii():
@@ -39,7 +42,7 @@ def letters(document: Figures, limits: Thresholds) -> bool:
         # Counting one character after the other is faster where there are few, as nearly everywhere.
         counted = letters.count if len(strange) <= _FEW else Counter(letters).__getitem__
         number = len(letters) - sum(map(counted, strange))
-    return number >= limits.min_letters * len(text)
+    return number
 
 
 def unique_words(document: Figures, limits: Thresholds) -> bool:

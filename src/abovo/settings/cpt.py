@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from abovo.settings.inspection import Inspection
 from abovo.settings.keys import key
 from abovo.settings.training import Training
 from abovo.settings.tuning import Text, Tuning, TuningKeys
@@ -19,6 +20,7 @@ class _Recipe(Tuning):
         default=0, minimum=0, maximum=2**20,
     )  # fmt: skip
     replay: Text | None = key("Text of the kind that the model was trained on before; null: none", default=None)
+    inspection: Inspection = key("What is told of the text before it is trained on, and refused", default=Inspection())
 
 
 @dataclass(frozen=True, kw_only=True)

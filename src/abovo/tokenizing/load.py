@@ -1,5 +1,6 @@
 """Open the tokenizer of an artifact, after its files were found to be those that its manifest names."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from abovo.tokenizing.special import EOS, PAD, PIECES, UNK
 # Files of a tokenizer that was trained here; and of one that came with a model, its own and how they are opened.
 MODEL = "spm.model"
 FILES, OPENED = "files", "opened.json"
+# How tokenizers with a fallback write a byte.
+BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,16 @@ class Tokenizer(ABC):
     named: Mapping[str, str]
     bos: int | None = None
     chat_template: str | None = field(default=None, repr=False)
+
+    @property
+    def unknown(self) -> int | None:
+        """What stands for text that no piece is there for; None where there is no such piece."""
+        return self.pieces.get(self.named.get("unk_token", ""))
+
+    @property
+    @abstractmethod
+    def byte_pieces(self) -> frozenset[int]:
+        """The ids of single bytes that spell characters without a piece; none where all text is spelt in bytes."""
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
@@ -63,6 +76,10 @@ class TrainedTokenizer(Tokenizer):
     processor: Any = field(repr=False)
     fast: FastEncoder | None = field(default=None, repr=False)
 
+    @property
+    def byte_pieces(self) -> frozenset[int]:
+        return frozenset(number for number in range(self.vocabulary_size) if self.processor.is_byte(number))
+
     def encode(self, text: str) -> list[int]:
         return self.processor.encode(text)
 
@@ -86,6 +103,10 @@ class AdoptedTokenizer(Tokenizer):
 
     fast: Any = field(repr=False)
     plain: Any = field(repr=False)
+
+    @property
+    def byte_pieces(self) -> frozenset[int]:
+        return frozenset(number for piece, number in self.fast.get_vocab().items() if BYTE.fullmatch(piece))
 
     def encode(self, text: str) -> list[int]:
         return self.fast.encode(text, add_special_tokens=False).ids
