@@ -10,6 +10,7 @@ that it started, too. What the plan reckons stands below; the share of the host 
 import argparse
 import contextlib
 import json
+import logging
 import os
 import sys
 import time
@@ -21,6 +22,7 @@ from typing import Any
 # before torch is imported: threads that wait must not spin
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+log = logging.getLogger("abovo")
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
 
@@ -28,6 +30,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="inl-3b", help="name in config/runs (default: inl-3b)")
+    parser.add_argument("--engine", help="name in config/engines (default: the run's)")
     parser.add_argument("--blocks", type=int, default=8, help="blocks of its model (default: 8)")
     parser.add_argument("--steps", type=int, default=1, help="optimizer steps (default: 1)")
     parser.add_argument("--length", type=int, default=512, help="ids of a row (default: 512)")
@@ -51,7 +54,8 @@ def settings_of(options: argparse.Namespace) -> tuple[Any, int]:
         "training.micro_batch_sequences": 1, "engine.device": options.device, "threads": options.threads,
         "training.optimizer.learning_rate": shipped.training.optimizer.learning_rate,
     }  # fmt: skip
-    words = ",".join(f"{options.run}.{key}={value}" for key, value in values.items())
+    asked = [f"{options.run}.engine={options.engine}"] if options.engine else []
+    words = ",".join([*asked, *(f"{options.run}.{key}={value}" for key, value in values.items())])
     configuration = Configuration(ROOT / "config", words)
     settings = read_settings(job_settings(configuration, "pretrain", {"run": options.run}))
     return settings, shipped.tokenizer.vocabulary_size
@@ -102,6 +106,9 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         found["memory"]["model"] = _status(os.getpid(), "VmRSS")
         engine = build_engine(model, recipe, world, settings.engine, options.rows)
         found["memory"]["engine"] = _status(os.getpid(), "VmRSS")
+        if world.device.type == "cuda":
+            found["memory"]["gpu before steps"] = torch.cuda.max_memory_allocated(world.device)
+            torch.cuda.reset_peak_memory_stats(world.device)
         draw, steps = torch.Generator().manual_seed(settings.seed), budget(settings).steps
         for step in range(1, options.steps + 1):
             begun = time.perf_counter()
@@ -112,9 +119,11 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
             engine.step(learning_rate_factor(recipe.schedule, step, steps), step)
             found["losses"].append(loss.item())
             found["seconds"].append(time.perf_counter() - begun)
+            log.info("step %d: loss %.3f, %.2f s", step, found["losses"][-1], found["seconds"][-1])
         found["memory"] |= {"steps": _status(os.getpid(), "VmRSS"), "peak": peak_memory()}
         if world.device.type == "cuda":
-            found["memory"]["gpu"] = torch.cuda.max_memory_reserved(world.device)
+            found["memory"]["gpu"] = torch.cuda.max_memory_allocated(world.device)
+            found["memory"]["gpu reserved"] = torch.cuda.max_memory_reserved(world.device)
         found["device"] = torch.cuda.get_device_name() if world.device.type == "cuda" else "processor"
         rows, place = padded_vocabulary(vocabulary), Place(recipe.precision, world.device.type == "cuda")
     planned = memory(sizes_of(settings.model, rows, recipe), recipe, options.length, settings.engine, place)
@@ -143,6 +152,7 @@ def report(options: argparse.Namespace, found: Mapping[str, Any]) -> None:
 
 def main() -> None:
     options = arguments()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     found = train(options)
     report(options, found)
     if options.json:

@@ -101,6 +101,8 @@ class Family(ABC):
     adapter_parts: Mapping[str, Sequence[str]]
     # What llama.cpp calls it, a name of gguf.MODEL_ARCH; None of a family that it has not.
     gguf: str | None = None
+    # What it reaches of the utilization that a transformer of its size does (fraction), where that was measured.
+    relative_utilization: float = 1.0
     # What others need to open its models; None of a family whose classes transformers has.
     own_classes: OwnClasses | None = None
 

@@ -17,7 +17,7 @@ from abovo.modeling.cost import (
     count_parameters,
     training_flops_per_token,
 )
-from abovo.modeling.family import shape_of
+from abovo.modeling.family import family_named, shape_of
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.planning.checkpoints import describe_checkpoints, expected_checkpoints, refuse_beyond
 from abovo.planning.compute import costs, hours
@@ -74,7 +74,9 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
     per_token = training_flops_per_token(run.model, rows, run.sequence_length)
     tuned = {stage: _tuned(settings, stage, rows) for stage in run.tunings}
     flops = per_token * steps.tokens + sum(stage["flops"] for stage in tuned.values())
-    spans = {name: hours(flops, machine, run.training.precision) for name, machine in settings.hardware.items()}
+    share = family_named(run.model.family).relative_utilization
+    machines = {name: machine.reaching(share) for name, machine in settings.hardware.items()}
+    spans = {name: hours(flops, machine, run.training.precision) for name, machine in machines.items()}
     known = {name: span for name, span in spans.items() if span is not None}
     phases = _phases(settings, steps, per_token)
     times = times_drawn({name: part["epochs"] or 0.0 for name, part in phase["corpora"].items()} for phase in phases)
@@ -106,10 +108,10 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
         "disk_bytes": disk(settings, count, steps.steps),
         "memory": memory(*job, own_place(run.training, run.engine)).as_fields(),
         "fits": {name: fits(*job, machine) for name, machine in settings.hardware.items()},
-        "tokens_per_second": speeds(per_token, settings.hardware, run.training),
+        "tokens_per_second": speeds(per_token, machines, run.training),
         "hours": known,
-        "cost_usd": costs(known, settings.hardware),
-        "budgets": budgets(count.total, per_token, settings.hardware, run.training),
+        "cost_usd": costs(known, machines),
+        "budgets": budgets(count.total, per_token, machines, run.training),
         "overrides": dict(settings.overrides),
     }
 

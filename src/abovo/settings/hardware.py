@@ -1,6 +1,6 @@
 """A machine that a plan is reckoned for, and a card that training tells its utilization of: config/hardware/."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from abovo.settings.keys import key
@@ -51,6 +51,11 @@ class Hardware:
         peaks = self.peak_flops_per_second
         known: dict[Precision, float | None] = {"bf16": peaks.bf16, "fp16": peaks.fp16, "fp32": peaks.fp32}
         return next((one for one, peak in known.items() if peak is not None and asked in ("auto", one)), None)
+
+    def reaching(self, share: float) -> "Hardware":
+        """The same machine for models that reach a `share` of its utilization (fraction)."""
+        low, high = self.utilization
+        return replace(self, utilization=(low * share, high * share))
 
     def peak(self, asked: Asked) -> float | None:
         """Operations per second at a precision; None where the machine does not have it."""
