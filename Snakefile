@@ -66,3 +66,4 @@ onerror:
 
 
 include: "rules/targets.smk"
+include: "rules/cluster.smk"

@@ -4,7 +4,7 @@ import shlex
 
 from abovo.config import inputs
 from abovo.config.compared import compared_models
-from abovo.config.engines import gpus, launcher
+from abovo.config.engines import launcher
 from abovo.config.load import names
 from abovo.config.overrides import known_keys, refuse_lost
 from abovo.config.jobs import deciding_settings, job_settings, settings_of_code
@@ -19,6 +19,7 @@ from abovo.config.stages import (
 )
 from abovo.config.tuning import weights_of
 from abovo.console.last_words import last_words
+from abovo.planning.placement import evaluation_placement, training_placement
 from abovo.provenance.code import code_hash
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.requests import ask, hand_over, level_clocks
@@ -263,9 +264,42 @@ def launcher_of_run(wildcards):
     return launcher(of_run(wildcards).engine)
 
 
-def gpus_of_run(wildcards):
-    """A request: counted where a profile says how many GPUs there are, or where it hands jobs to SLURM."""
-    return gpus(of_run(wildcards).engine)
+def site(name):
+    """What a profile says of the site's own under default-resources; None where it says nothing."""
+    known = workflow.resource_settings.default_resources
+    given = dict(one.split("=", 1) for one in known.args) if known else {}
+    return str(given[name]) if name in given else None
+
+
+def placed(stage):
+    """The resources of a rule that may take GPUs: of the training of `stage`, or of an evaluation (None). GPUs are counted
+    where a profile says how many there are, or where it hands jobs to SLURM.
+    """
+
+    def asked(wildcards, attempt):
+        found = (
+            clear(training_placement, CONFIGURATION, wildcards.run, stage)
+            if stage
+            else clear(evaluation_placement, CONFIGURATION, wildcards.run)
+        )
+        return found.grown(attempt)
+
+    def partition(wildcards, attempt):
+        own = site("gpu_partition") if asked(wildcards, attempt).gpus else None
+        return own or site("slurm_partition")
+
+    return {
+        "nodes": lambda wildcards, attempt: asked(wildcards, attempt).nodes,
+        "gpu": lambda wildcards, attempt: asked(wildcards, attempt).gpus,
+        "mem_mb": lambda wildcards, attempt: asked(wildcards, attempt).memory_mb,
+        "runtime": lambda wildcards, attempt: asked(wildcards, attempt).minutes,
+        "slurm_partition": partition,
+        "gpu_model": lambda wildcards, attempt: (
+            site("gpu_type") if asked(wildcards, attempt).gpus else None
+        ),
+        "slurm_extra": lambda wildcards, attempt: asked(wildcards, attempt).more
+        or None,
+    }
 
 
 def memory_of_deduplication(wildcards):

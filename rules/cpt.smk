@@ -46,9 +46,7 @@ rule continue_pretraining:
         environment("training")
     threads: threads_of_run
     resources:
-        gpu=gpus_of_run,
-        mem_mb=4000,
-        runtime="12h",
+        **placed("cpt"),
     params:
         settings=settings_for("cpt"),
         script=path_of("train"),

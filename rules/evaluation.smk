@@ -65,6 +65,7 @@ rule describe_model:
         "results/logs/given/{run}.log",
     benchmark:
         "results/benchmarks/given/{run}.jsonl"
+    localrule: True
     conda:
         environment("data")
     threads: 1
@@ -104,8 +105,7 @@ rule evaluate:
         environment("evaluation")
     threads: threads_of_process
     resources:
-        mem_mb=4000,
-        runtime="4h",
+        **placed(None),
     params:
         prepared=option_of_items,
         sets=named_sets,
@@ -134,6 +134,7 @@ rule assemble_evaluation:
         "results/logs/{stage}/{run}{below}.evaluation.log",
     benchmark:
         "results/benchmarks/{stage}/{run}{below}.evaluation.jsonl"
+    localrule: True
     conda:
         environment("evaluation")
     threads: 1
@@ -199,6 +200,7 @@ rule assemble_results:
         "results/logs/{stage}/{run}{below}.results.log",
     benchmark:
         "results/benchmarks/{stage}/{run}{below}.results.jsonl"
+    localrule: True
     conda:
         environment("reporting")
     threads: 1

@@ -8,6 +8,7 @@ rule plan:
         "results/logs/plan/{run}.log",
     benchmark:
         "results/benchmarks/plan/{run}.jsonl"
+    localrule: True
     conda:
         environment("reporting")
     threads: 1

@@ -21,9 +21,7 @@ rule pretrain:
         environment("training")
     threads: threads_of_run
     resources:
-        gpu=gpus_of_run,
-        mem_mb=4000,
-        runtime="24h",
+        **placed("pretrain"),
     params:
         settings=settings_for("pretrain"),
         script=path_of("train"),
@@ -65,6 +63,7 @@ rule show_kept:
         "results/logs/pretrain/{run}/{checkpoint}.log",
     benchmark:
         "results/benchmarks/pretrain/{run}/{checkpoint}.jsonl"
+    localrule: True
     conda:
         environment("reporting")
     threads: 1
@@ -91,6 +90,7 @@ rule list_kept:
         "results/logs/pretrain/{run}.checkpoints.log",
     benchmark:
         "results/benchmarks/pretrain/{run}.checkpoints.jsonl"
+    localrule: True
     conda:
         environment("reporting")
     threads: 1

@@ -14,6 +14,7 @@ rule draw_composition:
         "results/logs/draw_composition/{corpus}.log",
     benchmark:
         "results/benchmarks/draw_composition/{corpus}.jsonl"
+    localrule: True
     conda:
         environment("reporting")
     threads: 1
@@ -44,6 +45,7 @@ rule show_tokenizer:
         "results/logs/show_tokenizer/{tokenizer}.log",
     benchmark:
         "results/benchmarks/show_tokenizer/{tokenizer}.jsonl"
+    localrule: True
     conda:
         environment("reporting")
     threads: 1
@@ -74,6 +76,7 @@ rule show_instruction:
         "results/logs/show_instruction/{dataset}/{tokenizer}.log",
     benchmark:
         "results/benchmarks/show_instruction/{dataset}/{tokenizer}.jsonl"
+    localrule: True
     conda:
         environment("reporting")
     threads: 1
@@ -128,6 +131,7 @@ rule draw_loss:
         "results/logs/draw_loss/{run}/{stage}{below}.log",
     benchmark:
         "results/benchmarks/draw_loss/{run}/{stage}{below}.jsonl"
+    localrule: True
     conda:
         environment("reporting")
     threads: 1
@@ -167,6 +171,7 @@ rule draw_learning:
         "results/logs/draw_learning/{run}.log",
     benchmark:
         "results/benchmarks/draw_learning/{run}.jsonl"
+    localrule: True
     conda:
         environment("reporting")
     threads: 1
@@ -198,6 +203,7 @@ rule show_results:
         "results/logs/show_results/{run}/{stage}{below}.log",
     benchmark:
         "results/benchmarks/show_results/{run}/{stage}{below}.jsonl"
+    localrule: True
     conda:
         environment("reporting")
     threads: 1

@@ -18,9 +18,7 @@ rule fine_tune:
         environment("training")
     threads: threads_of_run
     resources:
-        gpu=gpus_of_run,
-        mem_mb=4000,
-        runtime="12h",
+        **placed("sft"),
     params:
         settings=settings_for("sft"),
         script=path_of("train"),

@@ -16,7 +16,7 @@ FLOORS = (
     {"packing"},
     {"facts", "tokenizing"},
     {"corpus"},
-    {"provenance", "console"},
+    {"cluster", "console", "provenance"},
     {"settings"},
     {"errors"},
 )

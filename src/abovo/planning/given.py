@@ -25,7 +25,7 @@ def plan_given(settings: GivenPlan) -> dict[str, Any]:
     """
     run, shapes = settings.run, settings.shapes
     parameters = sum(_size(shape) for shape in shapes.values())
-    stages = {stage: _stage(run, stage, shapes) for stage in run.tunings}
+    stages = {stage: given_stage(run, stage, shapes) for stage in run.tunings}
     spans = {name: _hours(run, stages, machine) for name, machine in settings.hardware.items()}
     known = {name: span for name, span in spans.items() if span is not None}
     kept = [(run.tunings[name].training.keep_last + 1) * stage["trained_parameters"] for name, stage in stages.items()]
@@ -35,9 +35,7 @@ def plan_given(settings: GivenPlan) -> dict[str, Any]:
     }
     jobs = {}
     for name, stage in stages.items():
-        training, trained = run.tunings[name].training, stage["trained_parameters"]
-        moments = MOMENTS[training.optimizer.kind] * trained
-        sizes = given_sizes(shapes, trained, moments, whole_logits=settings.family == "stock")
+        training, sizes = run.tunings[name].training, tuned_sizes(settings, name, stage["trained_parameters"])
         jobs[name] = (sizes, training, run.sequence_length, run.engine)
     heaviest = max(jobs, key=lambda name: memory(*jobs[name], own_place(jobs[name][1], run.engine)).total)
     job, training = jobs[heaviest], run.tunings[heaviest].training
@@ -59,7 +57,13 @@ def plan_given(settings: GivenPlan) -> dict[str, Any]:
     }
 
 
-def _stage(run: GivenRun, stage: str, shapes: Mapping[str, Any]) -> dict[str, Any]:
+def tuned_sizes(settings: GivenPlan, stage: str, trained: int) -> Sizes:
+    """The sizes of the training of a stage that has so many trained parameters."""
+    moments = MOMENTS[recipe_of(settings.run, stage).training.optimizer.kind] * trained
+    return given_sizes(settings.shapes, trained, moments, whole_logits=settings.family == "stock")
+
+
+def given_stage(run: GivenRun, stage: str, shapes: Mapping[str, Any]) -> dict[str, Any]:
     """What a stage trains and takes."""
     recipe = recipe_of(run, stage)
     tuned = Tuned(stage, recipe.tokens, run.sequence_length, recipe.training)

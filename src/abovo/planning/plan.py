@@ -72,7 +72,7 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
     steps = budget(run, where)
     sizes = sizes_of(run.model, rows, run.training)
     per_token = training_flops_per_token(run.model, rows, run.sequence_length)
-    tuned = {stage: _tuned(settings, stage, rows) for stage in run.tunings}
+    tuned = {stage: tuned_stage(settings, stage, rows) for stage in run.tunings}
     flops = per_token * steps.tokens + sum(stage["flops"] for stage in tuned.values())
     share = family_named(run.model.family).relative_utilization
     machines = {name: machine.reaching(share) for name, machine in settings.hardware.items()}
@@ -147,7 +147,7 @@ def _drawn(tokens: int, corpus: Corpus) -> dict[str, Any]:
     return {"tokens": tokens, "epochs": round(tokens / available, 3) if available else None}
 
 
-def _tuned(settings: PlanSettings, stage: str, rows: int) -> dict[str, Any]:
+def tuned_stage(settings: PlanSettings, stage: str, rows: int) -> dict[str, Any]:
     """What a stage trains and takes after pretraining, and the tokens and epochs of each corpus of the text in it."""
     run, recipe = settings.run, recipe_of(settings.run, stage)
     adapters = recipe.adapters

@@ -22,7 +22,7 @@ from abovo.provenance.tables import used
 PACKAGE = Path(abovo.__file__).parent
 # Rooms that only watch: they get values and give back none that is kept. What an error says is for people as well, and
 # reading a command line gives the settings and inputs that count by themselves.
-WATCHING = ("abovo.console", "abovo.errors", "abovo.training.boards", "abovo.training.watching")
+WATCHING = ("abovo.cluster", "abovo.console", "abovo.errors", "abovo.training.boards", "abovo.training.watching")
 # What names the code and the machine that made an artifact decides none of its bytes either.
 NAMING = tuple(
     f"abovo.provenance.{room}"

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from abovo.cluster.requeue import put_back, survive_warnings
 from abovo.config.budget import budget
 from abovo.modeling.family import shape_of
 from abovo.modeling.layout import verify_model
@@ -19,6 +20,7 @@ from abovo.settings.keys import build, decisive
 from abovo.tokenizing.load import load_tokenizer
 from abovo.training.compiling import keep_compiled
 from abovo.training.kept import export_kept, take_over
+from abovo.training.loop import Stopped
 from abovo.training.moments import check_limits, moments_of, tell_moments, words_of
 from abovo.training.outcome import export, what_happened
 from abovo.training.sets import TrainingSets, validation_batches
@@ -79,11 +81,17 @@ def run_job(
 
     Raises AbovoError where the inputs do not fit each other or the settings.
     """
+    survive_warnings()
     _check_tokenizer(inputs)
     keep_compiled(state)
     job = Job(output, "abovo/model/1", inputs.by_role, decisive(settings), script)
     with open_world(settings.engine, settings.threads) as world:
-        produce_together(world, job, state, lambda folder: _train(settings, inputs, world, state, folder, label))
+        try:
+            produce_together(world, job, state, lambda folder: _train(settings, inputs, world, state, folder, label))
+        except Stopped as stopped:
+            if world.leads:  # and holds no lock any more
+                put_back(stopped.code, stopped.steps)
+            raise
 
 
 def _check_tokenizer(inputs: JobInputs) -> None:

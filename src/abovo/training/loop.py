@@ -33,7 +33,12 @@ log = logging.getLogger("abovo")
 
 
 class Stopped(SystemExit):
-    """Training was asked to stop and its checkpoint is on the disk; the exit status is 128 + the signal's number."""
+    """Training was asked to stop and its checkpoint is on the disk, `steps` after it began or went on; the exit status
+    is 128 + the signal's number."""
+
+    def __init__(self, number: int, steps: int) -> None:
+        super().__init__(128 + number)
+        self.steps = steps
 
 
 @dataclass(frozen=True)
@@ -131,8 +136,8 @@ def _steps(run: _Training, first: int) -> int:
         return last
 
 
-def _steps_until(run: _Training, step: int, stop: StopRequest, batches: Iterator[tuple[Batch, int]]) -> int:
-    task = run.task
+def _steps_until(run: _Training, first: int, stop: StopRequest, batches: Iterator[tuple[Batch, int]]) -> int:
+    task, step = run.task, first
     while step < task.steps and not run.over:
         step += 1
         _step(run, step, stop, batches)
@@ -150,7 +155,8 @@ def _steps_until(run: _Training, step: int, stop: StopRequest, batches: Iterator
                 log.warning(
                     "%s: stopped at step %d of %d; the same command goes on from there", task.label, step, task.steps
                 )
-            raise Stopped(128 + (stop.signal or signal.SIGTERM))
+            # a signal to all processes may not have reached this one yet
+            raise Stopped(max(run.world.gather(stop.signal)) or signal.SIGTERM, step - first)
         _observe(run, step)
     return step
 

@@ -14,7 +14,8 @@ TOLD = b"\nstopping: this step and a checkpoint come first; Ctrl-C once more end
 class StopRequest:
     """Within its block the first of these signals is remembered in `signal`; a second Ctrl-C ends the process at once.
 
-    One that came too late for a step to notice counts when the block ends.
+    One that came too late for a step to notice counts when the block ends; but for the warning ahead of a time limit,
+    since what is left to do may be done by then.
     """
 
     def __init__(self, *, silent: bool) -> None:
@@ -30,7 +31,7 @@ class StopRequest:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
-        if self.signal and kind is None:
+        if self.signal not in (0, signal.SIGUSR1) and kind is None:
             os.kill(os.getpid(), self.signal)
 
     def _remember(self, number: int, _frame: object) -> None:

@@ -1,0 +1,42 @@
+"""Turn the signal ahead of a time limit into a job that SLURM runs again, under its own number."""
+
+import logging
+import os
+import signal
+
+from abovo.cluster.slurm import ask
+from abovo.errors import AbovoError
+
+log = logging.getLogger("abovo")
+# What the rules ask SLURM to send ahead of a time limit
+WARNING = signal.SIGUSR1
+
+
+def survive_warnings() -> None:
+    """Let the warning pass in a process that cannot do anything about it now, where it would end it."""
+    if signal.getsignal(WARNING) is signal.SIG_DFL:
+        signal.signal(WARNING, _pass)
+
+
+def _pass(_number: int, _frame: object) -> None:
+    pass
+
+
+def put_back(status: int, steps: int) -> None:
+    """Have SLURM run this job again where it was the warning that stopped it, after `steps` steps; `status` is how it
+    would end.
+
+    Snakemake sees a job that waits, and spends no retry on it. One that made no step would never end, and fails.
+    """
+    number = os.environ.get("SLURM_JOB_ID")
+    if number is None or status != 128 + WARNING:
+        return
+    if not steps:
+        log.error("error: no step was made within the time limit of SLURM job %s; ask for a longer runtime", number)
+        return
+    try:
+        ask("scontrol", "requeue", number, mend="Snakemake submits it again, as one of its retries")
+    except AbovoError as error:
+        log.warning("%s", error)
+        return
+    log.warning("SLURM job %s waits in the queue again; it goes on from there", number)

@@ -1,0 +1,149 @@
+"""Turn a run's engine, recipes and sizes into what a job of its asks of the machine that it is placed on.
+
+One function says it for each kind of job that may take GPUs, a training and an evaluation. Memory is the host's: of the
+programs, and of what the plan reckons a step and its checkpoint to hold there. Time is what the slowest machine of
+config/hardware that could do it would take: a training that reaches its limit goes on in another job.
+"""
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from abovo.config.engines import gpus
+from abovo.config.jobs import JOBS
+from abovo.config.runs import Configuration
+from abovo.config.tokenizers import vocabulary_of
+from abovo.config.tuning import recipe_of
+from abovo.modeling.cost import count_parameters, training_flops_per_token
+from abovo.modeling.layout import shapes_of
+from abovo.modeling.parameters import padded_vocabulary
+from abovo.planning.compute import hours
+from abovo.planning.given import given_stage, tuned_sizes
+from abovo.planning.machines import own_place
+from abovo.planning.memory import Sizes, memory, sizes_of
+from abovo.planning.plan import tuned_stage
+from abovo.settings.engine import Engine
+from abovo.settings.hardware import Hardware
+from abovo.settings.run import GivenRun
+from abovo.settings.training import Training
+from abovo.training.amounts import MOMENTS
+
+MEGABYTE = 10**6
+# What Snakemake takes that starts a job's script, and what a process with torch takes beside weights and steps: on a
+# processor, or on a GPU, with its driver and compilers (MB; a training of nano on two cores took 0.73 GB)
+SCHEDULED, PROGRAM, PROGRAM_ON_GPU = 500, 1_500, 4_000
+SINGLE = 4
+# Shortest and longest time that is asked for (minutes), and how much longer than reckoned
+SHORTEST, LONGEST, SLACK = 60, 24 * 60, 1.5
+# Time that an evaluation is given (minutes)
+EVALUATION = 4 * 60
+# Ahead of a time limit a training gets this signal, so many seconds before, to write a checkpoint and be put back
+SIGNAL, AHEAD = "USR1", 120
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What a job asks for, as the resources of its rule: nodes, GPUs of a node, memory of a node (MB), time (minutes).
+
+    `more` are further words for sbatch.
+    """
+
+    nodes: int
+    gpus: int
+    memory_mb: int
+    minutes: int
+    more: str = ""
+
+    def grown(self, attempt: int) -> "Placement":
+        """What is asked for after `attempt` - 1 failures: half as much memory and time more for each."""
+        factor = 1 + (attempt - 1) / 2
+        return replace(self, memory_mb=math.ceil(self.memory_mb * factor), minutes=math.ceil(self.minutes * factor))
+
+
+def training_placement(configuration: Configuration, run: str, stage: str) -> Placement:
+    """Of the training of a stage, all of its processes on one node. Raises AbovoError where the run is not sound."""
+    found = _stages(configuration, run)[stage]
+    on_gpu = own_place(found.recipe, found.engine).on_gpu
+    return Placement(
+        nodes=1,
+        gpus=gpus(found.engine),
+        memory_mb=SCHEDULED + found.engine.processes * (PROGRAM_ON_GPU if on_gpu else PROGRAM) + _held(found),
+        minutes=_minutes(found.flops, found.recipe, _hardware(configuration), on_gpu=on_gpu),
+        more=f"--signal={SIGNAL}@{AHEAD}",
+    )
+
+
+def evaluation_placement(configuration: Configuration, run: str) -> Placement:
+    """Of the scoring of a run's model in one process, on a GPU unless the run's engine keeps to the processor."""
+    given = configuration.given(run)
+    if given is not None and given.alone:
+        on_gpu, shapes = True, shapes_of(Path(given.model_directory))
+        parameters = sum(math.prod(shape) for shape in shapes.values())
+    else:
+        stages = _stages(configuration, run).values()
+        on_gpu = all(own_place(stage.recipe, stage.engine).on_gpu for stage in stages)
+        parameters = max(stage.sizes.parameters for stage in stages)
+    # weights as they are read, and a copy of them where they are used
+    weights = math.ceil(2 * SINGLE * parameters / MEGABYTE)
+    program = PROGRAM_ON_GPU if on_gpu else PROGRAM
+    return Placement(nodes=1, gpus=int(on_gpu), memory_mb=SCHEDULED + program + weights, minutes=EVALUATION)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    sizes: Sizes
+    recipe: Training
+    length: int
+    engine: Engine
+    flops: float
+
+
+def _held(stage: _Stage) -> int:
+    """What the steps of all processes hold in the host's memory (MB): of weights as they are made, and of what a step
+    takes on a processor."""
+    place = own_place(stage.recipe, stage.engine)
+    step = memory(stage.sizes, stage.recipe, stage.length, stage.engine, place)
+    own = SINGLE * stage.sizes.parameters if place.on_gpu else step.total
+    return math.ceil((stage.engine.processes * own + step.on_host) / MEGABYTE)
+
+
+def _minutes(flops: float, recipe: Training, machines: Mapping[str, Hardware], *, on_gpu: bool) -> int:
+    spans = [hours(flops, machine, recipe.precision) for machine in machines.values() if machine.on_gpu is on_gpu]
+    longest = max((span[1] for span in spans if span is not None), default=LONGEST / 60)
+    return min(LONGEST, max(SHORTEST, math.ceil(60 * SLACK * longest)))
+
+
+@functools.cache
+def _plan(configuration: Configuration, run: str) -> Any:
+    return JOBS["plan"](configuration, {"run": run})
+
+
+@functools.cache
+def _hardware(configuration: Configuration) -> dict[str, Hardware]:
+    return {name: configuration.shared("hardware", name) for name in configuration.names("hardware")}
+
+
+@functools.cache
+def _stages(configuration: Configuration, run: str) -> dict[str, _Stage]:
+    settings = _plan(configuration, run)
+    own, found = settings.run, {}
+    if isinstance(own, GivenRun):
+        for stage in own.tunings:
+            told, recipe = given_stage(own, stage, settings.shapes), recipe_of(own, stage).training
+            sizes = tuned_sizes(settings, stage, told["trained_parameters"])
+            found[stage] = _Stage(sizes, recipe, own.sequence_length, own.engine, told["flops"])
+        return found
+    rows = padded_vocabulary(vocabulary_of(own.tokenizer, f"config/runs/{own.name}.yaml"))
+    flops = training_flops_per_token(own.model, rows, own.sequence_length) * own.tokens
+    sizes = sizes_of(own.model, rows, own.training)
+    found["pretrain"] = _Stage(sizes, own.training, own.sequence_length, own.engine, flops)
+    for stage in own.tunings:
+        told, recipe = tuned_stage(settings, stage, rows), recipe_of(own, stage).training
+        whole = sizes_of(own.model, rows, recipe)
+        if (trained := told["trained_parameters"]) != whole.trained:
+            whole = replace(whole, trained=trained, moments=MOMENTS[recipe.optimizer.kind] * trained)
+        found[stage] = _Stage(whole, recipe, own.sequence_length, own.engine, told["flops"])
+    return found
