@@ -7,15 +7,25 @@ from abovo.cluster.driver import (
 from abovo.cluster.fitting import Request
 from abovo.cluster.requeue import survive_warnings
 
+# Calls of Snakemake that submit no job
+QUIET = (
+    *("dryrun", "touch", "unlock", "dag", "rulegraph", "filegraph", "summary"),
+    *("detailed_summary", "report", "cleanup_metadata", "delete_all_output"),
+)
 
-def call_under_way():
-    """The variables of Snakemake's call that reads these files, which has its executor; nothing for another call."""
+
+def submits():
+    """Whether this call of Snakemake will submit jobs to SLURM. It tells the workflow only after all its files are read;
+    until then that stands in the call that reads them.
+    """
     frame = sys._getframe()
     while frame is not None:
-        if isinstance(frame.f_locals.get("self"), DAGApi):
-            return frame.f_locals
+        words = frame.f_locals.get("args")
+        if hasattr(words, "executor") and hasattr(words, "dryrun"):
+            others = any(getattr(words, one, None) for one in QUIET)
+            return words.executor == "slurm" and not others
         frame = frame.f_back
-    return {}
+    return False
 
 
 def request_of(job):
@@ -40,9 +50,7 @@ def before_the_first_job():
     refuse_before_submission(request_of(job) for job in jobs)
 
 
-UNDER_WAY = call_under_way()
-ON_SLURM = UNDER_WAY.get("executor") == "slurm"
-if workflow.is_main_process and ON_SLURM and not UNDER_WAY.get("pseudo_executor"):
+if workflow.is_main_process and submits():
     clear(wait_for_earlier, Path.cwd(), tell)
 if not workflow.is_main_process:
     # The warning ahead of a time limit reaches all of a job; its training alone acts on it.
@@ -50,5 +58,5 @@ if not workflow.is_main_process:
 
 
 onstart:
-    if ON_SLURM:
+    if workflow.is_main_process and workflow.executor_plugin.name == "slurm":
         clear(before_the_first_job)
