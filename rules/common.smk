@@ -272,8 +272,8 @@ def site(name):
 
 
 def placed(stage):
-    """The resources of a rule that may take GPUs: of the training of `stage`, or of an evaluation (None). GPUs are counted
-    where a profile says how many there are, or where it hands jobs to SLURM.
+    """What jobs that may take GPUs ask for: the training of `stage`, or an evaluation (None). GPUs are counted where a
+    profile says how many there are, or where it hands jobs to SLURM.
     """
 
     def asked(wildcards, attempt):

@@ -11,7 +11,7 @@ PROFILE = "profiles/slurm/config.yaml"
 
 @dataclass(frozen=True)
 class Request:
-    """What a job asks of each of its `nodes`: processors, GPUs (of a type, or any), memory (MB); and its time (minutes).
+    """What a job asks of each of its `nodes`: processors, GPUs (of a type, or any), memory (MB), and time (minutes).
 
     `job` is what it is called, `partition` none where the cluster's own is meant.
     """

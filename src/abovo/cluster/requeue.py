@@ -22,14 +22,13 @@ def _pass(_number: int, _frame: object) -> None:
     pass
 
 
-def put_back(status: int, steps: int) -> None:
-    """Have SLURM run this job again where it was the warning that stopped it, after `steps` steps; `status` is how it
-    would end.
+def put_back(stopped_by: int, steps: int) -> None:
+    """Have SLURM run this job again where it was the warning that stopped it, after `steps` steps.
 
     Snakemake sees a job that waits, and spends no retry on it. One that made no step would never end, and fails.
     """
     number = os.environ.get("SLURM_JOB_ID")
-    if number is None or status != 128 + WARNING:
+    if number is None or stopped_by != WARNING:
         return
     if not steps:
         log.error("error: no step was made within the time limit of SLURM job %s; ask for a longer runtime", number)

@@ -17,8 +17,8 @@ MEND = "start Snakemake where sinfo and squeue answer, a login node; elsewhere l
 
 @dataclass(frozen=True)
 class Node:
-    """A node in a partition: processors, memory (MB), GPUs by type (no type: an empty name), longest job (minutes, None:
-    no limit), and what SLURM says of its state."""
+    """A node in a partition: processors, memory (MB), GPUs by type (an empty name where they have none), the
+    longest time of a job (minutes; None: no limit), and what SLURM says of its state."""
 
     partition: str
     default: bool
@@ -45,7 +45,7 @@ class QueuedJob:
 
     def __str__(self) -> str:
         running = self.state not in ("PENDING", "REQUEUED", "REQUEUE_HOLD")
-        place = f"on {self.where}" if running and self.where else f"waiting ({self.where or self.state})"
+        place = f"on {self.where}" if running and self.where else f"waiting: {self.where.strip('()') or self.state}"
         return f"SLURM job {self.number} ({self.name}, {place})"
 
 

@@ -17,7 +17,7 @@ from abovo.config.jobs import JOBS
 from abovo.config.runs import Configuration
 from abovo.config.tokenizers import vocabulary_of
 from abovo.config.tuning import recipe_of
-from abovo.modeling.cost import count_parameters, training_flops_per_token
+from abovo.modeling.cost import training_flops_per_token
 from abovo.modeling.layout import shapes_of
 from abovo.modeling.parameters import padded_vocabulary
 from abovo.planning.compute import hours

@@ -90,7 +90,7 @@ def run_job(
             produce_together(world, job, state, lambda folder: _train(settings, inputs, world, state, folder, label))
         except Stopped as stopped:
             if world.leads:  # and holds no lock any more
-                put_back(stopped.code, stopped.steps)
+                put_back(stopped.number, stopped.steps)
             raise
 
 

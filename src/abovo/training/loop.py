@@ -33,12 +33,12 @@ log = logging.getLogger("abovo")
 
 
 class Stopped(SystemExit):
-    """Training was asked to stop and its checkpoint is on the disk, `steps` after it began or went on; the exit status
-    is 128 + the signal's number."""
+    """Training was asked to stop, by the signal `number`, and its checkpoint is on the disk, `steps` after it began or
+    went on; the exit status is 128 + the signal's number."""
 
     def __init__(self, number: int, steps: int) -> None:
         super().__init__(128 + number)
-        self.steps = steps
+        self.number, self.steps = number, steps
 
 
 @dataclass(frozen=True)

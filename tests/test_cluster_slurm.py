@@ -1,0 +1,93 @@
+"""What SLURM prints is read as it is meant, and what no node could do is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from abovo.cluster.fitting import Request, refuse_unplaceable
+from abovo.cluster.slurm import read_gpus, read_jobs, read_limit, read_nodes
+from abovo.errors import AbovoError
+
+# Two partitions as sinfo -N -o "%P|%N|%c|%m|%G|%l|%T" tells them
+NODES = read_nodes(
+    "cpu*|n1|64|256000|(null)|1-00:00:00|mixed\n"
+    "cpu*|n2|64|512000|(null)|1-00:00:00|down*\n"
+    "gpu|g1|32|128000|gpu:a100:4(S:0-1)|12:00:00|idle\n"
+    "gpu|g2|128+|1024000+|gpu:h100:8,shard:16|12:00:00|idle\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("gres", "gpus"),
+    [
+        ("(null)", {}), ("gpu:2", {"": 2}), ("gpu", {"": 1}), ("gpu:a100:4(S:0-1)", {"a100": 4}),
+        ("gpu:a100:4(S:0,2),gpu:v100:2,shard:8", {"a100": 4, "v100": 2}),
+    ],
+)  # fmt: skip
+def test_gpus_are_counted_by_type(gres, gpus):
+    assert read_gpus(gres) == gpus
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("infinite", None), ("1-00:00:00", 1440), ("12:00:00", 720), ("30:00", 30), ("0:30", 1), ("2-06:30:00", 3270)],
+)
+def test_limits_are_read_in_minutes(text, minutes):
+    assert read_limit(text) == minutes
+
+
+def test_nodes_know_whether_they_work():
+    assert [node.works for node in NODES] == [True, False, True, True]
+    assert NODES[3].processors == 128 and NODES[3].memory_mb == 1_024_000
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("job", processors=64, memory_mb=512_000, minutes=1440),
+        Request("job", "gpu", gpus=8, processors=32, memory_mb=200_000, minutes=720),
+        Request("job", "gpu", nodes=2, gpus=4, minutes=60),
+        Request("job", "cpu,gpu", gpus=4),
+        Request("job", "gpu", gpus=4, gpu_type="a100"),
+    ],
+)
+def test_what_a_node_has_is_let_through(request_):
+    refuse_unplaceable(request_, NODES)
+
+
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        (Request("job", "fast"), "no partition fast; there are cpu, gpu"),
+        (Request("job", gpus=1), "asks for 1 GPUs on one node, and no node of partition cpu has more than 0"),
+        (Request("job", "gpu", gpus=16), "asks for 16 GPUs on one node, and no node of partition gpu has more than 8"),
+        (Request("job", "gpu", gpus=8, gpu_type="a100"), "asks for 8 a100 GPUs on one node"),
+        (Request("job", memory_mb=600_000), "asks for 600,000 MB of memory on one node"),
+        (Request("job", processors=65), "asks for 65 processors on one node"),
+        (Request("job", "gpu", nodes=2, gpus=8), "asks for 2 nodes with 8 GPUs"),
+        (Request("job", "gpu", minutes=721), "asks for 721 minutes, and a job of partition gpu may take 720"),
+    ],
+)
+def test_what_no_node_could_do_is_told_in_one_line(request_, told):
+    with pytest.raises(AbovoError, match="job") as caught:
+        refuse_unplaceable(request_, NODES)
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_cluster_without_a_default_partition_wants_one_named():
+    with pytest.raises(AbovoError, match="no default partition"):
+        refuse_unplaceable(Request("job"), [node for node in NODES if not node.default])
+
+
+def test_jobs_of_a_folder_are_those_that_snakemake_submitted_from_it():
+    here = Path.cwd()
+    lines = [
+        f"7|RUNNING|n1|{here}|rule_pretrain_wildcards_nano",
+        f"8|PENDING|(Resources)|{here}|rule_read_source_wildcards_nano_speeches_0",
+        f"9|RUNNING|n2|{here}|mine",
+        f"10|RUNNING|n2|{here.parent}|rule_pretrain_wildcards_nano",
+    ]
+    assert [str(job) for job in read_jobs(lines, here)] == [
+        "SLURM job 7 (pretrain nano, on n1)",
+        "SLURM job 8 (read_source nano_speeches_0, waiting: Resources)",
+    ]
