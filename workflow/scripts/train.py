@@ -9,6 +9,7 @@ python workflow/scripts/train.py --settings settings.json \\
 import argparse
 from pathlib import Path
 
+from abovo.cluster.requeue import survive_warnings
 from abovo.console.launch import named_path, run, script_parser, settings
 
 
@@ -26,6 +27,8 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
+    survive_warnings()  # while libraries load, too
+
     from abovo.provenance.code import Script
     from abovo.training.job import read_inputs, read_settings, run_job
 

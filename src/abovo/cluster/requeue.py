@@ -10,16 +10,18 @@ from abovo.errors import AbovoError
 log = logging.getLogger("abovo")
 # What the rules ask SLURM to send ahead of a time limit
 WARNING = signal.SIGUSR1
+_heard: list[int] = []
 
 
 def survive_warnings() -> None:
-    """Let the warning pass in a process that cannot do anything about it now, where it would end it."""
+    """Let the warning pass in a process that can do nothing about it yet, where it would end it."""
     if signal.getsignal(WARNING) is signal.SIG_DFL:
-        signal.signal(WARNING, _pass)
+        signal.signal(WARNING, lambda number, _: _heard.append(number))
 
 
-def _pass(_number: int, _frame: object) -> None:
-    pass
+def was_warned() -> bool:
+    """Whether the warning came since `survive_warnings`, before anything acted on it."""
+    return bool(_heard)
 
 
 def put_back(stopped_by: int, steps: int) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from abovo.cluster.requeue import put_back, survive_warnings
+from abovo.cluster.requeue import put_back
 from abovo.config.budget import budget
 from abovo.modeling.family import shape_of
 from abovo.modeling.layout import verify_model
@@ -81,7 +81,6 @@ def run_job(
 
     Raises AbovoError where the inputs do not fit each other or the settings.
     """
-    survive_warnings()
     _check_tokenizer(inputs)
     keep_compiled(state)
     job = Job(output, "abovo/model/1", inputs.by_role, decisive(settings), script)

@@ -6,8 +6,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+from abovo.cluster.requeue import WARNING, was_warned
+
 # Ctrl-C, a terminal that closes, the end of a session or an allocation, what SLURM may be asked to send before that
-STOPPING = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1)
+STOPPING = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, WARNING)
 TOLD = b"\nstopping: this step and a checkpoint come first; Ctrl-C once more ends at once, without them\n"
 
 
@@ -19,7 +21,7 @@ class StopRequest:
     """
 
     def __init__(self, *, silent: bool) -> None:
-        self.signal, self.silent = 0, silent
+        self.signal, self.silent = WARNING if was_warned() else 0, silent
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -31,7 +33,7 @@ class StopRequest:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
-        if self.signal not in (0, signal.SIGUSR1) and kind is None:
+        if self.signal not in (0, WARNING) and kind is None:
             os.kill(os.getpid(), self.signal)
 
     def _remember(self, number: int, _frame: object) -> None:
