@@ -15,9 +15,9 @@ export PYTHON
 export RUN STAGE MODEL SYSTEM OPTIONS HOST PORT OPEN
 ASKED := $${RUN:+--run "$$RUN"} $${STAGE:+--stage "$$STAGE"} $${MODEL:+--model "$$MODEL"}
 
-.PHONY: help setup demo new test test-all check model chat serve export push lock
+.PHONY: help setup demo new test test-all check slurm-check model chat serve export push lock
 help: ## This list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: ## The environment .venv from envs/requirements.lock; nothing when it is there already
 	@bash envs/setup.sh
@@ -56,6 +56,9 @@ check: setup ## Lint, formats and types alone
 	snakefmt --check Snakefile rules
 	snakemake --lint
 	mypy
+
+slurm-check: setup ## Whether this SLURM cluster will do: partitions, accounts, and what its nodes see of this folder
+	@python workflow/tools/slurm_check.py
 
 lock: ## Renew envs/requirements.lock from envs/requirements.in
 	bash envs/lock.sh

@@ -1,0 +1,34 @@
+"""Look at a SLURM cluster before the first submission: partitions, accounts, and what its nodes see of this folder.
+
+    python workflow/tools/slurm_check.py
+
+A job of seconds runs on a node with a processor, and on one with a GPU. The status is 1 where something will not do.
+"""
+
+import argparse
+from pathlib import Path
+
+from abovo.console.launch import run, script_parser
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = script_parser(__doc__)
+    parser.add_argument(
+        "--profile", type=Path, default=Path("profiles/slurm"), help="folder of the profile (default: %(default)s)"
+    )
+    return parser
+
+
+def main(options: argparse.Namespace) -> None:
+    from abovo.cluster.check import check, table
+    from abovo.settings.strict_yaml import read_yaml
+
+    profile = read_yaml(options.profile / "config.yaml").data
+    rows = check(profile.get("default-resources") or {}, Path.cwd())
+    print("\n".join(table(rows)))
+    if not all(row.good for row in rows):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    run(main, arguments())
