@@ -90,9 +90,9 @@ def trajectory(model: Any, ids: torch.Tensor, steps: int | None = None) -> torch
     inner, shipped = model.model, model.config.integration_steps
     model.config.integration_steps = steps or shipped
     sight, positions = inner.sight(ids, None, None, None)
-    x, found = inner.begin(ids, positions), []
+    x, found, counted = inner.begin(ids, positions), [], torch.ones_like(ids, dtype=torch.bool)
     for block in inner.layers:
-        after, measured = block(x, sight, measure=True)
+        after, measured = block(x, sight, counted=counted)
         if steps:  # the stream itself goes on as it does in use
             model.config.integration_steps = shipped
             after, _ = block(x, sight)

@@ -141,7 +141,8 @@ def test_blocks_done_in_other_ways_have_equal_losses_and_gradients(shape, how):
         if changed and how == "measured":
             x = model.model.begin(ids, torch.arange(ids.shape[1])[None])
             for block in model.model.layers:
-                x, measures = block(x, model.model.sight(ids, None, None, None)[0], measure=True)
+                counted = torch.ones_like(ids, dtype=torch.bool)
+                x, measures = block(x, model.model.sight(ids, None, None, None)[0], counted=counted)
                 assert measures.shape == (4, 3)
             values = torch.nn.functional.linear(model.model.norm(x), INL.output(model))
         else:
@@ -225,7 +226,7 @@ def test_integrator_is_stable_over_many_steps_at_its_initial_values():
     assert isinstance(block, Integrator)
     u = torch.nn.functional.layer_norm(torch.randn(4, 50, 32, generator=torch.Generator().manual_seed(1)), (32,))
     with torch.no_grad():
-        _, found = block(u, torch.zeros_like(u), measure=True)
+        _, found = block(u, torch.zeros_like(u), torch.ones(4, 50, dtype=torch.bool))
     distance, speed, energy = (found / u.shape[:-1].numel()).T
     assert found.isfinite().all() and distance[-1] < 0.05 and speed[-1] < 0.05
     assert distance.max() <= 1.001 and energy[-1] < 0.1 * energy[0]

@@ -20,6 +20,7 @@ from abovo.config.starts import family_of_stage, origin_of_given
 from abovo.config.templates import template_of
 from abovo.config.tuning import corpora_continued, corpora_tuned, recipe_of, scored_of, weights_of
 from abovo.errors import AbovoError
+from abovo.modeling.family import check_auxiliary
 from abovo.modeling.layout import shapes_of
 from abovo.settings.checkpoints import Amounts, Kept, Limits
 from abovo.settings.cpt import Cpt
@@ -87,14 +88,15 @@ def _inspection(configuration: Configuration, names: Names) -> Inspection:
 
 def _tuned(configuration: Configuration, run: AnyRun, stage: str, **more: Any) -> JobSettings:
     """One phase over a recipe's sets, on the model before it or adapters on that."""
-    recipe = recipe_of(run, stage)
+    recipe, family = recipe_of(run, stage), family_of_stage(configuration, run.name, stage)
+    check_auxiliary(recipe.training.auxiliary, family, f"config/runs/{run.name}.yaml, key {stage}.training.auxiliary")
     phases = (JobPhase(name=stage, sets=weights_of(run, stage), share=1.0),)
     own = {"phases": phases, "training": recipe.training, "adapters": recipe.adapters}
     own |= {"quantization": recipe.quantization, "tokens": recipe.tokens, **more}
     # checkpoints and limits are of pretraining
     own |= {"checkpoints": Amounts(), "limits": Limits(), "parameters": None}
     if "given" in configuration.stages(run.name):
-        own |= {"model": None, "family": family_of_stage(configuration, run.name, stage)}
+        own |= {"model": None, "family": family}
     return narrow(JobSettings, run, **own)
 
 

@@ -31,6 +31,7 @@ from abovo.config.tuning import check_tuning, corpora_tuned
 from abovo.corpus.consistency import check_corpus
 from abovo.errors import AbovoError
 from abovo.modeling.cost import count_parameters
+from abovo.modeling.family import check_auxiliary
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.settings.corpus import Corpus
 from abovo.settings.keys import narrow
@@ -314,6 +315,7 @@ class Configuration:
         check_claim(run.parameters, count_parameters(run.model, rows).total, f"{where}, key parameters")
         check_checkpoints(run, budget(run, str(where)), str(where))
         check_engine(run.engine, run.training, f"{where}, key engine")
+        check_auxiliary(run.training.auxiliary, run.model.family, f"{where}, key training.auxiliary")
         check_export(run.export, run.model, str(where))
         check_tuning(self, run, where)
         self._check_corpora(run)

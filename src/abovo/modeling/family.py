@@ -103,6 +103,8 @@ class Family(ABC):
     gguf: str | None = None
     # What it reaches of the utilization that a transformer of its size does (fraction), where that was measured.
     relative_utilization: float = 1.0
+    # Losses on the way of a forward pass, which recipes may weigh beside the cross-entropy.
+    auxiliary: Sequence[str] = ()
     # What others need to open its models; None of a family whose classes transformers has.
     own_classes: OwnClasses | None = None
 
@@ -164,6 +166,13 @@ class Family(ABC):
         is `visible`, bool [rows, length, length]; None of a family whose ids cannot choose what they see."""
         return None
 
+    def measured(
+        self, model: "nn.Module", ids: "Tensor", counted: "Tensor", sight: "Sight | None" = None
+    ) -> "tuple[Tensor, Tensor]":
+        """The hidden states of `step`, or with `sight` of `tree`, and the `auxiliary` losses in their order, each
+        summed over the ids that are `counted`, bool [rows, length]. A family without such losses is never asked."""
+        raise TypeError(f"{self.model_type} has no auxiliary losses")
+
     def adapter_targets(self, model: "nn.Module", chosen: Collection[str]) -> Sequence[str]:
         """The names of the modules whose last names are `chosen` from `adapter_parts`."""
         return [name for name, _ in model.named_modules() if name.rpartition(".")[2] in chosen]
@@ -216,6 +225,14 @@ def chosen_modules(family: Family, targets: str | Sequence[str], where: object) 
             raise AbovoError(what, where, f"known: {', '.join(known)}")
         chosen.update(known[target])
     return [name for name in modules if name in chosen]
+
+
+def check_auxiliary(losses: Collection[str], family: str, where: object) -> None:
+    """Raise AbovoError for an auxiliary loss that a family, which may be none of FAMILIES, has not."""
+    known = FAMILIES[family].auxiliary if family in FAMILIES else ()
+    if unknown := next((name for name in losses if name not in known), None):
+        what = f"the family {family} has no auxiliary loss called {unknown!r}"
+        raise AbovoError(what, where, f"known: {', '.join(known)}" if known else "remove it: the family has none")
 
 
 def shape_of(values: Mapping[str, Any], where: object = "config/models") -> Model:

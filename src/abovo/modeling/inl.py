@@ -200,19 +200,19 @@ class Integrator(nn.Module):
         self.controllers = (FusedControllers if fused else IndependentControllers)(config)
         self.mu, self.gamma, self.phi = (nn.Parameter(torch.empty(config.hidden_size)) for _ in range(3))
 
-    def forward(self, u: Tensor, h: Tensor, measure: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Equation (3): u and h [B, S, D] -> x_T [B, S, D], and with `measure` the sums over ids, [T, 3], of what
-        `measures` tells of each step. States are in float32 at least: the steps are too small for a half."""
+    def forward(self, u: Tensor, h: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Equation (3): u and h [B, S, D] -> x_T [B, S, D], and the sums over ids that are `counted`, bool [B, S], of
+        what `measures` tells of each step, [T, 3]. States are in float32 at least: steps are too small for a half."""
         x = u.to(torch.promote_types(u.dtype, torch.float32))
         v, fixed, forces = torch.zeros_like(x), self.controllers.fixed(h), self.forces()  # type: ignore[operator]
-        if self.config.stop_tolerance is not None and not self.training and not measure:
+        if self.config.stop_tolerance is not None and not self.training and counted is None:
             return self._until_still(x, v, fixed, forces).to(u.dtype), None
         found = []
         for force in forces:
             x, v, beta = self.step(fixed, x, v, force, u.dtype)
-            if measure:
-                found.append(self.measures(x, v, beta).flatten(0, -2).sum(0))
-        return x.to(u.dtype), torch.stack(found) if measure else None
+            if counted is not None:
+                found.append((self.measures(x, v, beta) * counted[..., None]).flatten(0, -2).sum(0))
+        return x.to(u.dtype), torch.stack(found) if found else None
 
     def step(self, fixed: Tensor, x: Tensor, v: Tensor, force: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Equations (5) to (8): x and v [..., D] of step t -> those of t + 1, and beta, with controllers in `dtype`."""
@@ -230,9 +230,9 @@ class Integrator(nn.Module):
         return self.config.excitation * torch.sin(times[:, None] * self.gamma + self.phi)
 
     def measures(self, x: Tensor, v: Tensor, beta: Tensor) -> Tensor:
-        """Means over the channels, [..., 3]: (x - mu)^2, v^2, and the energy (v^2 + beta (x - mu)^2) / 2."""
-        away = (x - self.mu).square()
-        return torch.stack([away, v.square(), (v.square() + beta * away) / 2], -1).mean(-2)
+        """(9): means over the channels, [..., 3]: (x - mu)^2, v^2, and the energy (v^2 + beta (x - mu)^2) / 2."""
+        away, speed = (x - self.mu).square(), v.square()
+        return torch.stack([part.mean(-1) for part in (away, speed, (speed + beta * away) / 2)], -1)
 
     def _until_still(self, x: Tensor, v: Tensor, fixed: Tensor, forces: Tensor) -> Tensor:
         """The steps of the ids that still move: one that moved by less than the tolerance (|x' - x| / sqrt(D)) stays
@@ -268,21 +268,21 @@ class InlBlock(GradientCheckpointingLayer):
         self.down_proj = nn.Linear(config.intermediate_size, width)
 
     def forward(
-        self, x: Tensor, sight: Sight, past_key_values: InlCache | None = None, measure: bool = False
+        self, x: Tensor, sight: Sight, past_key_values: InlCache | None = None, counted: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-        """x [B, S, D] -> the stream after the block, and what the integrator measured."""
+        """x [B, S, D] -> the stream after the block, and what the integrator measured of ids that are counted."""
         u = self.integrator_norm(x)
         h = self.context(u if self.context_norm is None else self.context_norm(x), sight, past_key_values)
         if self.chunk is None or self.chunk >= x.shape[1]:
-            return self._by_itself(x, u, h, measure)
+            return self._by_itself(x, u, h, counted)
         # a part of the ids at a time has to fit
-        parts = zip(*(whole.split(self.chunk, 1) for whole in (x, u, h)), strict=True)
-        found = [checkpoint(self._by_itself, *part, measure, use_reentrant=False) for part in parts]
+        parts = zip(*(whole.split(self.chunk, 1) for whole in (x, u, h, counted) if whole is not None), strict=True)
+        found = [checkpoint(self._by_itself, *part, use_reentrant=False) for part in parts]
         x = torch.cat([x for x, _ in found], 1)
-        return x, torch.stack([measures for _, measures in found]).sum(0) if measure else None
+        return x, None if counted is None else torch.stack([measures for _, measures in found]).sum(0)
 
-    def _by_itself(self, x: Tensor, u: Tensor, h: Tensor, measure: bool) -> tuple[Tensor, Tensor | None]:
-        state, measures = self.integrator(u, h, measure)
+    def _by_itself(self, x: Tensor, u: Tensor, h: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Any]:
+        state, measures = self.integrator(u, h, counted)
         x = x + self.dropout(state)
         return x + self.down_proj(F.gelu(self.up_proj(self.feed_forward_norm(x)))), measures
 

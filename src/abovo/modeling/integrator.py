@@ -70,6 +70,7 @@ class Inl(Family):
     # 9.8 % of an H100's peak, where transformers reach 40: its steps are narrow products and passes over float32 states
     relative_utilization = 0.25
     own_classes = OwnClasses("inl", {"AutoConfig": "InlConfig", "AutoModelForCausalLM": "InlForCausalLM"})
+    auxiliary = ("distance", "speed", "energy")  # as Integrator.measures has them
     adapter_parts: Mapping[str, Sequence[str]] = {
         "context": ("project", "q_proj", "k_proj", "v_proj", "o_proj"),
         "controllers": (*FUSED, *INDEPENDENT),
@@ -220,6 +221,16 @@ class Inl(Family):
     def step(self, model: Any, ids: Any, cache: Any = None, *, keep: bool = False) -> Step:
         found = model.model(input_ids=ids, past_key_values=cache, use_cache=keep)
         return Step(found.last_hidden_state, found.past_key_values if keep else None)
+
+    def measured(self, model: Any, ids: Any, counted: Any, sight: Any = None) -> tuple[Any, Any]:
+        """As InlModel.forward; a loss is the mean over blocks and steps."""
+        inner, (mask, places) = model.model, (None, None) if sight is None else (sight.visible[:, None], sight.places)
+        seen, positions = inner.sight(ids, mask, places, None)
+        x, found = inner.begin(ids, positions), []
+        for block in inner.layers:
+            x, measures = block(x, seen, counted=counted)
+            found.append(measures.mean(0))
+        return inner.norm(x), sum(found) / len(found)
 
     def tree(self, model: Any, ids: Any, depths: Any, visible: Any) -> Any:
         found = model.model(input_ids=ids, attention_mask=visible[:, None], position_ids=depths, use_cache=False)

@@ -1,5 +1,6 @@
 """How a model is optimized: config/training/. Token budgets stand in the run and in the SFT recipe."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,6 +44,24 @@ class Schedule:
     )
     decay_shape: Literal["linear", "1-sqrt"] = key("Shape of wsd's fall", default="linear")
     final_share: float = key("Learning rate at the last step (fraction of the peak)", default=0.0, minimum=0, maximum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuxiliarySchedule(Schedule):
+    """The weight of an auxiliary loss over the run, as a factor of its peak."""
+
+    kind: Literal["wsd", "cosine", "constant"] = key(
+        "wsd: stable, then falling over `decay_share`; cosine; or constant", default="constant"
+    )
+    warmup_steps: int = key("Linear rise from 0 to the peak (steps)", default=0, minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auxiliary:
+    """A loss on what a model does inside, which enters the gradient beside the cross-entropy."""
+
+    weight: float = key("Its weight at the schedule's peak, beside a cross-entropy of weight 1; 0: none", minimum=0)
+    schedule: AuxiliarySchedule = key("The weight over the run, as a factor of its peak", default=AuxiliarySchedule())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +115,11 @@ class Training:
         " out",
         default=0.0, minimum=0,
     )  # fmt: skip
+    auxiliary: Mapping[str, Auxiliary] = key(
+        "Losses of the model's family that are minimised beside the cross-entropy, by their names (inl: distance, speed"
+        " and energy of the trajectories); the losses that are reported leave them out",
+        default={},
+    )
     gradient_clip: float | None = key("Largest global gradient norm; null for none", default=1.0, above=0)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = key(
         "auto: bf16 on a GPU, fp16 on one without bf16 (T4, V100), fp32 on a CPU or an Apple GPU;"

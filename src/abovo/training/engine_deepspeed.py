@@ -74,7 +74,7 @@ class DeepSpeedEngine:
         return total.to(self.world.exact) / targets
 
     def _pass(self, batch: Batch, targets: int) -> torch.Tensor:
-        """Forward and backward. Returns the summed loss, leaves scaled gradients of its mean."""
+        """Forward and backward. Returns the summed losses, leaves scaled gradients of the mean of the first."""
         if self.scale.changes:
             self.zero.override_loss_scale(self.scale.value)
         # DeepSpeed averages over the processes, the loss is a sum: undo the average
@@ -83,9 +83,9 @@ class DeepSpeedEngine:
         parts = list(batch.split(self.micro_batch))
         for number, part in enumerate(parts, 1):
             self.engine.set_gradient_accumulation_boundary(number == len(parts))
-            loss = self.engine(*part.arguments(self.world.device))
-            self.engine.backward(loss * scale, scale_wrt_gas=False)
-            total += loss.detach()
+            losses = self.engine(*part.arguments(self.world.device))
+            self.engine.backward(losses[0] * scale, scale_wrt_gas=False)
+            total = total + losses.detach()
         return total
 
     def _norm(self) -> torch.Tensor:
@@ -113,7 +113,7 @@ class DeepSpeedEngine:
     def evaluate(self, batch: Batch) -> float:
         self.engine.eval()
         batch = batch.rows(slice(0, rows_at_once(self, len(batch.ids))))
-        total = self.engine(*batch.arguments(self.world.device)).item()
+        total = self.engine(*batch.arguments(self.world.device))[0].item()
         self.engine.train()
         return total
 

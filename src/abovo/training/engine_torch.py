@@ -71,7 +71,7 @@ class TorchEngine:
         return total.to(self.world.exact) / targets
 
     def _pass(self, batch: Batch, targets: int) -> torch.Tensor:
-        """Forward and backward. Returns the summed loss, leaves scaled gradients of its mean."""
+        """Forward and backward. Returns the summed losses, leaves scaled gradients of the mean of the first."""
         # DDP and FSDP average over the processes, the loss is a sum: undo the average
         scale = self.scale.value * self.world.size / targets
         total = torch.zeros((), device=self.world.device)
@@ -79,9 +79,9 @@ class TorchEngine:
         for number, part in enumerate(parts, 1):
             self._synchronize(number == len(parts))
             with autocast(self.world.device, self.recipe.precision):
-                loss = self.loss(*part.arguments(self.world.device))
-            (loss * scale).backward()
-            total = total + loss.detach()
+                losses = self.loss(*part.arguments(self.world.device))
+            (losses[0] * scale).backward()
+            total = total + losses.detach()
         return total
 
     def _norm(self) -> torch.Tensor:
@@ -112,7 +112,7 @@ class TorchEngine:
     def evaluate(self, batch: Batch) -> float:
         batch = batch.rows(slice(0, rows_at_once(self, len(batch.ids))))
         with self._evaluating():
-            return self.loss(*batch.arguments(self.world.device)).item()
+            return self.loss(*batch.arguments(self.world.device))[0].item()
 
     def predict(self, ids: torch.Tensor, column: int) -> torch.Tensor:
         with self._evaluating():

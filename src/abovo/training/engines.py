@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from abovo.config.engines import check_engine
+from abovo.modeling.family import base_of, check_auxiliary, name_of_family
 from abovo.provenance.tables import Table
 from abovo.settings.engine import Engine as EngineSettings
 from abovo.settings.training import Training
@@ -42,7 +43,7 @@ class Engine(Protocol):
 
     def gradient(self, batch: Batch, targets: int) -> torch.Tensor:
         """Take the gradient of the summed loss over `targets`; `batch` is this process's part. Returns the quotient,
-        a number on the device that nothing has waited for."""
+        and that of each auxiliary loss of the batch: numbers on the device that nothing has waited for."""
 
     def clip(self, largest: float | None) -> torch.Tensor:
         """The global gradient norm, a number on the device, after which it is at most `largest`."""
@@ -92,6 +93,7 @@ def build_engine(model: nn.Module, recipe: Training, world: World, engine: Engin
     """The engine of the kind and strategy that `engine`, a file of config/engines, names, for global batches of `rows`
     rows (sequences)."""
     check_engine(engine, recipe)
+    check_auxiliary(recipe.auxiliary, name_of_family(base_of(model).config.model_type), "training.auxiliary")
     return ENGINES[engine.kind](prepare_model(model, recipe, world.device), recipe, world, engine, rows)
 
 

@@ -44,10 +44,11 @@ class Stopped(SystemExit):
 @dataclass(frozen=True)
 class _Made:
     """A step that was made, and the numbers that tell how it went: the loss, how often a signal or a checkpoint that
-    could not be written asks for an end, the gradient norm."""
+    could not be written asks for an end, the gradient norm; with the losses `auxiliary` between them."""
 
     step: int
     learning_rate: float
+    auxiliary: tuple[str, ...]
     numbers: Promised
 
 
@@ -177,13 +178,13 @@ def _step(run: _Training, step: int, stop: StopRequest, batches: Iterator[tuple[
     with watch.part("data"):
         part, targets = next(batches)
     with watch.part("compute"):
-        loss = engine.gradient(part, targets)
+        losses = engine.gradient(part, targets)
         norm = engine.clip(recipe.gradient_clip)
         failed = run.saver is not None and run.saver.failed
-        numbers = run.world.promise([loss, stop.signal, failed], norm)
+        numbers = run.world.promise([*losses.unbind(), stop.signal, failed], norm)
         engine.step(factor, step, decay)
     _look(run)
-    run.made = _Made(step, engine.learning_rate, numbers)
+    run.made = _Made(step, engine.learning_rate, tuple(part.auxiliary or ()), numbers)
 
 
 def _look(run: _Training) -> None:
@@ -193,7 +194,7 @@ def _look(run: _Training) -> None:
         return
     step, watch = made.step, run.watch
     with watch.part("compute"):
-        loss, signalled, failed, norm = made.numbers.get()
+        loss, *parts, signalled, failed, norm = made.numbers.get()
     if failed:
         _await_checkpoint(run)
     if not is_finite(loss, norm):
@@ -204,7 +205,8 @@ def _look(run: _Training) -> None:
         )
     watch.update(step, loss, made.learning_rate, norm)
     shown = step == 1 or _is_due(run.task, step, "log_interval")
-    _record(run, step, {"loss": loss, "lr": made.learning_rate, "grad_norm": norm}, shown)
+    auxiliary = {f"auxiliary/{name}": value for name, value in zip(made.auxiliary, parts, strict=True)}
+    _record(run, step, {"loss": loss, "lr": made.learning_rate, "grad_norm": norm, **auxiliary}, shown)
     if shown and run.state is not None:
         run.state.append(run.state.timings, watch.row(step))
     run.asked |= bool(signalled)

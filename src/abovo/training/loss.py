@@ -4,7 +4,7 @@ A row of L ids has L-1 targets: what the model says at ids 0..L-2 is scored on i
 else, and no model is ever handed labels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,12 +23,14 @@ class Batch:
 
     `source` names where the rows come from, where validation is to tell sources apart. `firsts` are the ids, bool
     [rows, L], before which nothing is seen from there on; None where ids see all of their row that is before them.
+    `auxiliary` holds the weights of the family's losses that enter the gradient beside the cross-entropy.
     """
 
     ids: torch.Tensor
     counts: torch.Tensor
     source: str = ""
     firsts: torch.Tensor | None = None
+    auxiliary: Mapping[str, float] | None = None
 
     @property
     def targets(self) -> int:
@@ -42,7 +44,7 @@ class Batch:
 
     def _part(self, part: slice) -> "Batch":
         firsts = None if self.firsts is None else self.firsts[part]
-        return Batch(self.ids[part], self.counts[part], firsts=firsts)
+        return replace(self, ids=self.ids[part], counts=self.counts[part], source="", firsts=firsts)
 
     def rows(self, part: slice) -> "Batch":
         """Some rows of the batch. Rows beyond its end count nothing: whoever takes part in a step of several processes
@@ -54,13 +56,15 @@ class Batch:
         empty = torch.zeros_like(self.counts[:1]).expand(missing, -1)
         ids = torch.cat([found.ids, self.ids[:1].expand(missing, -1)])
         firsts = None if found.firsts is None else torch.cat([found.firsts, empty])
-        return Batch(ids, torch.cat([found.counts, empty]), firsts=firsts)
+        return replace(found, ids=ids, counts=torch.cat([found.counts, empty]), firsts=firsts)
 
     def pinned(self) -> "Batch":
         """The same with ids in memory that a GPU reads by itself, while this process does something else."""
         return replace(self, ids=self.ids.pin_memory())
 
-    def arguments(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    def arguments(
+        self, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, Mapping[str, float] | None]:
         """What SummedLoss takes, on `device`. Which targets count, and whether any row has to be cut, is found out
         here, where it costs no wait."""
         at_once = device.type == "cuda"  # another device might read memory that was given back by then
@@ -72,15 +76,16 @@ class Batch:
         everything = bool(self.counts[:, 1:].all())
         chosen = None if everything else moved(self.counts[:, 1:].flatten().nonzero().squeeze(1))
         cut = self.firsts is not None and bool(self.firsts[:, 1:].any())
-        return ids, chosen, moved(self.firsts) if cut and self.firsts is not None else None
+        return ids, chosen, moved(self.firsts) if cut and self.firsts is not None else None, self.auxiliary
 
 
 class SummedLoss(nn.Module):
-    """A model with its loss: (ids, chosen, firsts) -> sum of the cross-entropy over the targets that count (nats,
-    float32).
+    """A model with its loss: (ids, chosen, firsts, auxiliary) -> [1 + auxiliary losses], float32: the sum of the
+    cross-entropy over the targets that count (nats), and what each auxiliary loss sums to at the ids before them.
 
-    The output matrix is multiplied with the positions before those targets only, a chunk at a time. `z_loss` weighs a
-    penalty on the softmax's denominator that enters the gradient and not the value.
+    The first number alone has a gradient. The output matrix is multiplied with the positions before those targets only,
+    a chunk at a time. `z_loss` weighs a penalty on the softmax's denominator, `auxiliary` the losses of the family that
+    it names; both enter the gradient and not the value.
     """
 
     def __init__(self, model: nn.Module, z_loss: float) -> None:
@@ -94,10 +99,12 @@ class SummedLoss(nn.Module):
         ids: torch.Tensor,
         chosen: torch.Tensor | None = None,
         firsts: torch.Tensor | None = None,
+        auxiliary: Mapping[str, float] | None = None,
         predict: int | None = None,
     ) -> torch.Tensor:
         """`chosen` holds the places of the targets that count, among those of all rows; None stands for all. `firsts`
-        are those of a batch. With `predict`, the logits [rows, V] of what follows that column instead."""
+        and `auxiliary` are those of a batch. With `predict`, the logits [rows, V] of what follows that column
+        instead."""
         base, targets = base_of(self.model), ids[:, 1:].flatten()
         sight = None if firsts is None else sight_of(firsts)
         if (logits := self.family.logits(base, ids, sight)) is not None:
@@ -106,8 +113,15 @@ class SummedLoss(nn.Module):
             logits = logits[:, :-1].flatten(0, 1)
             if chosen is not None:
                 logits, targets = logits.index_select(0, chosen), targets[chosen]
-            return cross_entropy_of(logits, targets, self.z_loss)
-        hidden = self.family.step(base, ids).hidden if sight is None else self.family.tree(base, ids, *sight)
+            return cross_entropy_of(logits, targets, self.z_loss)[None]
+        measures: dict[str, torch.Tensor] = {}
+        if auxiliary:
+            hidden, found = self.family.measured(base, ids, _before(ids, chosen), sight)
+            measures = dict(zip(self.family.auxiliary, found.unbind(), strict=True))
+        elif sight is None:
+            hidden = self.family.step(base, ids).hidden
+        else:
+            hidden = self.family.tree(base, ids, *sight)
         assert hidden is not None, "rows are cut for models alone that were tried with it"
         output = self.family.output(base)
         if predict is not None:
@@ -115,12 +129,26 @@ class SummedLoss(nn.Module):
         hidden = hidden[:, :-1].flatten(0, 1)
         if chosen is not None:
             hidden, targets = hidden.index_select(0, chosen), targets[chosen]
-        return summed_cross_entropy(hidden, output, targets, self.z_loss)
+        loss = summed_cross_entropy(hidden, output, targets, self.z_loss)
+        parts = [(weight, measures[name]) for name, weight in (auxiliary or {}).items()]
+        for weight, part in parts:
+            loss = loss + weight * (part - part.detach())
+        return torch.stack([loss, *(part.detach() for _, part in parts)])
+
+
+def _before(ids: torch.Tensor, chosen: torch.Tensor | None) -> torch.Tensor:
+    """The ids that targets which count stand behind, bool [rows, L]."""
+    found = torch.zeros_like(ids, dtype=torch.bool)
+    if chosen is None:
+        found[:, :-1] = True
+    else:
+        found[:, :-1] = torch.zeros_like(found[:, 1:]).flatten().index_fill(0, chosen, True).view(len(ids), -1)
+    return found
 
 
 def summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     """Sum of the cross-entropy over the batch's targets that count (nats), on the model's device."""
-    return SummedLoss(model, 0.0)(*batch.arguments(next(model.parameters()).device))
+    return SummedLoss(model, 0.0)(*batch.arguments(next(model.parameters()).device))[0]
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

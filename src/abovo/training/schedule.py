@@ -1,11 +1,11 @@
-"""Turn a step into the factors by which the peak learning rate and the weight decay are multiplied."""
+"""Turn a step into the factors by which peak learning rate, weight decay and auxiliary losses are multiplied."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from abovo.settings.training import Schedule
+from abovo.settings.training import Auxiliary, Schedule
 
 
 @dataclass(frozen=True)
@@ -95,3 +95,13 @@ WEIGHT_DECAY: dict[str, Callable[[int, int, float], float]] = {
     "linear": lambda step, steps, learning_rate: (steps - step + 1) / steps,
     "learning_rate": lambda step, steps, learning_rate: learning_rate,
 }
+
+
+def auxiliary_weights(losses: Mapping[str, Auxiliary], step: int, steps: int) -> dict[str, float]:
+    """The weights of auxiliary losses at `step` (1 is the first) of `steps`, without those that are 0 there."""
+    weights = {
+        name: loss.weight * learning_rate_factor(loss.schedule, step, steps)
+        for name, loss in losses.items()
+        if loss.weight
+    }
+    return {name: weight for name, weight in weights.items() if weight}

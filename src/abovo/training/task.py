@@ -18,7 +18,7 @@ from abovo.training.engines import micro_batch
 from abovo.training.loss import Batch
 from abovo.training.order import DataOrder, Phase
 from abovo.training.samples import Sampler, sampler
-from abovo.training.schedule import AnySchedule, Phased, PhaseSchedule
+from abovo.training.schedule import AnySchedule, Phased, PhaseSchedule, auxiliary_weights
 from abovo.training.seeds import derive_seed
 from abovo.training.sets import TrainingSets, validation_batches
 from abovo.training.world import World
@@ -28,7 +28,7 @@ log = logging.getLogger("abovo")
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be trained. `batch(k)` is global batch k (0 is the first), `validation()` the held-out batches.
+    """What is to be trained. `batch(k)` is global batch k (0 is the first), of step k + 1, `validation()` the held-out ones.
 
     A phase is trained from the step `start`, at which the one before handed over its state, to the step `steps`. The
     learning rate follows `schedule` (default: the recipe's) over the `whole` run (steps, default: `steps`). `sample`
@@ -62,7 +62,9 @@ def task_of(
     template = template_for(settings.template, tokenizer)
     return Task(
         label="training",
-        batch=lambda k: sets.batch(order.rows_of(k)),
+        batch=lambda k: replace(
+            sets.batch(order.rows_of(k)), auxiliary=auxiliary_weights(recipe.auxiliary, k + 1, plan.steps)
+        ),
         validation=lambda: validation_batches(sets.held_out, micro_batch(recipe)),
         steps=sum(plan.phases),
         tokens_per_step=plan.tokens_per_step,
