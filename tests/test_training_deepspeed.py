@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from small_training import SHORT, fit, mixed_batch
 from test_training_engines import command, dies_with_its_workers
 from test_training_phases import CONFIG, LENGTH, MODEL, SCRIPT, Data, phases, settings
-from zero_processes import BEGINNINGS, model_of, recipe_of
+from zero_processes import BEGINNINGS, batch_of, model_of, recipe_of
 
 from abovo.config.load import load
 from abovo.errors import AbovoError
@@ -56,11 +56,11 @@ class Torch:
 
 
 def train_with_torch(folder, options=(), unit=FLOAT32):
-    recipe = recipe_of(options)
+    ways = recipe_of(options), batch_of(options)
     nudged = [
-        resume(folder / f"nudged{seed}", nudged_model(model_of(options), seed, unit), recipe) for seed in (1, 2, 3)
+        resume(folder / f"nudged{seed}", nudged_model(model_of(options), seed, unit), *ways) for seed in (1, 2, 3)
     ]
-    return Torch(*resume(folder / "state", model_of(options), recipe), nudged)
+    return Torch(*resume(folder / "state", model_of(options), *ways), nudged)
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +83,11 @@ def torch_nudged_as_by_bfloat16(tmp_path_factory):
     return train_with_torch(tmp_path_factory.mktemp("halves"), unit=BFLOAT16)
 
 
-def resume(folder, model, recipe=SHORT):
+def resume(folder, model, recipe=SHORT, batch=mixed_batch):
     """Train with torch in one process from whatever `folder` holds."""
     torch.set_num_threads(1)
     with open_state(folder, {}, 0) as state:
-        rows = fit(model, STEPS, state, mixed_batch, recipe)
+        rows = fit(model, STEPS, state, batch, recipe)
     return rows, {name: tensor.detach().clone() for name, tensor in model.named_parameters() if tensor.requires_grad}
 
 

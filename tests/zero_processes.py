@@ -2,9 +2,10 @@
 
 torchrun --standalone --nproc-per-node 2 tests/zero_processes.py FOLDER STRATEGIES STEPS
 
-A strategy may carry a precision, offloading, adapters, an optimizer, a model of integrators or of no family of ours:
-zero3-bf16, zero2-offload, zero3-dora, zero1-muon, zero3-inl, zero3-stock. One that ends in alone is not stopped. One
-that ends in dies has its processes killed when the first checkpoint stands; started again, it goes on from there.
+A strategy may carry a precision, offloading, adapters, an optimizer, a model of integrators, which then has auxiliary
+losses, or of no family of ours: zero3-bf16, zero2-offload, zero3-dora, zero1-muon, zero3-inl, zero3-stock. One that
+ends in alone is not stopped. One that ends in dies has its processes killed when the first checkpoint stands; started
+again, it goes on from there.
 """
 
 import json
@@ -25,6 +26,7 @@ from small_training import (
     small_model,
     stock_model,
     task,
+    weighed_batch,
 )
 
 from abovo.console.launch import run, script_parser
@@ -59,6 +61,10 @@ def model_of(options):
     return add_adapters(model, Adapters(rank=3, alpha=6, dropout=0.0, method=method), seed=1) if method else model
 
 
+def batch_of(options):
+    return weighed_batch if "inl" in options else mixed_batch
+
+
 def recipe_of(options):
     recipe = of_optimizer("muon" if "muon" in options else "adamw", SHORT)
     return changed(recipe, precision=next((kind for kind in ("bf16", "fp16") if kind in options), "fp32"))
@@ -72,7 +78,7 @@ def train_once(folder, strategy, steps, world, kill_before=None):
             raise Killed
         if k == SHORT.checkpoint_interval + 2 and fresh and "dies" in options:
             die_after(folder / f"state/step-{SHORT.checkpoint_interval:09d}")
-        return mixed_batch(k)
+        return batch_of(options)(k)
 
     name, *options = strategy.split("-")
     fresh = world.share(not list(folder.glob("state/step-*")))

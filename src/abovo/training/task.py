@@ -28,7 +28,7 @@ log = logging.getLogger("abovo")
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be trained. `batch(k)` is global batch k (0 is the first), of step k + 1, `validation()` the held-out ones.
+    """What is to be trained. `batch(k)` is global batch k (0 is the first), `validation()` the held-out batches.
 
     A phase is trained from the step `start`, at which the one before handed over its state, to the step `steps`. The
     learning rate follows `schedule` (default: the recipe's) over the `whole` run (steps, default: `steps`). `sample`
