@@ -3,6 +3,7 @@
 snakemake --cores 2 results/packed/nano/nano-4k/256/manifest.json    # the text
 python benchmarks/inl.py trials      # some 75 minutes of one core; a study that was stopped goes on
 python benchmarks/inl.py probes      # speed, memory, decoding, trajectories with their figure: some 15 minutes
+python benchmarks/inl.py auxiliary   # losses on the trajectories beside the cross-entropy: some 10 minutes
 python benchmarks/inl.py report      # tables of what is there
 """
 
@@ -27,7 +28,7 @@ PROBED_ROWS, LATER, FAR = 8, 200, 100.0
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("trials", "probes", "report"))
+    parser.add_argument("part", choices=("trials", "probes", "auxiliary", "report"))
     parser.add_argument(
         "--results", type=Path, default=Path("results"), help="folder with nano's text (default: results)"
     )
@@ -53,7 +54,7 @@ def study_of(options: argparse.Namespace) -> Study:
         )
         for name, first, end in PARTS
     )  # fmt: skip
-    return Study(tuning, reported, options.tuning_tokens, options.tokens, options.part == "trials")
+    return Study(tuning, reported, options.tuning_tokens, options.tokens, options.part in ("trials", "auxiliary"))
 
 
 def followed(study: Study, figure: Path) -> dict[str, dict[str, float]]:
@@ -105,6 +106,11 @@ def probe(study: Study, options: argparse.Namespace) -> None:
 def main() -> None:
     options = arguments()
     study = study_of(options)
+    if options.part == "auxiliary":
+        from inl_auxiliary import auxiliary
+
+        print(auxiliary(study))
+        return
     if options.part == "trials":
         study.results()
     elif options.part == "probes":

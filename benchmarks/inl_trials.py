@@ -5,7 +5,7 @@ rates beside the best. Its best rate and knob serve all its other trials, which 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,12 +68,20 @@ class Trial(NamedTuple):
     seed: int
 
 
-def settings_of(one: Contestant, choice: Choice, tokens: int, seed: int, steps: int | None = None) -> Settings:
-    """What the trainer takes: nano's recipe at another rate, with a warm-up that fits a short run; `steps` is T."""
+def settings_of(
+    one: Contestant,
+    choice: Choice,
+    tokens: int,
+    seed: int,
+    steps: int | None = None,
+    auxiliary: Mapping[str, Any] | None = None,
+) -> Settings:
+    """What the trainer takes: nano's recipe at another rate, with a warm-up that fits a short run; `steps` is T,
+    `auxiliary` the recipe's losses beside the cross-entropy."""
     values = {
         "optimizer.learning_rate": choice.rate, "schedule.warmup_steps": round(WARMUP_SHARE * tokens / BATCH_TOKENS),
         "tensorboard": False, "batch_tokens": BATCH_TOKENS, "micro_batch_sequences": BATCH_TOKENS // LENGTH,
-        "validation_interval": 10**6, "checkpoint_interval": 10**6,
+        "validation_interval": 10**6, "checkpoint_interval": 10**6, "auxiliary": dict(auxiliary or {}),
     }  # fmt: skip
     shape = {one.knob[0]: choice.knob} | ({"integration_steps": steps} if steps else {})
     return run_settings(one.model(**shape), training("nano", values), tokens, LENGTH, seed)
