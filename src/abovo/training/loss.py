@@ -114,6 +114,7 @@ class SummedLoss(nn.Module):
             if chosen is not None:
                 logits, targets = logits.index_select(0, chosen), targets[chosen]
             return cross_entropy_of(logits, targets, self.z_loss)[None]
+        hidden: torch.Tensor | None
         measures: dict[str, torch.Tensor] = {}
         if auxiliary:
             hidden, found = self.family.measured(base, ids, _before(ids, chosen), sight)
