@@ -147,9 +147,8 @@ def abovo(turn: Turn, watch: Watch) -> None:
     """The trainer as it ships: its loop, its engine, its recipe, a live state on the disk."""
     from abovo.training import together
     from abovo.training.device import prepare_device
-    from abovo.training.job import read_settings
     from abovo.training.loss import Batch
-    from abovo.training.task import Task
+    from abovo.training.task import Task, read_settings
     from abovo.training.world import World
 
     values = {

@@ -10,7 +10,6 @@ Needs the base model: snakemake --cores 2 results/pretrain/nano/manifest.json. A
 
 import argparse
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -18,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from recipe import told
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
@@ -129,18 +130,6 @@ def measured(model: Path, data: dict[str, Any], folder: Path) -> dict[str, float
     return found
 
 
-def told(values: list[float]) -> str:
-    """Values by seed, and their mean with Student's 95 % interval."""
-    each = ", ".join(f"{value:.3f}" for value in values)
-    if len(values) < 2:
-        return each
-    from scipy import stats
-
-    half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    mean = statistics.fmean(values)
-    return f"{each}: {mean:.3f} ({mean - half:.3f} to {mean + half:.3f})"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(RECIPES), default=list(RECIPES), help="recipes")
@@ -155,7 +144,10 @@ def main() -> None:
     for name in options.only:
         runs = [trained(settings_of(RECIPES[name], seed), data, options.work) for seed in options.seeds]
         found = [measured(model, data, model.parent) for model, _ in runs]
-        columns = [told([one[title] for one in found]) for title in COLUMNS]
+        columns = []
+        for values in ([one[title] for one in found] for title in COLUMNS):
+            each = ", ".join(f"{value:.3f}" for value in values)
+            columns.append(f"{each}: {told(values)}" if len(values) > 1 else each)
         took = statistics.fmean(seconds for _, seconds in runs)
         print(f"| {name} |", " | ".join(columns), f"| {took:.0f} |", flush=True)
     print(f"measured in {time.process_time() - started:.0f} s", file=sys.stderr)

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from inl_report import table, told
+from inl_report import table
 from inl_trials import CONTESTANTS, SEEDS, TUNING_SEED, Choice, Study, loss_of, settings_of
+from recipe import told
 
 # What `trials` tunes causal_mean to
 TUNED = Choice(0.004, 0.0)
@@ -41,7 +42,7 @@ def auxiliary(study: Study) -> str:
         pairs = [(trial({}, seed), trial(best, seed)) for seed in SEEDS]
         both = [(loss_of(without), loss_of(own)) for without, own in pairs if without is not None and own is not None]
         if both:
-            less = told([own - without for without, own in both], "+")
+            less = told([own - without for without, own in both], "+.3f")
             found = [
                 ["none", told([without for without, _ in both]), ""],
                 [name_of(best), told([own for _, own in both]), less],

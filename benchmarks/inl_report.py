@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from inl_trials import CONTESTANTS, STEPS, Study, Trial, loss_of
-from recipe import interval
+from recipe import told
 
 SET = "validation_loss/benchmark/"
 
@@ -34,16 +34,6 @@ def values_of(result: Mapping[str, Any], rates: Mapping[str, float]) -> dict[str
     last = result["rows"][-1]
     bits = {source: last[f"{SET}{source}"] * rate / math.log(2) for source, rate in rates.items()}
     return {"nats": loss_of(dict(result)), **bits}
-
-
-def told(values: Sequence[float], sign: str = "") -> str:
-    """Mean of values over seeds and its 95 % interval by Student's t."""
-    if not all(map(math.isfinite, values)):
-        return f"diverged in {sum(not math.isfinite(value) for value in values)} of {len(values)}"
-    found = interval(values)
-    if found["low"] is None:
-        return f"{found['mean']:{sign}.3f} (one seed)"
-    return f"{found['mean']:{sign}.3f} ({found['low']:{sign}.3f} to {found['high']:{sign}.3f})"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -88,7 +78,7 @@ def compared(
         paired = [nats[seed] - base[seed] for seed in nats if seed in base]
         base = base or nats
         bits = [told([values[source] for values in found.values()]) for source in rates]
-        yield [name, f"{trials[0].tokens:,}", told(list(nats.values())), told(paired, "+") if paired else "", *bits]
+        yield [name, f"{trials[0].tokens:,}", told(list(nats.values())), told(paired, "+.3f") if paired else "", *bits]
 
 
 def report(study: Study, tokenizer: Path, probes: Mapping[str, Any]) -> str:

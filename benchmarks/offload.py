@@ -45,7 +45,7 @@ def settings_of(options: argparse.Namespace) -> tuple[Any, int]:
     """What the job of pretraining is told, in other sizes, and the vocabulary of the run (pieces)."""
     from abovo.config.jobs import job_settings
     from abovo.config.runs import Configuration
-    from abovo.training.job import read_settings
+    from abovo.training.task import read_settings
 
     shipped = Configuration(ROOT / "config").run(options.run)
     values = {

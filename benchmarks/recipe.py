@@ -120,3 +120,13 @@ def interval(values: Sequence[float]) -> dict[str, float | None]:
 
     half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
     return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def told(values: Sequence[float], form: str = ".3f") -> str:
+    """Mean of values over seeds and its interval in words, each number in a `form`."""
+    if lost := sum(not math.isfinite(value) for value in values):
+        return f"diverged in {lost} of {len(values)}"
+    found = interval(values)
+    if found["low"] is None:
+        return f"{found['mean']:{form}} (one seed)"
+    return f"{found['mean']:{form}} ({found['low']:{form}} to {found['high']:{form}})"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recipe import COMMON, interval
+from recipe import COMMON, told
 from trained import Runs, Settings, model, packed_text, run_settings, training
 
 LENGTH, BATCH_TOKENS, PIECES = 256, 2048, 4096
@@ -113,19 +113,12 @@ def answer(candidates: Mapping[str, Candidate], options: argparse.Namespace) -> 
         results = runs.results([candidate.settings(options.recipe, options.tokens, seed) for seed in seeds])
         losses = [result["validation_loss"] for result in results]
         bits = [loss / math.log(2) / held_out["bytes"] * held_out["tokens"] for loss in losses]
-        difference = spread(bits, first) if first else ""
+        less = [one - shipped for one, shipped in zip(bits, first, strict=True)] if first else []
+        difference = told(less, "+.4f") if less else ""
         first = first or bits
         listed = ", ".join(f"{loss:.3f}" for loss in losses)
         mean = sum(bits) / len(bits)
         print(f"| {name} | {results[0]['parameters']:,} | {listed} | {mean:.4f} | {difference} |", flush=True)
-
-
-def spread(own: list[float], first: list[float]) -> str:
-    """Mean difference, seed by seed, and its interval in words (bits per byte; below zero is better)."""
-    found = interval([one - shipped for one, shipped in zip(own, first, strict=True)])
-    if found["low"] is None:
-        return f"{found['mean']:+.4f}"
-    return f"{found['mean']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
 
 
 if __name__ == "__main__":

@@ -189,7 +189,8 @@ def _train(values: Mapping[str, Any], place: Path) -> dict[str, Any]:
     import shutil
     import time
 
-    from abovo.training.job import read_inputs, read_settings, run_job
+    from abovo.training.job import read_inputs, run_job
+    from abovo.training.task import read_settings
 
     state = place.with_suffix(".state")
     started = time.monotonic()
