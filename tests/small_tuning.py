@@ -13,7 +13,8 @@ from abovo.provenance.manifest import read_manifest
 from abovo.settings.instruction import Instruction
 from abovo.settings.keys import build, plain
 from abovo.settings.model import Model
-from abovo.training.job import read_inputs, read_settings, run_job
+from abovo.training.job import read_inputs, run_job
+from abovo.training.task import read_settings
 
 SCRIPT = Path("workflow/scripts/train.py").absolute()
 LENGTH, STEPS, BATCH = 64, 8, 4

@@ -21,9 +21,10 @@ from abovo.settings.tokenizer import AdoptedSettings
 from abovo.tokenizing.adopt import adopt_tokenizer
 from abovo.tokenizing.load import load_tokenizer
 from abovo.training import loop
-from abovo.training.job import read_inputs, read_settings, run_job
+from abovo.training.job import read_inputs, run_job
 from abovo.training.loss import summed_loss
 from abovo.training.sets import open_rows
+from abovo.training.task import read_settings
 
 SCRIPT = Path("workflow/scripts/train.py").absolute()
 LENGTH, STEPS = 64, 8

@@ -10,13 +10,12 @@ from abovo.settings.checkpoints import Amounts, Limits, checkpoint_name
 from abovo.settings.job import JobPhase, JobSettings
 from abovo.settings.keys import plain
 from abovo.training.engine_torch import TorchEngine
-from abovo.training.job import read_settings
 from abovo.training.kept import keep_weights, sweep_kept, verify_kept
 from abovo.training.loop import train
 from abovo.training.moments import check_limits, moments_of, tell_moments, words_seen
 from abovo.training.order import DataOrder, Phase
 from abovo.training.state import open_state
-from abovo.training.task import Task
+from abovo.training.task import Task, read_settings
 
 # 10 rows of 12 words in the mean and 4 rows of 5.5, in batches of 4 rows of 16 tokens
 ROWS, WORDS = {"web": 10, "books": 4}, {"web": 120, "books": 22}

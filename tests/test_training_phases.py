@@ -26,12 +26,12 @@ from abovo.settings.keys import plain
 from abovo.tokenizing.load import load_tokenizer
 from abovo.training.branch import read_state, write_state
 from abovo.training.engine_torch import TorchEngine
-from abovo.training.job import read_inputs, read_settings, run_job
+from abovo.training.job import read_inputs, run_job
 from abovo.training.loop import _validate
 from abovo.training.order import DataOrder
 from abovo.training.schedule import learning_rate_factor
 from abovo.training.sets import held_out_sources, open_rows, validation_batches
-from abovo.training.task import Task, schedule_of
+from abovo.training.task import Task, read_settings, schedule_of
 
 SCRIPT = Path("workflow/scripts/train.py").absolute()
 CONFIG = Path("config").absolute()

@@ -2,15 +2,20 @@
 
 import os
 import signal
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
-from small_training import SHORT, Killed, counting_batch, fit, of_optimizer, small_model
+from small_training import ENGINE, RECIPE, SHORT, Killed, counting_batch, fit, of_optimizer, shape, small_model
 
 from abovo.errors import AbovoError
+from abovo.settings.job import JobPhase, JobSettings
 from abovo.training import loop
 from abovo.training.loop import Stopped
 from abovo.training.state import open_state
+from abovo.training.together import _completed, _settings_of
 
 STEPS = 24
 
@@ -88,3 +93,30 @@ def test_diverged_training_names_its_step_and_the_last_good_checkpoint(tmp_path,
         last = state.steps()[0]
         assert f"last good checkpoint is of step {last}" in str(found.value) and good <= last < step
         assert [row["step"] for row in state.rows() if "loss" in row] == list(range(1, step))
+
+
+def test_state_of_a_version_that_knew_fewer_keys_goes_on_where_their_values_are_the_defaults(tmp_path):
+    settings = JobSettings(
+        model=shape(), training=RECIPE, engine=ENGINE, phases=(JobPhase(name="a", sets={"text": 1.0}, share=1.0),),
+        tokens=512, sequence_length=16,
+    )  # fmt: skip
+    earlier = {"settings": _settings_of(settings), "inputs": {"data": "abc"}}
+    for part, key in (("settings", "overlap"), ("training", "auxiliary"), ("model", "residual_init")):
+        del (earlier if part == "settings" else earlier["settings"])[part][key]
+    folder = tmp_path / "state"
+    with open_state(folder, earlier, 0) as state:
+        state.save(10, {"step": 10})
+
+    def opened(**changes):
+        run = SimpleNamespace(settings=replace(settings, **changes))
+        identity = {**earlier, "settings": _settings_of(run.settings)}
+        return open_state(folder, identity, 0, partial(_completed, run))
+
+    for _ in range(2):
+        with opened() as state:
+            assert state.load()[0] >= 10
+            state.save(20, {"step": 20})
+    with pytest.raises(AbovoError, match=r"had settings\.overlap = 0, this one has 4"), opened(overlap=4):
+        pass
+    with pytest.raises(AbovoError, match=r"had settings\.seed = 42, this one has 43"), opened(seed=43):
+        pass

@@ -30,7 +30,8 @@ def main(options: argparse.Namespace) -> None:
     survive_warnings()  # while libraries load, too
 
     from abovo.provenance.code import Script
-    from abovo.training.job import read_inputs, read_settings, run_job
+    from abovo.training.job import read_inputs, run_job
+    from abovo.training.task import read_settings
 
     settings = read_settings(options.settings)
     inputs = read_inputs(options.tokenizer, dict(options.sets), options.start, options.before)

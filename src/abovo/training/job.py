@@ -5,18 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from abovo.cluster.requeue import put_back
 from abovo.config.budget import budget
-from abovo.modeling.family import shape_of
 from abovo.modeling.layout import verify_model
 from abovo.provenance.code import Script
 from abovo.provenance.files import write_json
 from abovo.provenance.manifest import Manifest, describe_folder, read_manifest
 from abovo.provenance.products import Job, Made
 from abovo.settings.job import JobSettings
-from abovo.settings.keys import build, decisive
+from abovo.settings.keys import decisive
 from abovo.tokenizing.load import load_tokenizer
 from abovo.training.compiling import keep_compiled
 from abovo.training.kept import export_kept, take_over
@@ -51,12 +49,6 @@ class JobInputs:
         roles = {"tokenizer": self.tokenizer, "start": self.start, "before": self.before}
         named = {f"set/{name}": packed for name, packed in self.sets.items()}
         return {role: manifest for role, manifest in (roles | named).items() if manifest is not None}
-
-
-def read_settings(values: Mapping[str, Any]) -> JobSettings:
-    """The settings of a job from JSON; those of the model are its family's. Raises AbovoError naming a bad key."""
-    settings = build(JobSettings, values)
-    return settings if settings.model is None else replace(settings, model=shape_of(settings.model, "settings, model"))
 
 
 def read_inputs(

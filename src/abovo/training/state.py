@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,16 +202,22 @@ class State:
 
 
 @contextmanager
-def open_state(folder: Path, identity: Mapping[str, Any], needed_bytes: int) -> Iterator[State]:
+def open_state(
+    folder: Path,
+    identity: Mapping[str, Any],
+    needed_bytes: int,
+    completed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+) -> Iterator[State]:
     """Lock the folder for this process and check that it belongs to this run.
 
-    `identity` says what the state depends on (data, tokenizer, model, recipe; not the engine). Raises AbovoError when
+    `identity` says what the state depends on (data, tokenizer, model, recipe; not the engine); what an earlier version
+    said is `completed` before the two are compared, and stays what the checkpoints name. Raises AbovoError when
     another trainer holds the lock, when the folder holds the state of another identity (naming what differs), or when
     the disk has no room for two checkpoints of `needed_bytes` each.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / "lock", "another trainer") as lock:
-        _check_identity(folder, identity)
+        identity = _agreed_identity(folder, identity, completed)
         for partial in folder.glob("step-*.partial"):
             shutil.rmtree(partial)
         free = shutil.disk_usage(folder).free
@@ -269,12 +275,17 @@ def _stays(place: Path) -> bool:
         return False
 
 
-def _check_identity(folder: Path, identity: Mapping[str, Any]) -> None:
+def _agreed_identity(
+    folder: Path, identity: Mapping[str, Any], completed: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """What the checkpoints there name, which means the same as `identity`; without any that itself."""
     if not _checkpoints(folder) or not (folder / "identity.json").exists():
-        return
-    changed = differing(read_json(folder / "identity.json"), identity)
+        return identity
+    held: Mapping[str, Any] = read_json(folder / "identity.json")
+    changed = differing(held if held == identity else completed(held), identity)
     if changed:
         key, old, new = changed[0]
         what = f"the unfinished training here had {key} = {old}, this one has {new}"
         more = f" ({len(changed) - 1} more values differ)" if len(changed) > 1 else ""
         raise AbovoError(what + more, folder, "put the value back to go on, or remove the folder to start anew")
+    return held

@@ -1,15 +1,18 @@
 """Turn a job's settings and its opened sets into the task that the training loop carries out."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from abovo.config.budget import Budget
 from abovo.errors import AbovoError
 from abovo.modeling.cost import training_flops_per_token
+from abovo.modeling.family import shape_of
 from abovo.modeling.parameters import padded_vocabulary
 from abovo.settings.job import JobSettings
+from abovo.settings.keys import build
 from abovo.settings.training import Training
 from abovo.tokenizing.load import Tokenizer
 from abovo.tokenizing.templates import template_for
@@ -49,6 +52,12 @@ class Task:
     start: int = 0
     whole: int | None = None
     kept: frozenset[int] = frozenset()
+
+
+def read_settings(values: Mapping[str, Any]) -> JobSettings:
+    """The settings of a job from JSON; those of the model are its family's. Raises AbovoError naming a bad key."""
+    settings = build(JobSettings, values)
+    return settings if settings.model is None else replace(settings, model=shape_of(settings.model, "settings, model"))
 
 
 def task_of(

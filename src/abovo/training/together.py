@@ -3,17 +3,19 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from abovo.errors import AbovoError
 from abovo.provenance.files import write_json
 from abovo.provenance.manifest import Manifest, read_manifest
 from abovo.provenance.products import Job, Made, produce
 from abovo.settings.job import JobSettings
-from abovo.settings.keys import decisive
+from abovo.settings.keys import decisive, plain
 from abovo.training.branch import keep_state, plant_state
 from abovo.training.ending import ending
 from abovo.training.engines import build_engine, micro_batch
@@ -23,7 +25,7 @@ from abovo.training.loss import Batch
 from abovo.training.memory import find_rows, remembered
 from abovo.training.start import trained_size
 from abovo.training.state import State, discard_state, open_state
-from abovo.training.task import Task
+from abovo.training.task import Task, read_settings
 from abovo.training.world import World
 
 log = logging.getLogger("abovo")
@@ -93,7 +95,7 @@ def train_together(run: Run, folder: Path | None) -> tuple[nn.Module, Rows] | No
     if folder is None:
         _train(run, model, None, None)
         return None
-    with open_state(run.state, _identity(run), needed_bytes=12 * trained_size(model)) as state:
+    with open_state(run.state, _identity(run), 12 * trained_size(model), partial(_completed, run)) as state:
         if "before" in run.inputs:
             plant_state(state, task.start, run.inputs["before"])
         trained = _train(run, model, state, folder)
@@ -109,9 +111,21 @@ def train_together(run: Run, folder: Path | None) -> tuple[nn.Module, Rows] | No
 def _identity(run: Run) -> dict[str, Any]:
     """What a checkpoint belongs to. Not the engine: checkpoints have one form, so another number of processes may go on
     from them."""
-    settings = {name: value for name, value in decisive(run.settings).items() if name != "engine"}
     inputs = {role: manifest.digest for role, manifest in run.inputs.items()}
-    return {"inputs": inputs, "settings": settings, "precision": run.task.recipe.precision}
+    return {"inputs": inputs, "settings": _settings_of(run.settings), "precision": run.task.recipe.precision}
+
+
+def _completed(run: Run, held: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an earlier version said that checkpoints belong to: keys that it did not know have their defaults."""
+    try:
+        settings = read_settings({**held["settings"], "engine": plain(run.settings.engine)})
+    except (AbovoError, KeyError, TypeError):  # of a key that is no more, which then is what differs
+        return held
+    return {**held, "settings": _settings_of(settings)}
+
+
+def _settings_of(settings: JobSettings) -> dict[str, Any]:
+    return {name: value for name, value in decisive(settings).items() if name != "engine"}
 
 
 def _train(run: Run, model: nn.Module, state: State | None, folder: Path | None) -> nn.Module:
