@@ -1,4 +1,6 @@
-# Under SLURM: what must hold before the first job is submitted, and what a job there does that a local one does not.
+# What must hold before the first job starts: GPUs that a profile counts are here; and under SLURM, what nodes can take. What
+# a job there does that a local one does not.
+from abovo.cluster.cards import check_counted
 from abovo.cluster.driver import (
     refuse_before_submission,
     settle,
@@ -57,6 +59,15 @@ if not workflow.is_main_process:
     survive_warnings()
 
 
+def gpus_of(resources):
+    """GPUs in what a job asks for, or in what a profile counts; none where nothing is said of them."""
+    number = resources.get("gpu")
+    return getattr(number, "value", number) or 0
+
+
 onstart:
     if workflow.is_main_process and workflow.executor_plugin.name == "slurm":
         clear(before_the_first_job)
+    elif workflow.is_main_process and (counted := gpus_of(workflow.global_resources)):
+        wanting = [job for job in workflow.dag.needrun_jobs() if gpus_of(job.resources)]
+        clear(check_counted, counted, len(wanting))

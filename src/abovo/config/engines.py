@@ -27,11 +27,13 @@ def check_engine(engine: Engine, recipe: Training, where: str = "engine") -> Non
 
 
 def launcher(engine: Engine) -> str:
-    """What starts a training script: python, or torchrun with one worker per process of the engine."""
+    """What starts a training script: python, or torchrun with one worker per process of the engine, which waits for as
+    many GPUs where it may use some; a single process does that itself."""
     if engine.processes == 1:
         return "python"
+    cards = f"python -m abovo.cluster.on_cards {number} " if (number := gpus(engine)) else ""
     handling = f"--signals-to-handle {SIGNALS} --shutdown-timeout {GRACE}"
-    return f"torchrun --standalone {handling} --nproc-per-node {engine.processes} --"
+    return f"{cards}torchrun --standalone {handling} --nproc-per-node {engine.processes} --"
 
 
 def gpus(engine: Engine) -> int:

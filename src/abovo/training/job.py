@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from abovo.cluster.cards import take_cards
 from abovo.cluster.requeue import put_back
 from abovo.config.budget import budget
+from abovo.config.engines import gpus
 from abovo.modeling.layout import verify_model
 from abovo.provenance.code import Script
 from abovo.provenance.files import write_json
@@ -75,6 +77,8 @@ def run_job(
     """
     _check_tokenizer(inputs)
     keep_compiled(state)
+    if settings.engine.processes == 1 and gpus(settings.engine):
+        take_cards(1, str(output))
     job = Job(output, "abovo/model/1", inputs.by_role, decisive(settings), script)
     with open_world(settings.engine, settings.threads) as world:
         try:

@@ -1,0 +1,164 @@
+"""Turn the GPUs of a machine into those that a job has for itself.
+
+A card is taken by an flock on a file of its own, which the kernel drops when the job dies, however it dies. Under a
+scheduler, which gives jobs their cards itself, nothing is taken.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from abovo.errors import AbovoError
+
+log = logging.getLogger("abovo")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+# How often a job that waits looks again, and says so again (s)
+POLL, AGAIN = 1.0, 600.0
+# A driver that wakes up its cards answers late (s)
+PATIENCE = 60
+# Open lock files: a card is a process's as long as the process lives
+_held: list[IO[str]] = []
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU: what `CUDA_VISIBLE_DEVICES` calls it, the driver's own name of it, and what it is called to people."""
+
+    visible: str
+    identity: str
+    title: str
+
+
+def cards() -> list[Card]:
+    """The GPUs of NVIDIA that this process may use, in the driver's order; none where there is no driver."""
+    try:
+        told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=PATIENCE).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    known = [_card(line) for line in told.splitlines() if line.startswith("GPU ")]
+    if VISIBLE not in os.environ:
+        return known
+    found = []
+    for word in filter(None, map(str.strip, os.environ[VISIBLE].split(","))):
+        # a number, the beginning of a name, or a part of a card (MIG), which is a card of its own
+        same = [card for place, card in enumerate(known) if word == str(place) or card.identity.startswith(word)]
+        if not same and word.removeprefix("-").isdigit():
+            break  # as CUDA does: what follows a card that is not there is not seen
+        card = same[0] if same else Card(word, word, word)
+        found.append(Card(word, card.identity, card.title))
+    return found
+
+
+def _card(line: str) -> Card:
+    """`GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-…)`."""
+    title, _, rest = line.partition(" (UUID: ")
+    identity = rest.rstrip(")") or title
+    return Card(identity, identity, title)
+
+
+def check_counted(counted: int, jobs: int) -> None:
+    """Raise AbovoError where a profile counts `counted` GPUs for `jobs` jobs that want some, and there are fewer here.
+
+    AMD's cards are not looked for: their driver stands for them.
+    """
+    if not jobs or Path("/dev/kfd").exists() or (here := len(cards())) >= counted:
+        return
+    if not here:
+        hidden = f" ({VISIBLE} hides all)" if os.environ.get(VISIBLE) in ("", "-1") else ""
+        mend = "look at nvidia-smi -L; snakemake --cores all TARGET, without a profile, trains on the processor"
+        raise AbovoError(f"no GPU is here{hidden}, and {jobs} jobs want one", "--profile gpu", mend)
+    seen = "1 is" if here == 1 else f"{here} are"
+    raise AbovoError(f"{counted} GPUs are counted on, {seen} here", "resources, key gpu", f"say --resources gpu={here}")
+
+
+def given_by_a_scheduler() -> bool:
+    """Whether a scheduler started this job, and so gave it its cards."""
+    return "SLURM_JOB_ID" in os.environ
+
+
+def take_cards(
+    number: int, work: str, folder: Path | None = None, sleep: Callable[[float], None] = time.sleep
+) -> list[Card]:
+    """Wait for `number` free cards, take them until this process ends, and let it see no others; `work` is what others
+    are told of it.
+
+    None where there are no cards, or a scheduler gave them. Raises AbovoError where there are fewer than wanted.
+    """
+    known = [] if given_by_a_scheduler() or _held else cards()
+    if not known:
+        return []
+    if number > len(known):
+        what = f"{number} GPUs are wanted, {len(known)} are here"
+        raise AbovoError(what, "engine.processes", "set it to the number of GPUs")
+    place = folder or _folder()
+    said = -AGAIN
+    while len(taken := _try(known, number, work, place)) < number:
+        if time.monotonic() - said >= AGAIN:
+            said = time.monotonic()
+            holders = "; ".join(f"{card.title} is taken by {_holder(_file(place, card))}" for card in known)
+            log.info("waits for %d of %d GPUs: %s", number, len(known), holders)
+        sleep(POLL)
+    chosen = list(taken)
+    _held.extend(taken.values())
+    os.environ[VISIBLE] = ",".join(card.visible for card in chosen)
+    log.info("takes %s", ", ".join(card.title for card in chosen))
+    return chosen
+
+
+def keep_over_exec() -> None:
+    """Let the cards stay with the program that this process is about to become."""
+    for file in _held:
+        os.set_inheritable(file.fileno(), True)
+
+
+def _try(known: Sequence[Card], number: int, work: str, folder: Path) -> Mapping[Card, IO[str]]:
+    """`number` free cards and their locks, or none: who held a few while waiting for more could wait for ever."""
+    taken: dict[Card, IO[str]] = {}
+    for card in known:
+        file = _file(folder, card).open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            continue
+        taken[card] = file
+        if len(taken) == number:
+            break
+    if len(taken) < number:
+        for file in taken.values():
+            file.close()
+        return {}
+    for file in taken.values():
+        file.truncate(0)
+        file.write(json.dumps({"process": os.getpid(), "work": work}))
+        file.flush()
+    return taken
+
+
+def _file(folder: Path, card: Card) -> Path:
+    return folder / f"{''.join(letter if letter.isalnum() else '-' for letter in card.identity)}.lock"
+
+
+def _holder(file: Path) -> str:
+    try:
+        told = json.loads(file.read_text())
+        return f"{told['work']} (process {told['process']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "nobody, or one that says no name"
+
+
+def _folder() -> Path:
+    """Where the locks of this user lie on this machine. Raises AbovoError where the folder is someone else's."""
+    place = Path(tempfile.gettempdir()) / f"abovo-cards-{os.getuid()}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    if place.is_symlink() or place.stat().st_uid != os.getuid():
+        raise AbovoError("belongs to another user", place, "remove it, or set TMPDIR to a folder of your own")
+    return place

@@ -1,0 +1,115 @@
+"""Jobs take cards of their own: never one of another, as many as they want or none, and wait for them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from abovo.cluster import cards
+from abovo.errors import AbovoError
+
+NAMES = {"0": "GPU-aaaa-1", "1": "GPU-bbbb-2"}
+SHOW = "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep({})"
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path, monkeypatch):
+    """A machine with two cards, as far as its driver's program tells."""
+    program = tmp_path / "bin/nvidia-smi"
+    program.parent.mkdir()
+    lines = "\n".join(f"echo 'GPU {number}: NVIDIA H100 80GB HBM3 (UUID: {name})'" for number, name in NAMES.items())
+    program.write_text(f'#!/bin/sh\n[ "$1" = -L ] || exit 1\n{lines}\n')
+    program.chmod(0o755)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def job(number, seconds=60.0):
+    command = [sys.executable, "-m", "abovo.cluster.on_cards", str(number), sys.executable, "-c", SHOW.format(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def jobs():
+    """Starts jobs, and ends them with the test."""
+    started = []
+
+    def start(*arguments):
+        started.append(job(*arguments))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+        one.communicate()
+
+
+def test_two_jobs_have_a_card_each_and_a_third_waits_until_one_is_killed(jobs):
+    first = jobs(1)
+    assert first.stdout.readline().strip() == "GPU-aaaa-1"
+    second = jobs(1)
+    assert second.stdout.readline().strip() == "GPU-bbbb-2"
+    third = jobs(1)
+    told = third.stderr.readline()
+    assert told.startswith("waits for 1 of 2 GPUs: GPU 0: NVIDIA H100 80GB HBM3 is taken by ")
+    assert f"(process {first.pid})" in told and f"(process {second.pid})" in told
+    second.kill()
+    assert third.stdout.readline().strip() == "GPU-bbbb-2"
+
+
+def test_a_job_of_two_takes_both_or_none(jobs):
+    one = jobs(1, 2.0)
+    assert one.stdout.readline().strip() == "GPU-aaaa-1"
+    both = jobs(2)
+    assert "waits for 2 of 2" in both.stderr.readline()
+    # what it waits for with does not keep others from the card that is free
+    other = jobs(1, 0.0)
+    assert other.stdout.readline().strip() == "GPU-bbbb-2"
+    assert both.stdout.readline().strip() == "GPU-aaaa-1,GPU-bbbb-2"
+
+
+def test_more_cards_than_there_are_end_with_one_line(jobs):
+    out, told = jobs(3).communicate(timeout=30)
+    assert not out
+    assert told == "error: engine.processes: 3 GPUs are wanted, 2 are here; set it to the number of GPUs\n"
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [
+        ("1", ["1"]), ("GPU-bbbb", ["GPU-bbbb"]), ("", []), ("0,7,1", ["0"]), ("-1", []),
+        ("MIG-cccc", ["MIG-cccc"]), (None, ["GPU-aaaa-1", "GPU-bbbb-2"]),
+    ],
+)  # fmt: skip
+def test_cards_that_the_environment_hides_are_left_alone(monkeypatch, visible, seen):
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [card.visible for card in cards.cards()] == seen
+
+
+def test_a_number_and_a_name_are_one_card(jobs, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert jobs(1).stdout.readline().strip() == "1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bbbb-2")
+    assert "waits for 1 of 1" in jobs(1).stderr.readline()
+
+
+def test_a_scheduler_gives_cards_itself_and_a_machine_without_has_none(monkeypatch, machine):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert cards.take_cards(1, "a training") == []
+    monkeypatch.delenv("SLURM_JOB_ID")
+    (machine / "bin/nvidia-smi").unlink()
+    monkeypatch.setenv("PATH", str(machine / "bin"))
+    assert cards.take_cards(1, "a training") == [] and "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_a_folder_of_someone_else_is_not_used(monkeypatch, machine):
+    (machine / f"tmp/abovo-cards-{os.getuid()}").symlink_to(machine)
+    monkeypatch.setattr(cards.tempfile, "tempdir", None)
+    with pytest.raises(AbovoError, match="belongs to another user"):
+        cards.take_cards(1, "a training")
