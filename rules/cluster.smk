@@ -1,5 +1,5 @@
-# What must hold before the first job starts: GPUs that a profile counts are here; and under SLURM, what nodes can take. What
-# a job there does that a local one does not.
+# What must hold before the first job starts: GPUs that a profile counts are here, nodes of SLURM can take what is asked;
+# and what a job of SLURM does that a local one does not.
 from abovo.cluster.cards import check_counted
 from abovo.cluster.driver import (
     refuse_before_submission,
@@ -68,6 +68,10 @@ def gpus_of(resources):
 onstart:
     if workflow.is_main_process and workflow.executor_plugin.name == "slurm":
         clear(before_the_first_job)
-    elif workflow.is_main_process and (counted := gpus_of(workflow.global_resources)):
-        wanting = [job for job in workflow.dag.needrun_jobs() if gpus_of(job.resources)]
+    elif workflow.is_main_process and (
+        counted := gpus_of(workflow.global_resources)
+    ):
+        wanting = [
+            job for job in workflow.dag.needrun_jobs() if gpus_of(job.resources)
+        ]
         clear(check_counted, counted, len(wanting))

@@ -1,10 +1,12 @@
 """Jobs take cards of their own: never one of another, as many as they want or none, and wait for them."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+from training_lives import SCRIPT, Data, nano_like
 
 from abovo.cluster import cards
 from abovo.errors import AbovoError
@@ -113,3 +115,37 @@ def test_a_folder_of_someone_else_is_not_used(monkeypatch, machine):
     monkeypatch.setattr(cards.tempfile, "tempdir", None)
     with pytest.raises(AbovoError, match="belongs to another user"):
         cards.take_cards(1, "a training")
+
+
+def test_a_profile_that_counts_more_cards_than_there_are_is_told(monkeypatch, machine):
+    cards.check_counted(2, 5)
+    with pytest.raises(AbovoError, match="3 GPUs are counted on, 2 are here; say --resources gpu=2"):
+        cards.check_counted(3, 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(AbovoError, match=r"no GPU is here \(CUDA_VISIBLE_DEVICES hides all\), and 1 job wants one"):
+        cards.check_counted(1, 1)
+    (machine / "bin/nvidia-smi").unlink()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("PATH", str(machine / "bin"))
+    with pytest.raises(AbovoError, match=r"no GPU is here, and 2 jobs want one; .* trains on the processor"):
+        cards.check_counted(1, 2)
+    cards.check_counted(1, 0)
+
+
+@pytest.mark.slow
+def test_two_trainings_side_by_side_have_a_card_each_and_equal_bytes(tmp_path):
+    data = Data(tmp_path)
+    settings = nano_like()
+    assert settings["engine"]["device"] == "auto"
+    started = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        command = [sys.executable, SCRIPT, "--settings", json.dumps(settings), "--tokenizer", data.tokenizer]
+        command += ["--sets", f"small={data.packed}", "--state", folder / "state", "--output", folder / "manifest.json"]
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    told = [one.communicate()[1] for one in started]
+    assert [one.returncode for one in started] == [0, 0]
+    taken = {line for text in told for line in text.splitlines() if line.startswith("takes ")}
+    assert taken == {f"takes GPU {number}: NVIDIA H100 80GB HBM3" for number in NAMES}
+    weights = {(tmp_path / name / "model/model.safetensors").read_bytes() for name in ("one", "two")}
+    assert len(weights) == 1

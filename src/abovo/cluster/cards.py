@@ -74,7 +74,8 @@ def check_counted(counted: int, jobs: int) -> None:
     if not here:
         hidden = f" ({VISIBLE} hides all)" if os.environ.get(VISIBLE) in ("", "-1") else ""
         mend = "look at nvidia-smi -L; snakemake --cores all TARGET, without a profile, trains on the processor"
-        raise AbovoError(f"no GPU is here{hidden}, and {jobs} jobs want one", "--profile gpu", mend)
+        want = "1 job wants" if jobs == 1 else f"{jobs} jobs want"
+        raise AbovoError(f"no GPU is here{hidden}, and {want} one", "--profile gpu", mend)
     seen = "1 is" if here == 1 else f"{here} are"
     raise AbovoError(f"{counted} GPUs are counted on, {seen} here", "resources, key gpu", f"say --resources gpu={here}")
 
