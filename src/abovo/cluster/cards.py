@@ -124,7 +124,7 @@ def _try(known: Sequence[Card], number: int, work: str, folder: Path) -> Mapping
     """`number` free cards and their locks, or none: who held a few while waiting for more could wait for ever."""
     taken: dict[Card, IO[str]] = {}
     for card in known:
-        file = _file(folder, card).open("a+")
+        file: IO[str] = _file(folder, card).open("a+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
