@@ -56,7 +56,9 @@ def test_a_run_continues_its_own_pretraining_without_a_start(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (["quebec-nano.cpt.overlap=256"], "is 256, and rows have 256 ids; make it shorter than a row"),
+        (["quebec-nano.cpt.overlap=256"], "is 256 of rows of 256 ids, so that next to nothing"),
+        (["quebec-nano.cpt.overlap=225"], "make it 224 at most, seven eighths of a row"),
+        (["quebec-nano.cpt.tokens=255"], "key cpt.tokens): a budget of 255 tokens is less than one row of 256"),
         (["quebec-nano.cpt.training.batch_tokens=auto"], "auto values are for pretraining only"),
         (
             ["quebec-nano.cpt.start=null", "quebec-nano.cpt.lora.targets=heads"],

@@ -21,7 +21,7 @@ from abovo.config.templates import template_of
 from abovo.config.tuning import corpora_continued, corpora_tuned, recipe_of, scored_of, weights_of
 from abovo.errors import AbovoError
 from abovo.modeling.family import check_auxiliary
-from abovo.modeling.layout import shapes_of
+from abovo.modeling.layout import check_context, shapes_of
 from abovo.settings.checkpoints import Amounts, Kept, Limits
 from abovo.settings.cpt import Cpt
 from abovo.settings.evaluation import SetsJob
@@ -193,6 +193,8 @@ def _given(configuration: Configuration, names: Names) -> GivenModel:
     """The folder of the model, or nothing of that of another run, whose manifest is given."""
     given, origin = configuration.given(names["run"]), origin_of_given(configuration, names["run"])
     run = configuration.run(names["run"]) if given is None else given
+    if origin.folder is not None and Path(origin.folder, "config.json").is_file():
+        check_context(Path(origin.folder), run.sequence_length)
     return GivenModel(model_directory=origin.folder, sequence_length=run.sequence_length)
 
 

@@ -113,9 +113,9 @@ def check_tuning(configuration: "Configuration", run: AnyRun, where: Path) -> No
         budget(Tuned(stage, recipe.tokens, run.sequence_length, recipe.training), str(where), f"{stage}.")
         check_engine(run.engine, recipe.training, f"{where}, key engine")
         _check_quantization(run, recipe, f"{where}, key {stage}.quantization")
-    if run.cpt and run.cpt.overlap >= run.sequence_length:
-        what = f"is {run.cpt.overlap}, and rows have {run.sequence_length} ids"
-        raise AbovoError(what, f"{where}, key cpt.overlap", "make it shorter than a row")
+    if run.cpt and run.cpt.overlap > (longest := run.sequence_length * 7 // 8):
+        what = f"is {run.cpt.overlap} of rows of {run.sequence_length} ids, so that next to nothing of a row is new"
+        raise AbovoError(what, f"{where}, key cpt.overlap", f"make it {longest} at most, seven eighths of a row")
     for dataset in run.sft.datasets if run.sft else ():
         template_of(configuration, dataset)
         length = configuration.shared("instruction", dataset).sequence_length

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from abovo.errors import AbovoError
-from abovo.modeling.layout import check_whole, model_folder, positions_of, read_config, verify_model
+from abovo.modeling.layout import check_context, check_whole, model_folder, read_config, verify_model
 from abovo.provenance.code import Script
 from abovo.provenance.hashing import sha256_of_files
 from abovo.provenance.manifest import Manifest, describe_folder
@@ -23,13 +22,7 @@ def describe_model(model: Path | Manifest, context: int | None, output: Path, sc
     folder = model_folder(model) if isinstance(model, Manifest) else model
     found = describe_folder(folder)
     config = read_config(folder)
-    positions = positions_of(config)
-    if context is None and positions is None:
-        mend = "set sequence_length in the run, or --context"
-        raise AbovoError("does not say how many positions the model has", folder / "config.json", mend)
-    if context is not None and positions is not None and context > positions:
-        what = f"a context of {context} tokens is longer than the model's {positions} positions"
-        raise AbovoError(what, folder / "config.json", f"ask for at most {positions}")
+    length = check_context(folder, context)
     hashes = {
         "model_sha256": _hash_of(found, check_whole(folder)),
         "tokenizer_sha256": _hash_of(found, vocabularies_among(found.names(), folder)),
@@ -41,7 +34,7 @@ def describe_model(model: Path | Manifest, context: int | None, output: Path, sc
     fields: dict[str, Any] = {
         "folder": folder.as_posix(),
         **hashes,
-        "sequence_length": context or positions,
+        "sequence_length": length,
         "model_type": config.get("model_type"),
     }
     # its bytes are those of the folder, which has no manifest of its own

@@ -37,6 +37,19 @@ def positions_of(config: Mapping[str, Any]) -> int | None:
     return next(said, None)
 
 
+def check_context(folder: Path, context: int | None) -> int:
+    """The ids that a model is to see at once: `context`, by default all positions that it has. Raises AbovoError where
+    it has fewer, or does not say how many."""
+    positions, place = positions_of(read_config(folder)), folder / "config.json"
+    if context is None and positions is None:
+        mend = "set sequence_length in the run, or --context"
+        raise AbovoError("does not say how many positions the model has", place, mend)
+    if context is not None and positions is not None and context > positions:
+        what = f"a context of {context} tokens is longer than the model's {positions} positions"
+        raise AbovoError(what, place, f"set sequence_length to {positions} at most")
+    return context or positions or 0
+
+
 def weights_among(names: Iterable[str], folder: Path) -> list[str]:
     """The files of a whole model's weights. Raises AbovoError where there is none that can be read."""
     names = sorted(names)
