@@ -119,7 +119,9 @@ def _plan(configuration: Configuration, names: Names) -> PlanSettings | GivenPla
     }
     if isinstance(run, GivenRun):
         family = family_of_stage(configuration, run.name, "given")
-        return GivenPlan(run=run, family=family, shapes=shapes_of(Path(run.model_directory)), **shared)
+        corpora = {name: configuration.shared("corpora", name) for name in corpora_tuned(run)}
+        shapes = shapes_of(Path(run.model_directory))
+        return GivenPlan(run=run, family=family, shapes=shapes, corpora=corpora, **shared)
     assert isinstance(run, Run)
     configuration.check_evaluation(run.parts.evaluation, [*run.corpora, *corpora_continued(run)])
     return PlanSettings(

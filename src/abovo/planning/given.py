@@ -9,6 +9,7 @@ from abovo.config.tuning import Tuned, recipe_of
 from abovo.modeling.family import Activations, Kept
 from abovo.planning.compute import costs, hours
 from abovo.planning.disk import CHECKPOINT_BYTES_PER_PARAMETER, MODEL_BYTES_PER_PARAMETER
+from abovo.planning.drawn import describe_repeated, drawn_by, repeated
 from abovo.planning.machines import budgets, describe_memory, fits, own_place, speeds
 from abovo.planning.memory import Sizes, memory
 from abovo.settings.hardware import Hardware
@@ -25,9 +26,8 @@ def plan_given(settings: GivenPlan) -> dict[str, Any]:
     """
     run, shapes = settings.run, settings.shapes
     parameters = sum(_size(shape) for shape in shapes.values())
-    stages = {stage: given_stage(run, stage, shapes) for stage in run.tunings}
+    stages = {stage: given_stage(run, stage, shapes) | drawn_by(run, stage, settings.corpora) for stage in run.tunings}
     spans = {name: _hours(run, stages, machine) for name, machine in settings.hardware.items()}
-    known = {name: span for name, span in spans.items() if span is not None}
     kept = [(run.tunings[name].training.keep_last + 1) * stage["trained_parameters"] for name, stage in stages.items()]
     parts = {
         "checkpoints": CHECKPOINT_BYTES_PER_PARAMETER * sum(kept),
@@ -40,15 +40,18 @@ def plan_given(settings: GivenPlan) -> dict[str, Any]:
     heaviest = max(jobs, key=lambda name: memory(*jobs[name], own_place(jobs[name][1], run.engine)).total)
     job, training = jobs[heaviest], run.tunings[heaviest].training
     per_token = stages[heaviest]["flops"] / stages[heaviest]["tokens"]
+    fitting = {name: fits(*job, machine) for name, machine in settings.hardware.items()}
+    known = {name: span for name, span in spans.items() if span is not None and fitting[name]["fits"]}
     return {
         "run": run.name,
         "model": {"name": run.model_directory, "family": settings.family, "parameters": parameters},
         **{name: sum(stage[name] for stage in stages.values()) for name in ("tokens", "steps", "flops")},
         "sequence_length": run.sequence_length,
         **stages,
+        "repeated": repeated(stages.values()),
         "disk_bytes": {**parts, "total": sum(parts.values())},
         "memory": memory(*job, own_place(training, run.engine)).as_fields(),
-        "fits": {name: fits(*job, machine) for name, machine in settings.hardware.items()},
+        "fits": fitting,
         "tokens_per_second": speeds(per_token, settings.hardware, training),
         "hours": known,
         "cost_usd": costs(known, settings.hardware),
@@ -104,6 +107,7 @@ def describe_given(plan: Mapping[str, Any]) -> list[str]:
             for name, stage in stages.items()
         ),
         f"{plan['disk_bytes']['total'] / 1e9:.3g} GB on the disk",
+        *describe_repeated(plan),
         *describe_memory(plan),
     ]
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from abovo.config.budget import REPEATED, USEFUL_EPOCHS, Budget, budget, times_drawn
+from abovo.config.budget import Budget, budget, times_drawn
 from abovo.config.stages import STAGES
 from abovo.config.tokenizers import read_tokenizer, vocabulary_of
-from abovo.config.tuning import recipe_of, text_of
+from abovo.config.tuning import recipe_of
 from abovo.console.progress import duration
 from abovo.modeling.cost import (
     adapter_flops_per_token,
@@ -21,13 +21,13 @@ from abovo.modeling.family import family_named, shape_of
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.planning.checkpoints import describe_checkpoints, expected_checkpoints, refuse_beyond
 from abovo.planning.compute import costs, hours
-from abovo.planning.disk import corpus_tokens, disk
+from abovo.planning.disk import disk
+from abovo.planning.drawn import describe_repeated, drawn, drawn_by, repeated
 from abovo.planning.given import describe_given, plan_given
 from abovo.planning.machines import budgets, describe_budgets, describe_memory, fits, own_place, speeds
 from abovo.planning.memory import memory, sizes_of
 from abovo.provenance.code import Script
 from abovo.provenance.products import Job, Made, produce
-from abovo.settings.corpus import Corpus
 from abovo.settings.keys import build, plain
 from abovo.settings.stages import GivenPlan, PlanSettings
 
@@ -77,11 +77,12 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
     share = family_named(run.model.family).relative_utilization
     machines = {name: machine.reaching(share) for name, machine in settings.hardware.items()}
     spans = {name: hours(flops, machine, run.training.precision) for name, machine in machines.items()}
-    known = {name: span for name, span in spans.items() if span is not None}
     phases = _phases(settings, steps, per_token)
     times = times_drawn({name: part["epochs"] or 0.0 for name, part in phase["corpora"].items()} for phase in phases)
     refuse_beyond(times, settings, where)
     job = (sizes, run.training, run.sequence_length, run.engine)
+    fitting = {name: fits(*job, machine) for name, machine in settings.hardware.items()}
+    known = {name: span for name, span in spans.items() if span is not None and fitting[name]["fits"]}
     return {
         "run": run.name,
         "model": {
@@ -99,7 +100,7 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
         "tokens_per_step": steps.tokens_per_step,
         "sequence_length": run.sequence_length,
         "phases": phases,
-        "repeated": {name: round(count, 3) for name, count in times.items() if count > USEFUL_EPOCHS},
+        "repeated": repeated([*phases, *tuned.values()]),
         "checkpoints": expected_checkpoints(settings, steps),
         "cpt": tuned.get("cpt"),
         "sft": tuned.get("sft"),
@@ -107,7 +108,7 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
         "flops_per_token": per_token,
         "disk_bytes": disk(settings, count, steps.steps),
         "memory": memory(*job, own_place(run.training, run.engine)).as_fields(),
-        "fits": {name: fits(*job, machine) for name, machine in settings.hardware.items()},
+        "fits": fitting,
         "tokens_per_second": speeds(per_token, machines, run.training),
         "hours": known,
         "cost_usd": costs(known, machines),
@@ -132,35 +133,25 @@ def _phases(settings: PlanSettings, plan: Budget, flops_per_token: int) -> list[
                 "last_step": first + steps - 1,
                 "tokens": tokens,
                 "flops": tokens * flops_per_token,
-                "corpora": {
-                    name: _drawn(round(share * tokens), settings.corpora[name]) for name, share in shares.items()
-                },
+                "corpora": drawn({name: share * tokens for name, share in shares.items()}, settings.corpora),
             }
         )
         first += steps
     return phases
 
 
-def _drawn(tokens: int, corpus: Corpus) -> dict[str, Any]:
-    """Tokens that a phase draws from a corpus, and how often it then goes through it (null: no token budget)."""
-    available = corpus_tokens(corpus)
-    return {"tokens": tokens, "epochs": round(tokens / available, 3) if available else None}
-
-
 def tuned_stage(settings: PlanSettings, stage: str, rows: int) -> dict[str, Any]:
-    """What a stage trains and takes after pretraining, and the tokens and epochs of each corpus of the text in it."""
+    """What a stage trains and takes after pretraining, and the tokens and epochs of each corpus in it."""
     run, recipe = settings.run, recipe_of(settings.run, stage)
     adapters = recipe.adapters
     if adapters is None:
         trained, flops = count_parameters(run.model, rows).total, training_flops_per_token
     else:
         trained, flops = count_adapter_parameters(run.model, adapters), adapter_flops_per_token
-    share = recipe.beside.share if recipe.beside else 0.0
-    text = {name: round(share * part * recipe.tokens) for name, part in text_of(run, stage).items()}
     return {
         "method": recipe.method,
         "tokens": recipe.tokens,
-        "text": {name: _drawn(tokens, settings.corpora[name]) for name, tokens in text.items()},
+        **drawn_by(run, stage, settings.corpora),
         "trained_parameters": trained,
         "flops": flops(run.model, rows, run.sequence_length) * recipe.tokens,
     }
@@ -179,11 +170,11 @@ def describe(plan: Mapping[str, Any]) -> list[str]:
     ]
     if len(plan["phases"]) > 1:
         for phase in plan["phases"]:
-            drawn = ", ".join(f"{name} {part['tokens']:,}" for name, part in phase["corpora"].items())
+            corpora = ", ".join(f"{name} {part['tokens']:,}" for name, part in phase["corpora"].items())
             lines.append(
-                f"phase {phase['name']}: steps {phase['first_step']:,} to {phase['last_step']:,}, tokens of {drawn}"
+                f"phase {phase['name']}: steps {phase['first_step']:,} to {phase['last_step']:,}, tokens of {corpora}"
             )
-    lines += _described(plan) + _repeated(plan) + describe_checkpoints(plan["checkpoints"])
+    lines += _described(plan) + describe_repeated(plan) + describe_checkpoints(plan["checkpoints"])
     lines += describe_memory(plan) + _times(plan) + describe_budgets(plan)
     lines += [f"override: {key} = {value}" for key, value in plan["overrides"].items()]
     return lines
@@ -198,14 +189,6 @@ def _described(plan: Mapping[str, Any]) -> list[str]:
         among = f", tokens of text: {text}" if text else ""
         lines.append(f"{STAGES[name].training} ({stage['method']}): {trains}{among}")
     return lines
-
-
-def _repeated(plan: Mapping[str, Any]) -> list[str]:
-    """A warning for each corpus that phases go through more often than repeating still teaches."""
-    return [
-        f"warning: {name} is drawn {times:.3g} times; {REPEATED}, so add text or train on fewer tokens"
-        for name, times in plan["repeated"].items()
-    ]
 
 
 def _times(plan: Mapping[str, Any]) -> list[str]:

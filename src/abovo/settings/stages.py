@@ -29,6 +29,7 @@ class GivenPlan:
     run: GivenRun = key("The run")
     family: str = key("Family of the model")
     shapes: Mapping[str, tuple[int, ...]] = key("Sides of each weight by its name, from the heads of its files")
+    corpora: Mapping[str, Corpus] = key("Corpora that its stages draw from", default={})
     hardware: Mapping[str, Hardware] = key("Machines by name", default={})
     overrides: Mapping[str, Any] = key("Values of this call alone, by dotted key", default={})
 
