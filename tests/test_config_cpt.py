@@ -10,6 +10,7 @@ from abovo.config.jobs import job_settings
 from abovo.config.new_run import write_new_run
 from abovo.config.runs import Configuration
 from abovo.errors import AbovoError
+from abovo.planning.plan import describe, plan, plan_settings
 
 CONFIG = Path("config").resolve()
 RUN = {"run": "quebec-nano"}
@@ -78,6 +79,21 @@ def test_recipe_that_does_not_fit_is_one_line(tmp_path, changes, said):
     with pytest.raises(AbovoError) as error:
         configured(tmp_path, *changes).run("quebec-nano")
     assert said in str(error.value), str(error.value)
+
+
+def test_a_plan_warns_of_text_that_continued_pretraining_repeats(tmp_path):
+    found = configured(tmp_path, "quebec-nano.cpt.tokens=1e6", "corpora.french-docs.sources.handbooks.tokens=100000")
+    made = plan(plan_settings(job_settings(found, "plan", RUN)))
+    assert made["cpt"]["corpora"]["french-docs"] == {"tokens": 900_000, "epochs": 9.0}
+    assert made["cpt"]["text"]["nano"]["tokens"] == 100_000 and made["repeated"]["french-docs"] == 9.0
+    assert any(line.startswith("warning: french-docs is drawn 9 times") for line in describe(made))
+
+
+def test_hours_and_prices_are_of_machines_on_which_the_run_fits():
+    made = plan(plan_settings(job_settings(Configuration(CONFIG, "inl-3b.engine=torch"), "plan", {"run": "inl-3b"})))
+    good = {name for name, one in made["fits"].items() if one["fits"]}
+    assert "h200" in good and "rtx-4090" not in good
+    assert set(made["hours"]) == good and set(made["cost_usd"]) <= good
 
 
 def test_text_that_is_not_there_is_told_with_where_it_is_had(tmp_path):

@@ -163,6 +163,28 @@ def test_summary_of_an_unfinished_run_names_the_missing_file(results):
         printed(results)
 
 
+def test_summary_of_a_run_that_continues_a_given_model_names_its_own_stages(results):
+    with pytest.raises(AbovoError, match=r"cpt/quebec-nano/manifest\.json: the file does not exist"):
+        printed(results, run="quebec-nano")
+    base = json.loads((results / "pretrain/nano/manifest.json").read_text())
+    folder = "results/pretrain/nano/model"
+    for stage, fields in (("given", {"model_type": "qwen3", "folder": folder, "inputs": {}}), ("cpt", base)):
+        path = results / stage / "quebec-nano/manifest.json"
+        path.parent.mkdir(parents=True)
+        own = {"schema": "abovo/model/1", "created_by": {"path": f"results/{stage}/quebec-nano/manifest.json"}}
+        data = {key: value for key, value in fields.items() if key not in ("digest", "schema")} | own
+        path.write_text(json.dumps({**data, "digest": digest_of(data)}))
+    text = printed(results, run="quebec-nano")
+    for part in (
+        "given model", f"qwen3, in {folder}", "8,000 documents", "after continued pretraining", "1.31 M parameters",
+        "continued pretraining, loss", "8.34 -> 4.50 nats per token", "results/cpt/quebec-nano/results.json",
+    ):  # fmt: skip
+        assert part in text, f"{part!r} is not in\n{text}"
+    (results / "given/quebec-nano/manifest.json").unlink()
+    with pytest.raises(AbovoError, match=r"given/quebec-nano/manifest\.json: the file does not exist"):
+        printed(results, run="quebec-nano")
+
+
 def test_summary_script_is_quick_and_imports_nothing_heavy(results):
     command = [sys.executable, "-X", "importtime", "workflow/tools/summary.py", "--run", "nano", "--results"]
     done = subprocess.run([*command, str(results)], capture_output=True, text=True, check=True)

@@ -224,6 +224,10 @@ def test_last_stage_of_a_run_is_found_and_a_folder_half_copied_told(chat_folder,
     assert kept.name == "small/chck_1M.pretrain"
     with pytest.raises(AbovoError, match=r"there is no such model; make it: snakemake .*STAGE=pretrain or STAGE=sft"):
         find_model("small", "given", results=results)
+    with pytest.raises(AbovoError, match=r"sft/nano/manifest.json: there is no such model"):
+        find_model("nano", results=results)
+    with pytest.raises(AbovoError, match=r"cpt/quebec-nano/manifest.json: there is no such model"):
+        find_model("quebec-nano", results=results)
     shutil.copytree(chat_folder.parent, tmp_path / "sft/small", copy_function=shutil.copy)
     weights = tmp_path / "sft/small/model/model.safetensors"
     weights.chmod(0o644)

@@ -57,8 +57,7 @@ def budget(run: Budgeted, where: str = "settings", part: str = "") -> Budget:
     A phase ends at the step nearest to its cumulated share of the run, so rounding never adds up, and the phases after
     it, which need not be given, do not matter.
     `part` stands before the keys that errors name.
-    Raises AbovoError where a batch is no multiple of the rows' length, the budget is less than a row, or a phase would
-    have no step.
+    Raises AbovoError where a batch is no multiple of the rows' length, or a phase would have no step.
     """
     batch, length = run.training.batch_tokens, run.sequence_length
     key = f"{where}, key {part}training.batch_tokens"
@@ -67,9 +66,6 @@ def budget(run: Budgeted, where: str = "settings", part: str = "") -> Budget:
     if batch % length:
         nearest = max(length, round(batch / length) * length)
         raise AbovoError(f"{batch} is no multiple of the sequence length {length}", key, f"use {nearest}")
-    if run.tokens < length:
-        what = f"a budget of {run.tokens} tokens is less than one row of {length}"
-        raise AbovoError(what, f"{where}, key {part}tokens", "name more tokens")
     steps = -(-run.tokens // batch)
     ends, share = [0], 0.0
     for phase in run.phases:
@@ -84,6 +80,14 @@ def budget(run: Budgeted, where: str = "settings", part: str = "") -> Budget:
                 "give it a larger share or the run more tokens",
             )
     return Budget(steps, batch, lengths)
+
+
+def asked_budget(run: Budgeted, where: str, part: str = "") -> Budget:
+    """The same of what a config file asks for. Raises AbovoError, too, where that is less than a row."""
+    if run.tokens < run.sequence_length:
+        what = f"a budget of {run.tokens} tokens is less than one row of {run.sequence_length}"
+        raise AbovoError(what, f"{where}, key {part}tokens", "name more tokens")
+    return budget(run, where, part)
 
 
 def times_drawn(phases: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from abovo.config.budget import budget
+from abovo.config.budget import asked_budget
 from abovo.config.checkpoints import check_checkpoints, evaluation_of_kept, on_the_way, tasks_of
 from abovo.config.corpora import check_tasks, rooted
 from abovo.config.defaults import fill_in
@@ -313,7 +313,7 @@ class Configuration:
         """Raise AbovoError where parts that are right by themselves do not fit each other."""
         rows = padded_vocabulary(vocabulary_of(run.tokenizer, where))
         check_claim(run.parameters, count_parameters(run.model, rows).total, f"{where}, key parameters")
-        check_checkpoints(run, budget(run, str(where)), str(where))
+        check_checkpoints(run, asked_budget(run, str(where)), str(where))
         check_engine(run.engine, run.training, f"{where}, key engine")
         check_auxiliary(run.training.auxiliary, run.model.family, f"{where}, key training.auxiliary")
         check_export(run.export, run.model, str(where))

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from abovo.config.runs import Configuration
-from abovo.config.stages import STAGES
+from abovo.config.stages import STAGES, Stage, stages_up_to
 from abovo.errors import AbovoError
-from abovo.settings.names import ALLOWED, NAME
+from abovo.settings.names import ALLOWED, NAME, SHIPPED
 
 # Wildcards that stand for names, and the folder of config/ that has them.
 WILDCARDS = {
@@ -39,6 +39,17 @@ def refuse_unknown(
         path = target if not target or Path(target).is_absolute() else os.path.relpath(target)
         if not made(target) and not made(path):
             raise AbovoError("names no artifact", f"target {target!r}", _mend(configuration, path, patterns))
+
+
+def stages_of(run: str) -> list[Stage]:
+    """The stages that lead to a run's last model, by the config/ of the folder where one is; pretraining alone for a
+    name that no file has, or one that cannot be read."""
+    configuration = Configuration(Path("config"), shipped=SHIPPED)
+    try:
+        through = configuration.stages(run) if run in configuration.names("runs") else []
+    except AbovoError:  # whoever asks for the run is told what is wrong with its file
+        through = []
+    return stages_up_to(through[-1], through) if through else [STAGES["pretrain"]]
 
 
 def _mend(configuration: Configuration, target: str, patterns: Sequence[str]) -> str:

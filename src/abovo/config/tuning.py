@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from abovo.config.budget import budget
+from abovo.config.budget import asked_budget
 from abovo.config.defaults import refuse_auto
 from abovo.config.engines import check_engine
 from abovo.config.load import find
@@ -110,7 +110,7 @@ def check_tuning(configuration: "Configuration", run: AnyRun, where: Path) -> No
         if isinstance(run, Run) and recipe.start is None:
             chosen_modules(family_named(run.model.family), recipe.lora.targets, f"{where}, key {stage}.lora.targets")
         _check_start(configuration, run, stage)
-        budget(Tuned(stage, recipe.tokens, run.sequence_length, recipe.training), str(where), f"{stage}.")
+        asked_budget(Tuned(stage, recipe.tokens, run.sequence_length, recipe.training), str(where), f"{stage}.")
         check_engine(run.engine, recipe.training, f"{where}, key engine")
         _check_quantization(run, recipe, f"{where}, key {stage}.quantization")
     if run.cpt and run.cpt.overlap > (longest := run.sequence_length * 7 // 8):

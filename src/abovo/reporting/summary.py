@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from abovo.config.stages import STAGES, Stage
+from abovo.config.targets import stages_of
 from abovo.config.tuning import scored_of
 from abovo.console.progress import several
 from abovo.corpus import held_out
@@ -81,14 +82,32 @@ def is_chat(model: Path) -> bool:
 
 
 def finished(run: str, results: Path) -> list[Stage]:
-    """The stages that the run went through; the first one has to be there."""
-    read_manifest(results / "pretrain" / run / "manifest.json")
-    return [stage for stage in STAGES.values() if (results / stage.name / run / "manifest.json").is_file()]
+    """The stages that the run went through. Raises AbovoError where there is none, naming the last that it has, and
+    where the first is missing."""
+    found = [stage for stage in STAGES.values() if (results / stage.name / run / "manifest.json").is_file()]
+    if not found or all(stage.after for stage in found):
+        read_manifest(results / stages_of(run)[-1 if not found else 0].name / run / "manifest.json")
+    return found
+
+
+def trained(run: str, results: Path) -> Iterator[tuple[Stage, Manifest]]:
+    """Those of them that the run trained in, with the manifests of their models."""
+    for stage in finished(run, results):
+        if stage.trained:
+            yield stage, read_manifest(results / stage.name / run / "manifest.json", "abovo/model/")
 
 
 def made(run: str, results: Path) -> Iterator[tuple[str, str]]:
-    """(what, in numbers) for each artifact that the run's base model came from, in the order of the work."""
-    base, chain = read_manifest(results / "pretrain" / run / "manifest.json"), Chain()
+    """(what, in numbers) for each artifact that the run's first model came from, in the order of the work; of one that
+    is given what it is."""
+    for stage in finished(run, results):
+        if not stage.trained:
+            given = read_manifest(results / stage.name / run / "manifest.json")
+            yield stage.model, f"{given['model_type']}, in {given['folder']}"
+    chain, first = Chain(), next(trained(run, results), None)
+    if first is None:
+        return
+    stage, base = first
     behind = chain.behind(base)
     packed = {role.partition("/")[2]: one for role, one in behind.items() if one["schema"].startswith("abovo/packed/")}
     for name, item in packed.items():
@@ -104,18 +123,18 @@ def made(run: str, results: Path) -> Iterator[tuple[str, str]]:
     yield "tokenizer", f"{behind['tokenizer']['vocabulary_size']:,} pieces"
     rows = [item["counts"] for item in packed.values()]
     tokens = {split: sum(count[split]["tokens"] for count in rows) for split in ("train", "val")}
-    yield "packed", f"{_short(tokens['train'])} tokens to train on, {_short(tokens['val'])} to validate on"
-    trained = base["counts"]
-    steps = several(trained["steps"], "step")
-    yield "base model", f"{_short(trained['parameters'])} parameters, {steps}, {_short(trained['tokens'])} tokens"
+    if rows:
+        yield "packed", f"{_short(tokens['train'])} tokens to train on, {_short(tokens['val'])} to validate on"
+    counts = base["counts"]
+    steps = several(counts["steps"], "step")
+    yield stage.model, f"{_short(counts['parameters'])} parameters, {steps}, {_short(counts['tokens'])} tokens"
     yield "drawn", drawn_in_words(base.data)
 
 
 def measured(run: str, results: Path) -> Iterator[tuple[str, str]]:
     """(what, before -> after) for the losses of each stage that the run went through, and for headline metrics, whose
     figures are those of the stages' models in their order. Raises AbovoError where one of the files was altered."""
-    for stage in finished(run, results):
-        model = read_manifest(results / stage.name / run / "manifest.json", "abovo/model/")
+    for stage, model in trained(run, results):
         scored = scored_of(stage.scored, model.data.get("validation_losses", ()))
         for what, kind in (("loss", "train_loss"), ("validation loss", "validation_loss")):
             first, last = model[f"{kind}_first"], model["train_loss_last" if kind == "train_loss" else kind]

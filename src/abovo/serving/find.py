@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from abovo.config.stages import STAGES
+from abovo.config.targets import stages_of
 from abovo.errors import AbovoError
 from abovo.modeling.layout import model_folder
 from abovo.provenance.manifest import read_manifest
@@ -71,7 +72,7 @@ def _absent(run: str, stage: str, made: list[str], results: Path) -> tuple[str, 
     known = f"runs with a model are {', '.join(there)}" if there else "make demo makes one, of the run nano"
     if not run:
         return "no model is named", "RUN", f"name a run (RUN=NAME), or a folder (MODEL=FOLDER); {known}"
-    wanted = results / (stage or "pretrain") / run / "manifest.json"
+    wanted = results / (stage or stages_of(run)[-1].name) / run / "manifest.json"
     others = f", or use {' or '.join(f'STAGE={one}' for one in made)}, which there is" if made else f"; {known}"
     return "there is no such model", wanted, f"make it: snakemake --cores all {wanted}{others}"
 
