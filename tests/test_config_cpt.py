@@ -119,6 +119,25 @@ def test_a_new_run_made_of_it_has_recipe_and_corpora_of_its_own(tmp_path):
     assert Configuration(found.root).stages("mine") == ["pretrain", "cpt"]
 
 
+def test_text_of_ones_own_is_what_a_new_run_made_of_it_goes_on_with(tmp_path):
+    found = configured(tmp_path)
+    path = found.root / "runs/quebec-nano.yaml"
+    path.write_text(f"{path.read_text()}  cpt.lora.rank: 8\n")
+    text = tmp_path / "mes-textes"
+    text.mkdir()
+    (text / "un.txt").write_text("Il neige.\n", encoding="utf-8")
+    written = write_new_run(found, "mine", "quebec-nano", str(text))
+    names = {path.relative_to(found.root).as_posix() for path in written}
+    assert names == {"runs/mine.yaml", "cpt/mine.yaml", "corpora/mine.yaml", "evaluation/mine-text.yaml"}
+    made = Configuration(found.root)
+    run = made.run("mine")
+    assert (run.cpt.corpora, run.cpt.lora.rank, run.cpt.start) == ({"mine": 1.0}, 8, "nano.pretrain")
+    assert run.parts.tokenizer == "nano-4k" and not run.cpt.training.samples.prompts
+    job = job_settings(made, "cpt", {"run": "mine"})
+    assert job["phases"][0]["sets"] == {"mine": 0.9, "text/nano": 0.1}
+    assert made.shared("corpora", "mine").sources["text"].paths == str(text)
+
+
 def test_a_folder_that_holds_another_model_of_the_hub_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "models/Llama-3.2-1B"

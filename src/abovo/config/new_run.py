@@ -76,8 +76,9 @@ def write_new_run(
     """Write the files of `run`, made of those of the run `like`, to the config/ of this call; their paths.
 
     `text` (file or folder) takes the place of the corpora, `chats` (records) that of the instruction sets; with text
-    and no chats the run makes a base model alone. Raises AbovoError, and writes nothing, for a name that is none or is
-    taken, for text or chats that are not there, and where the files would make no run.
+    and no chats the run is not fine-tuned. Of a run that continues a pretraining it is the text that this goes on with,
+    and what the base model is made of stays, shared by name. Raises AbovoError, and writes nothing, for a name that is
+    none or is taken, for text or chats that are not there, and where the files would make no run.
     """
     if not NAME.fullmatch(run):
         raise AbovoError(f"{run!r} is no name of a run", "RUN", ALLOWED)
@@ -89,19 +90,25 @@ def write_new_run(
     old = configuration.run(like)
     files: dict[File, str] = {}
     changes: dict[File, Changes] = {("runs", like): {"description": f"The run {like} with files of its own"}}
+    continued = text is not None and old.cpt is not None
     for stage, recipe in old.tunings.items():
-        if recipe.start is not None and "/" not in recipe.start:
+        if not continued and recipe.start is not None and "/" not in recipe.start:
             # a run with a tokenizer of its own cannot go on from another run's model
             changes[stage, getattr(old.parts, stage)] = {"start": None}
+    kinds = [kind for kind in OWN if not (continued and kind in ("corpora", "tokenizers"))]
+    copy = partial(_copy, configuration.folders, (like, run), kinds, changes, files)
     if text is not None or chats is not None:
-        changes["runs", like] |= {"set": _of_other_text(configuration, like)}
+        without = "sft." if text is not None and chats is None else None
+        changes["runs", like] |= {"set": _of_other_text(configuration, like, without)}
     if text is not None:
         files["corpora", run] = CORPUS.format(run=run, text=json.dumps(text, ensure_ascii=False))
-        changes["tokenizers", old.parts.tokenizer] = {"corpus": run}
-        changes["runs", like] |= {"corpus": run, "phases": None, "evaluation": f"{run}-{PLAIN}"}
-        changes["runs", like] |= {"cpt": "null"} if old.cpt else {}
-        changes["runs", like] |= {} if chats else {"sft": "null"}
-        _copy(("evaluation", PLAIN), configuration.folders, (like, run), changes, files)
+        if continued:
+            changes["cpt", str(old.parts.cpt)] = {"corpora": f"{{{run}: 1.0}}"}
+        else:
+            changes["tokenizers", old.parts.tokenizer] = {"corpus": run}
+            changes["runs", like] |= {"corpus": run, "phases": None}
+        changes["runs", like] |= {"evaluation": f"{run}-{PLAIN}"} | ({} if chats else {"sft": "null"})
+        copy(("evaluation", PLAIN))
     if chats is not None:
         if old.parts.sft is None:
             raise AbovoError(f"run {like} is not fine-tuned", "FROM", "take one that is, such as nano")
@@ -109,13 +116,13 @@ def write_new_run(
             chats=json.dumps(chats, ensure_ascii=False), length=old.sequence_length
         )
         changes.setdefault(("sft", old.parts.sft), {})["datasets"] = f"{{{run}: 1.0}}"
-    _copy(("runs", like), configuration.folders, (like, run), changes, files)
+    copy(("runs", like))
     return _written(configuration, run, files)
 
 
-def _copy(file: File, folders: Sequence[Path], names: tuple[str, str], changes: Mapping[File, Changes],
-          files: dict[File, str]) -> None:  # fmt: skip
-    """Add the copy of a file, and of those that it names and that a run has of its own, to `files`."""
+def _copy(folders: Sequence[Path], names: tuple[str, str], kinds: Sequence[str], changes: Mapping[File, Changes],
+          files: dict[File, str], file: File) -> None:  # fmt: skip
+    """Add the copy of a file, and of those of `kinds` that it names, to `files`."""
     kind, new = file[0], _renamed(*file, *names)
     if (kind, new) in files:
         return
@@ -126,9 +133,9 @@ def _copy(file: File, folders: Sequence[Path], names: tuple[str, str], changes: 
         content = _with_value(content, key, value)
     renamed: dict[str, dict[str, str]] = {}
     for keys, other, name in references(load(*file, *folders)):
-        if other in OWN and keys[0] not in own:
+        if other in kinds and keys[0] not in own:
             renamed.setdefault(str(keys[0]), {})[name] = _renamed(other, name, *names)
-            _copy((other, name), folders, names, changes, files)
+            _copy(folders, names, kinds, changes, files, (other, name))
     for key, found in renamed.items():
         content = _block(key).sub(partial(_substituted, found), content)
     files[kind, new] = content
@@ -142,10 +149,12 @@ def _renamed(kind: str, name: str, like: str, run: str) -> str:
     return run + rest if rest != name and rest[:1] in ("", "-", "_") else f"{run}-{name}"
 
 
-def _of_other_text(configuration: Configuration, like: str) -> str:
-    """The values that a run sets, without beginnings and questions that are about its text."""
+def _of_other_text(configuration: Configuration, like: str, without: str | None) -> str:
+    """The values that a run sets, without beginnings and questions that are about its text, and those that begin with
+    `without`."""
     values = load("runs", like, *configuration.folders).set
-    return json.dumps({key: value for key, value in values.items() if not key.endswith("samples.prompts")})
+    kept = {key: value for key, value in values.items() if not key.endswith("samples.prompts")}
+    return json.dumps({key: value for key, value in kept.items() if not (without and key.startswith(without))})
 
 
 def _block(key: str, *, comments: bool = False) -> re.Pattern[str]:
