@@ -26,6 +26,12 @@ def name_of(losses: Mapping[str, Any]) -> str:
     return ", ".join(words) or "none"
 
 
+def ended_at(result: Mapping[str, Any]) -> str:
+    """The auxiliary losses of the last step."""
+    last = next((row for row in reversed(result.get("rows", ())) if "loss" in row), {})
+    return ", ".join(f"{value:.3f}" for name, value in last.items() if name.startswith("auxiliary/"))
+
+
 def auxiliary(study: Study) -> str:
     """Tables of the grid on the tuning text, and of its best beside none on text that no choice was made on."""
     one, tokens = CONTESTANTS["causal_mean"], study.tuning_tokens
@@ -35,8 +41,9 @@ def auxiliary(study: Study) -> str:
         return study.result(runs, settings_of(one, TUNED, tokens, seed, auxiliary=losses))
 
     grid = [(losses, found) for losses in GRID if (found := trial(losses, TUNING_SEED)) is not None]
-    rows = [[name_of(losses), f"{loss_of(found):.3f}"] for losses, found in grid]
-    parts = [f"{tokens:,} tokens, seed {TUNING_SEED}\n", table(["auxiliary losses", "validation loss (nats)"], rows)]
+    rows = [[name_of(losses), f"{loss_of(found):.3f}", ended_at(found)] for losses, found in grid]
+    head = ["auxiliary losses", "validation loss (nats)", "at the last step"]
+    parts = [f"{tokens:,} tokens, seed {TUNING_SEED}\n", table(head, rows)]
     if len(grid) == len(GRID):
         best = min(grid[1:], key=lambda pair: loss_of(pair[1]))[0]
         pairs = [(trial({}, seed), trial(best, seed)) for seed in SEEDS]

@@ -70,6 +70,14 @@ def test_given_model_is_fine_tuned_with_a_tokenizer_of_its_own(project):
     assert given == {"model_directory": "models/llama", "sequence_length": 128}
 
 
+def test_rows_that_are_longer_than_the_model_s_positions_are_told_in_the_dry_run(project):
+    path = Path("models/llama/config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"max_position_embeddings": 100}))
+    said = r"models/llama/config.json: a context of 128 tokens is longer than the model's 100 positions"
+    with pytest.raises(AbovoError, match=said):
+        job_settings(configuration(), "given", NAMES)
+
+
 def test_family_whose_code_counts_is_that_of_the_folder(project, gpt2_folder):
     shutil.copytree(gpt2_folder, "models/gpt2")
     change("runs", "mine", model_directory="models/gpt2")
