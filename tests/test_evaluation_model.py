@@ -38,7 +38,7 @@ from abovo.tokenizing.special import EOS, PAD
 SETS = SetsJob(
     validation_bytes=6_000, facts=("era", "speech"), facts_per_document=5, offered_rows=8, yesno_rows=12, choice_rows=6
 )
-HELD_OUT = TaskJob(task="held_out", kind="held_out", family="qwen3", batch_size=8, seed=1)
+HELD_OUT = TaskJob(task="held_out", kind="held_out", family="qwen3", batch_size=8, document_ends=True, seed=1)
 PROMPTS = ("The nation", "Who said")
 GENERATIONS = TaskJob(task="generations", kind="generations", family="qwen3", prompts=PROMPTS, new_tokens=6, seed=1)
 RESULTS = ResultsSettings(run="small")
@@ -92,6 +92,18 @@ def test_validation_loss_is_the_trainers_on_the_same_rows(small, evaluated, mode
     assert entry["value"] == pytest.approx(expected, rel=PROMISED)
     assert entry["n"] == len(rows) and entry["targets"] == int((rows[:, 1:] != PAD).sum())
     assert entry["baseline"] == {"uniform over the vocabulary": pytest.approx(math.log(600), abs=1e-6)}
+
+
+def test_probability_of_the_end_is_the_models_own_where_documents_end_and_elsewhere(small, evaluated, model):
+    ids = torch.tensor(open_bin(small["packed"], "val").astype("int64"))
+    with torch.no_grad():
+        spoken = model(ids).logits[:, :-1].softmax(-1)[..., EOS].double()
+    ends, elsewhere = ids[:, 1:] == EOS, (ids[:, 1:] != EOS) & (ids[:, 1:] != PAD)
+    for metric, chosen in (("at_ends", ends), ("elsewhere", elsewhere)):
+        entry = evaluated["pretrain"]["metrics"][f"ends.probability_{metric}"]
+        assert entry["value"] == pytest.approx(spoken[chosen].mean().item(), rel=1e-4)
+        assert entry["targets"] == int(chosen.sum()) > 0
+        assert entry["baseline"] == {"uniform over the vocabulary": pytest.approx(1 / 600, rel=1e-4)}
 
 
 def test_bits_per_byte_is_the_models_own_log_likelihood_over_windows(small, evaluated, model):

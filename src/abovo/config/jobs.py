@@ -164,6 +164,8 @@ def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
     if kind == HELD_OUT:
         chosen = _template(configuration, configuration.any_run(run.name))
         own["template"] = chosen or default_template(*configuration.folders)
+    else:
+        own["document_ends"] = False
     if kind != GENERATIONS:
         own["prompts"] = ()
     if kind not in (GENERATIONS, CONVERSATIONS):

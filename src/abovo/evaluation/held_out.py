@@ -7,6 +7,7 @@ from typing import Any
 
 from abovo.errors import AbovoError
 from abovo.evaluation.bench import Bench, Given
+from abovo.evaluation.ends import score_ends
 from abovo.evaluation.evidence import ScoredSet, prompt_hash
 from abovo.evaluation.generate import generate
 from abovo.evaluation.item import Item
@@ -35,6 +36,8 @@ def score_held_out(bench: Bench, given: Given) -> Iterator[ScoredSet]:
             yield score_set(bench, manifest, task, name, corpus)
     for corpus, manifest in given.packed.items():
         yield _rows(bench, manifest, f"{corpus}.rows" if several else "rows")
+        if bench.settings.document_ends:
+            yield score_ends(bench, manifest, f"{corpus}.ends" if several else "ends")
 
 
 def score_set(bench: Bench, manifest: Manifest, task: str, name: str, corpus: str = "") -> ScoredSet:

@@ -66,6 +66,16 @@ MEASURES = {
         "ratio", "lower", "validation loss",
         "mean loss of a token in nats, as the trainer validates; lower is better", whole="targets",
     ),
+    "probability_at_ends": Measure(
+        "ratio", "higher", "probability of the end",
+        "mean probability of EOS where a document ends; higher is better, with a low one elsewhere", whole="targets",
+        headline=True,
+    ),
+    "probability_elsewhere": Measure(
+        "ratio", None, "probability of the end elsewhere",
+        "mean probability of EOS where a document goes on; of a model of text about one over the tokens of a document",
+        whole="targets",
+    ),
     "accuracy": Measure(
         "proportion", "higher", "accuracy",
         "share of items whose right option is the likeliest to the model, or whose last word it would write; of pairs,"

@@ -21,6 +21,7 @@ UNITS = {
     "last_word": "passages",
     "generation": "prompts",
     "packed_rows": "rows",
+    "document_ends": "rows",
     "conversation": "conversations",
 }
 NO, YES = 0, 1
@@ -142,7 +143,7 @@ def _baseline(kind: str, name: str, rows: Sequence[Row], about: Mapping[str, Any
     of each row, for texts a uniform guess."""
     if name in ("ends_its_turn", "stays_in_role"):
         return {"nothing said": 1.0}
-    if kind in ("rolling", "packed_rows", "last_word", "conversation"):
+    if kind in ("rolling", "packed_rows", "document_ends", "last_word", "conversation"):
         return _uniform(kind, name, rows, about.get("vocabulary"))
     if kind == "minimal_pair":
         return {"chance": 0.5}
@@ -176,6 +177,8 @@ def _uniform(kind: str, name: str, rows: Sequence[Row], vocabulary: int | None) 
     if name == "word_perplexity":
         tokens = sum(row["options"][0]["tokens"] for row in rows) / len(rows)
         return {"uniform over the vocabulary": math.exp(min(HIGHEST, tokens * guess))}
+    if kind == "document_ends":
+        return {"uniform over the vocabulary": 1 / vocabulary}
     return {"uniform over the vocabulary": guess if name == "validation_loss" else float(vocabulary)}
 
 

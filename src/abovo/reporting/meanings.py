@@ -12,6 +12,7 @@ TASKS = {
     " into the context",
     "rows": "the packed rows that the trainer validates on, which cut documents where a row ends: rows.validation_loss"
     " is the trainer's own figure, and not that of validation.*",
+    "ends": "whether the model knows where a document ends, on the rows of rows.*",
     "yesno": "questions about the text, to be answered no or yes, asked as plain text",
     "choice": "questions about the text with several options, asked as plain text",
     "yesno_chat": "the same questions as yesno, asked in the chat format",

@@ -69,6 +69,9 @@ class Measures(Scoring):
         "Beginnings that the base model continues and the fine-tuned one answers, greedily", min_items=1, min_length=1
     )
     new_tokens: int = key("Longest generation (tokens)", default=48, minimum=1, maximum=2**16)
+    document_ends: bool = key(
+        "Whether the probability of EOS at ends of held-out documents, and elsewhere, is measured", default=False
+    )
     conversations: int = key(
         "Held-out conversations of each instruction set of a run that its models are scored on, drawn by hash; 0: none",
         default=200, minimum=0, maximum=10**6,

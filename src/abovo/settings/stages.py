@@ -62,6 +62,7 @@ class TaskJob(Scoring):
     new_tokens: int | None = key(
         "Longest generation (tokens; kinds generations and conversations)", default=None, minimum=1
     )
+    document_ends: bool = key("Whether ends of documents are scored (kind held_out)", default=False)
     conversations: int = key("Conversations of each set (kind conversations)", default=0, minimum=0)
     seed: int = key("Seed of whatever is drawn", default=42, minimum=0, maximum=2**32 - 1)
     threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
