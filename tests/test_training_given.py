@@ -6,64 +6,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-import small_world as world
-from small_training import Killed, changed, recipe
+from small_given import LENGTH, RECIPE, SCRIPT, Given
+from small_training import Killed, changed
 from transformers import AutoTokenizer, GenerationConfig
 
 from abovo.errors import AbovoError
 from abovo.evaluation.given import describe_model
-from abovo.modeling.family import name_of_family, open_model
 from abovo.modeling.layout import read_config
-from abovo.packing.pack import pack_corpus
 from abovo.provenance.manifest import read_manifest
 from abovo.settings.keys import plain
-from abovo.settings.tokenizer import AdoptedSettings
-from abovo.tokenizing.adopt import adopt_tokenizer
 from abovo.tokenizing.load import load_tokenizer
 from abovo.training import loop
-from abovo.training.job import read_inputs, run_job
-from abovo.training.loss import summed_loss
-from abovo.training.sets import open_rows
-from abovo.training.task import read_settings
-
-SCRIPT = Path("workflow/scripts/train.py").absolute()
-LENGTH, STEPS = 64, 8
-RECIPE = recipe(batch_tokens=4 * LENGTH, checkpoint_interval=3, validation_interval=4, tensorboard=False)
-
-
-class Given:
-    """A copy of a folder with all that is trained from it: its tokenizer, rows of text in its ids, its manifest."""
-
-    def __init__(self, source: Path, folder: Path) -> None:
-        self.folder, self.model = folder, folder / "elsewhere"
-        shutil.copytree(source, self.model)
-        with contextlib.chdir(folder):
-            settings = AdoptedSettings(model_directory="elsewhere")
-            self.tokenizer = adopt_tokenizer(settings, Path("tokenizer/tokenizer_config.json"), SCRIPT).path
-            tokenizer, corpus = load_tokenizer(self.tokenizer), world.make_corpus(Path())
-            self.packed = pack_corpus(corpus, tokenizer, LENGTH, Path("packed/manifest.json"), SCRIPT).path
-            self.start = describe_model(Path("elsewhere"), LENGTH, Path("given/manifest.json"), SCRIPT).path
-
-    def train(self, name, start=None, **changes):
-        """The manifest of what was trained."""
-        values = {
-            "training": plain(RECIPE), "engine": {"kind": "torch", "device": "cpu"},
-            "phases": [{"name": "sft", "sets": {"text/small": 1.0}, "share": 1.0}],
-            "adapters": {"rank": 2, "alpha": 4, "dropout": 0.1}, "tokens": STEPS * 4 * LENGTH,
-            "sequence_length": LENGTH, "family": name_of_family(read_config(self.model)["model_type"]),
-            "threads": 1, **changes,
-        }  # fmt: skip
-        output = Path(name) / "manifest.json"
-        with contextlib.chdir(self.folder):
-            inputs = read_inputs(self.tokenizer, {"text/small": self.packed}, start or self.start)
-            run_job(read_settings(values), inputs, output, output.parent / "state", SCRIPT)
-            return read_manifest(output)
-
-    def loss(self, model):
-        """What a model says of the rows that are held out (nats per target)."""
-        with contextlib.chdir(self.folder):
-            batch = open_rows(read_manifest(self.packed), "val").batch()
-        return summed_loss(open_model(model).eval(), batch).item() / batch.targets
 
 
 @pytest.fixture(scope="module")

@@ -70,8 +70,9 @@ def _open(folder: Path, source: Path, output: Path) -> dict[str, Any]:
 
 
 def _opened(folder: Path, source: Path) -> Any:
+    """The tokenizer of the files in `folder`, of the class that the library chooses for the model of `source`."""
     try:
-        opened = open_tokenizer(folder)
+        opened = open_tokenizer(folder, source / "config.json")
     except Exception as error:  # libraries raise what they like at a file that is cut short
         what = f"its tokenizer cannot be opened ({first_line(error)})"
         raise AbovoError(what, source, "save the model's tokenizer beside it again") from None
