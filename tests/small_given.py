@@ -94,7 +94,7 @@ def save_model(folder, tokenizer, config):
 class Given:
     """A copy of a folder with all that is trained from it: its tokenizer, rows of text in its ids, its manifest."""
 
-    def __init__(self, source: Path, folder: Path) -> None:
+    def __init__(self, source: Path, folder: Path, trusted: bool = False) -> None:
         self.folder, self.model = folder, folder / "elsewhere"
         shutil.copytree(source, self.model)
         with contextlib.chdir(folder):
@@ -102,7 +102,7 @@ class Given:
             self.tokenizer = adopt_tokenizer(settings, Path("tokenizer/tokenizer_config.json"), SCRIPT).path
             tokenizer, corpus = load_tokenizer(self.tokenizer), world.make_corpus(Path())
             self.packed = pack_corpus(corpus, tokenizer, LENGTH, Path("packed/manifest.json"), SCRIPT).path
-            self.start = describe_model(Path("elsewhere"), LENGTH, Path("given/manifest.json"), SCRIPT).path
+            self.start = describe_model(Path("elsewhere"), LENGTH, Path("given/manifest.json"), SCRIPT, trusted).path
 
     def train(self, name, start=None, **changes):
         """The manifest of what was trained."""

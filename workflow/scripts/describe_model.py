@@ -32,7 +32,7 @@ def main(options: argparse.Namespace) -> None:
         raise AbovoError("names no model, or two", "--settings", "give it a model_directory, or give --model")
     manifest = None if options.model is None else read_manifest(options.model, "abovo/model/")
     model = manifest or Path(str(settings.model_directory))
-    describe_model(model, settings.sequence_length, options.output, script)
+    describe_model(model, settings.sequence_length, options.output, script, settings.trust_remote_code)
 
 
 if __name__ == "__main__":

@@ -27,17 +27,17 @@ def main(options: argparse.Namespace) -> None:
     from abovo.modeling.fetch import fetch_model
     from abovo.settings.names import SHIPPED
 
-    name, revision, folder = options.hub, options.revision, options.folder
+    name, revision, folder, code = options.hub, options.revision, options.folder, False
     if options.run and name is None:
         given = Configuration(Path("config"), shipped=SHIPPED).given(options.run)
         if given is None or given.hub is None:
             where = f"config/runs/{options.run}.yaml, key hub"
             raise AbovoError("names no model of the hub", where, "set it beside model_directory, or give --hub")
         name, revision = given.hub, revision or given.revision
-        folder = folder or Path(given.model_directory)
+        folder, code = folder or Path(given.model_directory), given.trust_remote_code
     if name is None or folder is None:
         raise AbovoError("names no model or no folder", "command line", "give --run alone, or --hub and --folder")
-    fetch_model(name, revision, folder)
+    fetch_model(name, revision, folder, code)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def given_files(configuration: Configuration, names: Names) -> list[str]:
     origin = origin_of_given(configuration, names["run"])
     if origin.folder is None:
         return []
-    files = files_of_model(origin.folder, origin.where)
+    files = files_of_model(origin.folder, origin.where, origin.trusted)
     vocabularies_among((Path(path).name for path in files), Path(origin.folder))
     return files
 

@@ -199,7 +199,10 @@ def _given(configuration: Configuration, names: Names) -> GivenModel:
     run = configuration.run(names["run"]) if given is None else given
     if origin.folder is not None and Path(origin.folder, "config.json").is_file():
         check_context(Path(origin.folder), run.sequence_length)
-    return GivenModel(model_directory=origin.folder, sequence_length=run.sequence_length)
+    trusted = given is not None and given.trust_remote_code
+    return GivenModel(
+        model_directory=origin.folder, sequence_length=run.sequence_length, trust_remote_code=trusted
+    )  # fmt: skip
 
 
 def _task(configuration: Configuration, names: Names) -> Task:

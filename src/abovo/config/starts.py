@@ -9,7 +9,7 @@ from abovo.config.load import find
 from abovo.config.stages import STAGES, stages_up_to
 from abovo.config.tuning import corpora_continued
 from abovo.errors import AbovoError
-from abovo.modeling.family import name_of_family
+from abovo.modeling.family import name_of_family, refuse_code
 from abovo.modeling.layout import ORIGIN, check_whole, read_config
 from abovo.provenance.files import read_json
 from abovo.provenance.leavings import passed_over
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 class Origin:
     """A model that a run has not trained and that its own start from: a `folder`, or that of a stage of another run.
 
-    `where` is who says so.
+    `where` is who says so, and whether code in the folder is `trusted`.
     """
 
     where: str
     folder: str | None = None
     run: str = ""
     stage: str = ""
+    trusted: bool = False
 
 
 def origin_of(configuration: "Configuration", name: str) -> Origin | None:
@@ -42,7 +43,7 @@ def origin_of(configuration: "Configuration", name: str) -> Origin | None:
     if given is not None:
         where = f"{find('runs', name, *configuration.folders)}, key model_directory"
         _check_fetched(given, name, where)
-        return Origin(where, given.model_directory)
+        return Origin(where, given.model_directory, trusted=given.trust_remote_code)
     run = configuration.run(name)
     stage, start = next(((stage, one.start) for stage, one in run.tunings.items() if one.start), ("", None))
     if start is None:
@@ -128,8 +129,9 @@ def starting_point(files: Sequence[str]) -> str:
     return files[0] if len(files) == 1 else Path(files[0]).parent.as_posix()
 
 
-def files_of_model(folder: str, where: str) -> list[str]:
-    """The files of a folder in the Hugging Face layout, which is a whole model; `where` says who names it."""
+def files_of_model(folder: str, where: str, trusted: bool = False) -> list[str]:
+    """The files of a folder in the Hugging Face layout, which is a whole model; `where` says who names it, and whether
+    code in it is `trusted`."""
     found = (path for path in Path(folder).glob("*") if path.is_file() and not passed_over(path.name))
     files = sorted(path.as_posix() for path in found)
     odd = next(filter(ODD.search, files), None)
@@ -137,6 +139,8 @@ def files_of_model(folder: str, where: str) -> list[str]:
         raise AbovoError(f"the path {odd!r} holds a brace or a control character", where, "rename it")
     _check_config(folder, where)
     check_whole(Path(folder))
+    if not trusted:
+        refuse_code(Path(folder), where)
     return files
 
 

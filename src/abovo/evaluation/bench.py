@@ -12,7 +12,7 @@ from abovo.evaluation.evidence import Row, ScoredSet, evidence
 from abovo.evaluation.item import Item
 from abovo.evaluation.metrics import text_baselines
 from abovo.evaluation.scorer import Scored, Scorer, encode_pairs, encode_texts
-from abovo.modeling.layout import model_folder
+from abovo.modeling.layout import is_trusted, model_folder
 from abovo.modeling.opened import Opened, open_scored
 from abovo.provenance.manifest import Manifest
 from abovo.settings.stages import TaskJob
@@ -61,7 +61,7 @@ class Bench:
         torch.manual_seed(self.settings.seed)
         self.progress.update("opening the model", force=True)
         context, precision = self.model["sequence_length"], self.settings.precision
-        return open_scored(model_folder(self.model), context, precision, self.progress)
+        return open_scored(model_folder(self.model), context, precision, self.progress, is_trusted(self.model))
 
     @cached_property
     def scorer(self) -> Scorer:

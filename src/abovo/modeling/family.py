@@ -266,10 +266,29 @@ def base_of(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def open_model(folder: Path) -> "PreTrainedModel":
+def open_model(folder: Path, trusted: bool = False) -> "PreTrainedModel":
     """The model in a folder in the Hugging Face layout, whatever its family, in float32.
 
-    Raises AbovoError where it is not whole, or of no class of transformers.
+    Of a class that neither transformers nor a family here has it is opened by the code in the folder, where that is
+    `trusted`. Raises AbovoError where it is not whole, or of no class that may be run.
     """
-    family: Any = family_of_type(read_config(folder).get("model_type")) or OTHERS["stock"]
-    return family.open(folder)
+    family: Any = family_of_type(read_config(folder).get("model_type"))
+    if family is not None:
+        return family.open(folder)
+    if not trusted:
+        refuse_code(folder, folder)
+    return OTHERS["stock"].open(folder, trusted)  # type: ignore[attr-defined]
+
+
+def refuse_code(folder: Path, where: object) -> None:
+    """Raise AbovoError where a model can be opened by code in its folder alone."""
+    config = read_config(folder)
+    named = (config.get("auto_map") or {}).get("AutoModelForCausalLM")
+    if named is None or family_of_type(config.get("model_type")) is not None:
+        return
+    from transformers import CONFIG_MAPPING
+
+    if config.get("model_type") not in CONFIG_MAPPING:
+        file = f"{str(named).rpartition('--')[2].rpartition('.')[0]}.py"
+        what = f"transformers has no model_type {config.get('model_type')!r}, and {folder / file} would have to run"
+        raise AbovoError(what, where, "read that code, then set trust_remote_code: true in the file of the run")

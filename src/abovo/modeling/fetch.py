@@ -1,4 +1,4 @@
-"""Turn the name of a model on the hub into a folder in the Hugging Face layout: one commit, no code and no pickles."""
+"""Turn the name of a model on the hub into a folder in the Hugging Face layout: one commit, no pickles."""
 
 import logging
 from pathlib import Path
@@ -15,8 +15,9 @@ WANTED = (
 )  # fmt: skip
 
 
-def fetch_model(name: str, revision: str | None, folder: Path) -> str:
-    """Download the files of a model into `folder`, and say in fetched_from.json which commit they are of.
+def fetch_model(name: str, revision: str | None, folder: Path, code: bool = False) -> str:
+    """Download the files of a model into `folder`, its `code` too where that is to be run, and say in fetched_from.json
+    which commit they are of.
 
     What is there already is not asked for again. The library reads HF_TOKEN and HF_ENDPOINT by itself. Returns the
     commit. Raises AbovoError where the model is gated, is not there, cannot be reached, or has no safetensors.
@@ -27,7 +28,9 @@ def fetch_model(name: str, revision: str | None, folder: Path) -> str:
     where = f"model {name}"
     try:
         commit = str(HfApi().model_info(name, revision=revision).sha)
-        snapshot_download(name, revision=commit, local_dir=folder, allow_patterns=list(WANTED))
+        snapshot_download(
+            name, revision=commit, local_dir=folder, allow_patterns=[*WANTED, *(["*.py"] if code else [])]
+        )
     except GatedRepoError:
         mend = f"accept its terms at https://huggingface.co/{name} and export HF_TOKEN"
         raise AbovoError("is given out only to those who accept its terms", where, mend) from None

@@ -114,6 +114,11 @@ def model_folder(model: Manifest) -> Path:
     return Path(model.data["folder"]) if "folder" in model.data else model.path.parent / "model"
 
 
+def is_trusted(model: Manifest | None) -> bool:
+    """Whether code in the folder of the model may run, by the word of the run that names it."""
+    return model is not None and bool(model.data.get("trust_remote_code", False))
+
+
 def hash_of_weights(model: Manifest) -> str:
     """What tells the weights of a model from others, as its manifest says it, or by the files of a plain folder."""
     if "model_sha256" in model.data:

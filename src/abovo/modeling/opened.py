@@ -67,8 +67,10 @@ def open_scored(
     context: int | None = None,
     precision: Precision = "float32",
     progress: Progress | None = None,
+    trusted: bool = False,
 ) -> Opened:
-    """Open the model in `folder` on the GPU where there is one; no code and no pickle of the folder is read.
+    """Open the model in `folder` on the GPU where there is one; no pickle of the folder is read, and no code unless it
+    is `trusted`.
 
     Of a folder with an adapter alone it is the model which that makes of its base. Without `context` a model is given
     as many ids as it has positions. Raises AbovoError in one line for a folder without weights or tokenizer, an adapter
@@ -83,7 +85,7 @@ def open_scored(
     config = read_config(base)
     with bars_of(progress):
         family = family_of_type(config.get("model_type"))
-        model: Any = open_model(base)
+        model: Any = open_model(base, trusted)
         if base != folder:
             model = adapted(model, folder)
         tokenizer = _tokenizer(folder)

@@ -57,10 +57,11 @@ class Stock(Family):
         return model(input_ids=ids, attention_mask=mask, position_ids=sight.places, use_cache=False).logits
 
     @staticmethod
-    def open(folder: Path) -> Any:
+    def open(folder: Path, trusted: bool = False) -> Any:
+        """With code of the folder where that is `trusted`."""
         from transformers import AutoModelForCausalLM
 
-        return open_weights(AutoModelForCausalLM, folder)
+        return open_weights(AutoModelForCausalLM, folder, trusted)
 
     def count(self, model: Any, rows: int) -> Any:
         raise TypeError("a stock model has no shape in settings")

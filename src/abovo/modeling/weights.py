@@ -9,8 +9,9 @@ from abovo.errors import AbovoError, first_line
 from abovo.modeling.layout import check_whole
 
 
-def open_weights(causal: Any, folder: Path) -> Any:
-    """A model of a class of transformers, in float32 on the CPU; no code and no pickle of the folder is read.
+def open_weights(causal: Any, folder: Path, trusted: bool = False) -> Any:
+    """A model of a class of transformers, in float32 on the CPU; no pickle of the folder is read, and no code unless it
+    is `trusted`.
 
     Raises AbovoError where its weights are not whole, or its class cannot be had.
     """
@@ -21,7 +22,7 @@ def open_weights(causal: Any, folder: Path) -> Any:
             dtype=torch.float32,
             local_files_only=True,
             use_safetensors=True,
-            trust_remote_code=False,
+            trust_remote_code=trusted,
             output_loading_info=True,
         )
     except Exception as error:  # a configuration with odd values is refused by whatever meets them

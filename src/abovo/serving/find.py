@@ -7,7 +7,7 @@ from pathlib import Path
 from abovo.config.stages import STAGES
 from abovo.config.targets import stages_of
 from abovo.errors import AbovoError
-from abovo.modeling.layout import model_folder
+from abovo.modeling.layout import is_trusted, model_folder
 from abovo.provenance.manifest import read_manifest
 
 
@@ -23,10 +23,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Found:
-    """A model's folder in the Hugging Face layout, and its name: nano.sft, or that of the folder."""
+    """A model's folder in the Hugging Face layout, and its name: nano.sft, or that of the folder; whether a run said
+    that code in the folder may run."""
 
     name: str
     folder: Path
+    trusted: bool = False
 
 
 def find_model(run: str = "", stage: str = "", path: Path | None = None, results: Path = Path("results")) -> Found:
@@ -43,14 +45,14 @@ def find_model(run: str = "", stage: str = "", path: Path | None = None, results
             mend = "name a folder in the Hugging Face layout, or a run by RUN=NAME"
             raise AbovoError("there is no such folder", path, mend)
         ours = (path / "manifest.json").is_file() and not (path / "config.json").is_file()
-        return Found(_name_of(path), _of_manifest(path / "manifest.json") if ours else path)
+        return _of_manifest(_name_of(path), path / "manifest.json") if ours else Found(_name_of(path), path)
     if stage and stage not in STAGES:
         raise AbovoError(f"there is no stage {stage!r}", "STAGE", f"use one of {', '.join(STAGES)}")
     made = [one for one in STAGES if (results / one / run / "manifest.json").is_file()]
     chosen = stage or (made[-1] if made else "")
     if not run or chosen not in made:
         raise AbovoError(*_absent(run, chosen, made, results))
-    return Found(f"{run}.{chosen}", _of_manifest(results / chosen / run / "manifest.json"))
+    return _of_manifest(f"{run}.{chosen}", results / chosen / run / "manifest.json")
 
 
 def _name_of(path: Path) -> str:
@@ -77,11 +79,11 @@ def _absent(run: str, stage: str, made: list[str], results: Path) -> tuple[str, 
     return "there is no such model", wanted, f"make it: snakemake --cores all {wanted}{others}"
 
 
-def _of_manifest(path: Path) -> Path:
+def _of_manifest(name: str, path: Path) -> Found:
     manifest = read_manifest(path, "abovo/model/")
-    for name in manifest.names("model/"):
-        file, size = path.parent / name, manifest["outputs"][name]["bytes"]
+    for one in manifest.names("model/"):
+        file, size = path.parent / one, manifest["outputs"][one]["bytes"]
         if not file.is_file() or file.stat().st_size != size:
             what = f"is not there with the {size:,} bytes that {path} lists"
             raise AbovoError(what, file, "copy the whole folder again, or ask snakemake for it")
-    return model_folder(manifest)
+    return Found(name, model_folder(manifest), is_trusted(manifest))

@@ -185,7 +185,7 @@ def open_chat(found: Found, context: int | None = None, precision: Precision | N
     config = read_config(whole_model(found.folder))
     half = str(config.get("dtype", config.get("torch_dtype"))) in ("bfloat16", "float16")
     kind: Precision = precision or ("bfloat16" if half and torch.cuda.is_available() else "float32")
-    opened = open_scored(found.folder, context, kind, progress)
+    opened = open_scored(found.folder, context, kind, progress, found.trusted)
     progress.clear()
     if context is None and opened.context > CONTEXT:
         opened = replace(opened, context=CONTEXT)

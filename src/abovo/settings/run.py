@@ -110,6 +110,10 @@ class GivenFile:
         default=None, pattern="^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", decides=False,
     )  # fmt: skip
     revision: str | None = key("Branch, tag or commit on the hub (null: main)", default=None, decides=False)
+    trust_remote_code: bool = key(
+        "Whether the code in the folder may run, of a model whose classes transformers has not; read it first",
+        default=False,
+    )
     tokenizer: str | None = key(
         "Name in config/tokenizers; null: the model's own, which is called as the run is", default=None,
         refers="tokenizers",

@@ -43,6 +43,7 @@ class GivenModel:
         default=None,
     )
     sequence_length: int | None = key("Longest context of a prediction (tokens); null: all positions", default=None)
+    trust_remote_code: bool = key("Whether the code in the folder may run", default=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,6 @@ def open_tokenizer(folder: Path, of_model: Path | None = None) -> Any:
     values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if "model_type" in values and values["model_type"] not in CONFIG_MAPPING:
         config = PretrainedConfig.from_dict(values)
-    elif of_model is not None and values:
+    elif of_model is not None and "model_type" in values:
         config = AutoConfig.from_pretrained(path.parent, local_files_only=True, trust_remote_code=False)
     return AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.console.progress import several
-from abovo.modeling.layout import hash_of_weights, model_folder
+from abovo.modeling.layout import hash_of_weights, is_trusted, model_folder
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import Manifest
 from abovo.provenance.products import Made
@@ -36,6 +36,8 @@ def export(model: Any, settings: JobSettings, tokenizer: Tokenizer, start: Manif
     if start is not None:
         counts["trained_parameters"] = trained_size(model)
         fields["base_model_sha256"] = hash_of_weights(start)
+        if is_trusted(start):
+            fields["trust_remote_code"] = True  # its code is saved beside the weights
     if settings.adapters is not None:
         assert start is not None, "adapters need a model"
         base, weights = model_folder(start).as_posix(), fields["base_model_sha256"]

@@ -9,7 +9,7 @@ from abovo.errors import AbovoError
 from abovo.modeling.apart import sees_apart
 from abovo.modeling.build import build_model
 from abovo.modeling.family import base_of, family_of, open_model
-from abovo.modeling.layout import model_folder
+from abovo.modeling.layout import is_trusted, model_folder
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.modeling.quantized import quantize
 from abovo.provenance.manifest import Manifest
@@ -36,7 +36,7 @@ def start_model(
         shape, size = settings.model, tokenizer.vocabulary_size
         model: Any = build_model(shape, size, settings.sequence_length, seed, tokenizer.eos, tokenizer.pad)
     else:
-        model = open_model(model_folder(start))
+        model = open_model(model_folder(start), is_trusted(start))
         _check(model, settings, tokenizer, start)
     if settings.attention == "conversation" and not sees_apart(model):
         what = f"{type(model).__name__} cannot keep the conversations of a row apart"
