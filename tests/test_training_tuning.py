@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 from peft import PeftModel
-from rounding import ONE_PASS, near
+from rounding import ONE_PASS, assert_rows_near, assert_weights_near, near
 from safetensors.torch import load_file
 from small_training import integrators, mean_loss, shape
 from small_tuning import MODEL, STEPS, Tuning, settings
@@ -163,7 +163,9 @@ class Life(Run):
             "start": place / self.data.base, "state": self.state, "output": self.folder / "manifest.json",
             "log": self.folder / "log",
         }  # fmt: skip
-        sets = [f"chats={place / self.data.chats}", f"text/small={place / self.data.text}"]
+        paths = {"chats": self.data.chats, "text/small": self.data.text}
+        drawn = {name for phase in self.settings["phases"] for name in phase["sets"]}
+        sets = [f"{name}={place / path}" for name, path in paths.items() if name in drawn]
         named = (str(word) for name, value in words.items() for word in (f"--{name}", value))
         return [str(SCRIPT), *named, "--sets", *sets]
 
@@ -183,6 +185,37 @@ def test_killed_fine_tuning_ends_with_the_same_bytes(tuning, tmp_path, method):
     assert status == 0 and "going on from the checkpoint of step" in log
     assert whole.product().keys() == cut.product().keys() >= {MODEL, "metrics.jsonl"}
     assert whole.product() == cut.product()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_continued_pretraining_survives_a_kill_and_is_spread_over_processes(tuning, tmp_path, method):
+    """Rows of text that overlap: after SIGKILL the same bytes, with FSDP2 on two processes what rounding makes of
+    them."""
+    adapters = {"rank": 3, "alpha": 6, "dropout": 0.0} if method == "lora" else None
+    values = settings({"text/small": 1.0}, adapters=adapters, attention="row", template=None, overlap=16)
+    values["engine"] = {"kind": "torch", "device": "cpu", "processes": 1}
+    spread = {**values, "engine": {"kind": "torch", "device": "cpu", "processes": 2, "strategy": "fsdp"}}
+    whole, cut = Life(tmp_path / "whole", tuning, values), Life(tmp_path / "cut", tuning, values)
+    assert whole.live()[0] == 0
+    assert cut.live(kill=Kill(5, laid=cut.state / "step-000000003"))[0] != 0
+    status, log = cut.live()
+    assert status == 0 and "going on from the checkpoint of step" in log
+    assert whole.product() == cut.product() and ("adapter/adapter_model.safetensors" in whole.product()) == bool(
+        adapters
+    )
+    lives = [Life(tmp_path / f"nudged{seed}", tuning, values) for seed in (1, 2)]
+    for seed, life in enumerate(lives, 1):
+        assert life.live(nudge=seed)[0] == 0
+    two = Life(tmp_path / "two", tuning, spread)
+    assert two.live()[0] == 0
+    rows, others = metrics(whole), [metrics(life) for life in lives]
+    assert_rows_near(metrics(two), rows, others)
+    assert_weights_near(load_file(two.model), load_file(whole.model), [load_file(life.model) for life in lives])
+
+
+def metrics(life):
+    return [json.loads(line) for line in (life.folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_adapters_of_an_earlier_method_do_not_stay_beside_a_model_of_another(tuning):
