@@ -5,9 +5,10 @@ import logging
 import pytest
 from corpus_jobs import run_jobs
 from small_given import byte_tokenizer
+from small_world import make_corpus
 
 from abovo.corpus.plain_text import write_text
-from abovo.corpus.shards import read_documents
+from abovo.corpus.shards import Document, read_documents
 from abovo.errors import AbovoError
 from abovo.packing.inspection import inspect_sets
 from abovo.packing.pack import pack_corpus
@@ -114,3 +115,11 @@ def test_text_on_request_has_a_document_on_each_line_of_its_split(inspected, tmp
     for split in ("train", "val"):
         lines = (tmp_path / f"text/{split}.txt").read_text(encoding="utf-8").splitlines()
         assert lines == [one.text for one in read_documents(corpus, split)] and len(lines) == made["counts"][split]
+
+
+def test_text_on_request_keeps_a_document_of_several_lines_on_one(tmp_path):
+    items = [Document(f"d{number}", f"un {number}\n\n    deux\u2028trois", "speeches", 5) for number in range(20)]
+    made = write_text(make_corpus(tmp_path, items), tmp_path / "text/manifest.json", __file__)
+    lines = [line for split in ("train", "val") for line in (tmp_path / f"text/{split}.txt").open(encoding="utf-8")]
+    assert sorted(lines) == sorted(f"un {number} deux trois\n" for number in range(20))
+    assert made["counts"]["train"] + made["counts"]["val"] == 20

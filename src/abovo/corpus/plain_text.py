@@ -19,7 +19,7 @@ def write_text(corpus: Manifest, output: Path, script: Script | Path) -> Manifes
             lines = 0
             with (folder / f"{split}.txt").open("w", encoding="utf-8", newline="\n") as file:
                 for document in read_documents(corpus, split):
-                    file.write(" ".join(filter(None, document.text.splitlines())) + "\n")
+                    file.write(" ".join(filter(None, map(str.strip, document.text.splitlines()))) + "\n")
                     lines += 1
             counts[split] = lines
         return Made(counts)

@@ -1,6 +1,7 @@
 """Turn packed corpora into what a person should know of them before a model trains on them, or into a refusal."""
 
 import itertools
+import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -152,12 +153,17 @@ def _share(part: int, whole: int) -> float:
     return round(part / max(1, whole), 6)
 
 
+def _quoted(text: str) -> str:
+    """A text on one line, with what breaks lines in it spelt out."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def _tell(name: str, found: Mapping[str, Any]) -> None:
     """What was found, in a few lines of the log."""
     for one in found["samples"]:
-        log.info("%s: %s %s: %r", name, one["source"], one["id"], one["text"])
+        log.info("%s: %s %s: %s", name, one["source"], one["id"], _quoted(one["text"]))
     for one in (one for one in found["frequent_lines"] if one["times"] > 1):
-        log.info("%s: %d times the line %r", name, one["times"], one["line"])
+        log.info("%s: %d times the line %s", name, one["times"], _quoted(one["line"]))
     documents, tokens = found["documents"], found["tokens"]
     log.info(
         "%s: %s documents (%s held out), %s tokens, of a document %s; %s characters to a token",
