@@ -1,5 +1,7 @@
 """Continued pretraining is one more stage: where it starts, what it draws from and is measured on, what it refuses."""
 
+import contextlib
+import re
 import shutil
 from pathlib import Path
 
@@ -22,6 +24,29 @@ def configured(tmp_path, *changes) -> Configuration:
     text = tmp_path / "texte.txt"
     text.write_text("Il neige.\n\nIl pleut sur la ville.\n", encoding="utf-8")
     return Configuration(copy, ",".join([f"corpora.french-docs.sources.handbooks.paths={text}", *changes]))
+
+
+def test_files_of_the_documents_example_make_a_run(tmp_path, gpt2_folder):
+    """As docs/continued-pretraining.md has them, on a folder of another class than the one in its mind."""
+    config = Path(shutil.copytree(CONFIG, tmp_path / "config"))
+    text = Path("docs/continued-pretraining.md").read_text(encoding="utf-8")
+    example = text.partition("## Your own text on a model that is there")[2].partition("\n## ")[0]
+    found = re.findall(r"`config/(\w+/mine\.yaml)`.*?```yaml\n(.*?)```", example, flags=re.DOTALL)
+    assert [name for name, _ in found] == ["corpora/mine.yaml", "cpt/mine.yaml", "runs/mine.yaml"]
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/a.txt").write_text("Il neige sur la ville ce matin.\n", encoding="utf-8")
+    shutil.copytree(gpt2_folder, tmp_path / "models/base")
+    for name, content in found:
+        (config / name).write_text(content, encoding="utf-8")
+    with contextlib.chdir(tmp_path):
+        configuration = Configuration(config)
+        run = configuration.any_run("mine")
+        assert (run.cpt.overlap, run.cpt.method, configuration.stages("mine")) == (64, "lora", ["given", "cpt"])
+        assert "models/base/model.safetensors" in inputs.given_files(configuration, {"run": "mine"})
+        assert inputs.files_of_corpus(configuration, {"corpus": "mine"}) == ["texts/a.txt"]
+        names = {"run": "mine", "stage": "cpt", "below": ""}
+        assert job_settings(configuration, "cpt", names)["family"] == "stock"
+        assert configuration.scored("mine", None).evaluation.document_ends
 
 
 def test_chain_starts_from_the_other_runs_model_and_measures_both_languages(tmp_path):
