@@ -67,7 +67,8 @@ def test_given_model_is_fine_tuned_with_a_tokenizer_of_its_own(project):
     settings = job_settings(known, "sft", NAMES)
     assert (settings["model"], settings["family"], settings["sequence_length"]) == (None, "llama", 128)
     given = job_settings(known, "given", NAMES)
-    assert given == {"model_directory": "models/llama", "sequence_length": 128}
+    asked = {"model_directory": "models/llama", "sequence_length": 128, "trust_remote_code": False}
+    assert given == asked
 
 
 def test_rows_that_are_longer_than_the_model_s_positions_are_told_in_the_dry_run(project):
