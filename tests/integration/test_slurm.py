@@ -1,0 +1,145 @@
+"""On a real SLURM of two nodes: the reduced chain, with a training that is stopped in every way that a cluster has."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from reduced import DATA, MODELS, REDUCED, hashes
+from slurm_cluster import Cluster, submitted, until, why_not
+from workflow import SCRIPTS, Workflow, copy_of_the_tree, kill
+
+pytestmark = pytest.mark.slow
+TARGET = "results/sft/nano/manifest.json"
+STATE = "results/pretrain/nano/state/metrics.jsonl"
+LOG = "results/logs/pretrain/nano.log"
+# Minutes that the training is given at first: SLURM warns it when it has begun, two minutes ahead of this
+SHORT = 3
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    if reason := why_not():
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="abovo-slurm-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    running = Cluster(folder)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def workflow(cluster, tmp_path_factory) -> Workflow:
+    """The workflow and its profile, with what a site says in it."""
+    made = Workflow(copy_of_the_tree(tmp_path_factory.mktemp("slurm") / "tree"), REDUCED)
+    path = made.folder / "profiles/slurm/config.yaml"
+    profile = yaml.safe_load(path.read_text())
+    profile["default-resources"] |= {"slurm_partition": "cpu", "gpu_partition": "gpu"}
+    profile |= {"slurm-init-seconds-before-status-checks": 10, "latency-wait": 10}
+    path.write_text(yaml.safe_dump(profile))
+    return made
+
+
+@contextmanager
+def driven(workflow, log, *more):
+    """A Snakemake that drives SLURM; what it says goes into `log`."""
+    with log.open("w") as said:
+        words = workflow.command("--profile", "slurm", *more, TARGET)
+        process = subprocess.Popen(words, cwd=workflow.folder, env=workflow.environment(), stdout=said, stderr=said)
+    try:
+        yield process
+    finally:
+        kill(process.pid)
+        process.wait()
+
+
+def test_what_no_node_could_do_is_refused_before_the_first_job(cluster, workflow):
+    settings = "small.engine=ddp,small.engine.processes=8"
+    done = Workflow(workflow.folder, settings).run("--profile", "slurm", "results/pretrain/small/manifest.json")
+    told = [line for line in done.stdout.splitlines() if line.startswith("error:")]
+    assert done.returncode == 1 and len(told) == 1
+    assert "asks for 8 GPUs on one node, and no node of partition gpu has more than 2" in told[0]
+    assert cluster.jobs() == {}
+
+
+def test_a_cluster_is_looked_at_before_the_first_job(cluster, workflow):
+    words = [sys.executable, "workflow/tools/slurm_check.py"]
+    done = subprocess.run(words, cwd=workflow.folder, env=workflow.environment(), capture_output=True, text=True)
+    found = {" ".join(line.split()[1:]): line.split()[0] for line in done.stdout.splitlines()}
+    for words in ("accounts none are kept", "folder from a CPU node seen", ".venv from a CPU node Python 3.1"):
+        assert [good for told, good in found.items() if told.startswith(words)] == ["ok"], done.stdout
+    # the cards of these nodes are none
+    assert done.returncode == 1 and [told for told, good in found.items() if good == "BAD"][0].startswith("GPUs from")
+
+
+def test_the_chain_survives_time_limit_scancel_a_lost_node_and_the_death_of_its_driver(
+    cluster, workflow, made, tmp_path
+):
+    first, second, places = tmp_path / "first.log", tmp_path / "second.log", {}
+
+    def said():
+        return first.read_text() + (second.read_text() if second.exists() else "") + str(cluster.jobs())
+
+    def logged(words):
+        path = workflow.folder / LOG
+        return path.exists() and words in path.read_text()
+
+    def steps():
+        path = workflow.folder / STATE
+        return path.read_bytes().count(b"\n") if path.exists() else 0
+
+    def goes_on(number, seconds=180):
+        """Wait until a job has made steps in a life that nothing shortens; returns its node."""
+        until(lambda: cluster.jobs()[number][0] == "RUNNING", seconds, said)
+        subprocess.run(["scontrol", "update", f"jobid={number}", "TimeLimit=60"], check=True)
+        until(lambda: logged("going on from the checkpoint"), seconds, said)
+        before = steps()
+        until(lambda: steps() > before, seconds, said)
+        return places.setdefault(number, []).append(cluster.jobs()[number][1]) or places[number][-1]
+
+    def trained(other=None):
+        """The number of the training's job, of another one than `other`."""
+        until(lambda: cluster.job_of("rule_pretrain") not in (None, other), 300, said)
+        return cluster.job_of("rule_pretrain")
+
+    began = time.monotonic()
+    with driven(workflow, first, "--set-resources", f"pretrain:runtime={SHORT}") as driver:
+        job = trained()
+        until(lambda: logged(f"SLURM job {job} waits in the queue again"), 240, said)
+        goes_on(job)
+        subprocess.run(["scancel", job], check=True)
+        again = trained(job)
+        lost = goes_on(again)
+        cluster.lose_node(lost)
+        for process in workflow.processes(f"{SCRIPTS}train.py"):
+            kill(process)
+        other = goes_on(again)
+        assert other != lost
+        trainers = workflow.processes(f"{SCRIPTS}train.py")
+        for process in trainers:  # it shall not end while Snakemake starts
+            os.kill(process, signal.SIGSTOP)
+        driver.kill()
+    assert workflow.run("--unlock").returncode == 0
+    with driven(workflow, second) as driver:
+        told = f"SLURM job {again} (pretrain nano, on {other}) of an earlier Snakemake is at work here; waiting for it"
+        until(lambda: told in second.read_text(), 60, said)
+        assert cluster.job_of("rule_pretrain") == again
+        for process in trainers:
+            os.kill(process, signal.SIGCONT)
+        cluster.start_node(lost)
+        assert driver.wait(timeout=400) == 0, said()
+    numbers = [number for number, (_, _, told) in cluster.jobs().items() if "rule_pretrain_" in told]
+    assert sorted(numbers) == sorted([job, again]), "a retry was spent, or a second trainer submitted"
+    assert not {job, again} & set(submitted(second.read_text()))
+    nodes = [place for state, place, _ in cluster.jobs().values() if state == "COMPLETED"]
+    print(f"{len(cluster.jobs())} jobs in {time.monotonic() - began:.0f} s; training on {places}; at the end {nodes}")
+    assert hashes(workflow, DATA + MODELS) == made[1]
