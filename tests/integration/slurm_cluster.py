@@ -1,4 +1,4 @@
-"""A real SLURM of two nodes on this machine, without systemd: munge, slurmctld and two slurmd, in a folder of its own."""
+"""A real SLURM of two nodes on this machine, without systemd: munge, slurmctld and two slurmd in a folder."""
 
 import contextlib
 import os
@@ -62,10 +62,8 @@ def why_not() -> str:
     """Why no SLURM can be started here, in words; empty where one can. Missing packages are installed."""
     if os.geteuid():
         return "only root can start a SLURM"
-    if any(SYSTEM.glob("*.conf")) or (
-        shutil.which("sinfo") and not subprocess.run(["sinfo"], capture_output=True).returncode
-    ):
-        return "this machine has a SLURM of its own"
+    if (SYSTEM / "slurm.conf").exists():
+        return f"this machine has a SLURM of its own ({SYSTEM / 'slurm.conf'})"
     if not all(map(shutil.which, NEEDED)):
         if shutil.which("apt-get") is None:
             return "no slurmctld, and no apt-get to install one"
