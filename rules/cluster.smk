@@ -8,6 +8,7 @@ from abovo.cluster.driver import (
 )
 from abovo.cluster.fitting import Request
 from abovo.cluster.requeue import survive_warnings
+from abovo.cluster.slurm import nodes
 
 # Calls of Snakemake that submit no job
 QUIET = (
@@ -31,25 +32,32 @@ def submits():
 
 
 def request_of(job):
-    """What a job asks of a node, as the plugin will tell SLURM."""
-    asked, nodes = job.resources, job.resources.get("nodes") or 1
+    """What a job will ask of a node, now that the nodes are known, as the plugin tells SLURM."""
+    asked = job.rule.expand_resources(job.wildcards_dict, job.input, job.attempt)
+
+    def number(name, least=0):
+        value = asked.get(name)
+        return value if isinstance(value, int) and value else least
+
+    count = number("nodes", 1)
     return Request(
         job=f"rule {job.rule.name} ({', '.join(job.wildcards)})",
         partition=asked.get("slurm_partition"),
-        nodes=nodes,
-        processors=asked.get("cpus_per_task") or job.threads,
-        gpus=(asked.get("gpu") or 0) // nodes,
+        nodes=count,
+        processors=number("cpus_per_task", number("_cores", 1)),
+        gpus=number("gpu") // count,
         gpu_type=asked.get("gpu_model"),
-        memory_mb=asked.get("mem_mb") or 0,
-        minutes=asked.get("runtime") or 0,
+        memory_mb=number("mem_mb"),
+        minutes=number("runtime"),
     )
 
 
 def before_the_first_job():
     """Refuse what no node could take, and have the plugin ask what this SLURM answers."""
     settle(workflow.executor_settings, tell)
+    NODES.extend(nodes())
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
-    refuse_before_submission(request_of(job) for job in jobs)
+    refuse_before_submission(map(request_of, jobs), NODES)
 
 
 if workflow.is_main_process and submits():

@@ -2,6 +2,7 @@
 import atexit
 import shlex
 
+from abovo.cluster.fitting import bounds_of
 from abovo.config import inputs
 from abovo.config.compared import compared_models
 from abovo.config.engines import launcher
@@ -264,6 +265,10 @@ def launcher_of_run(wildcards):
     return launcher(of_run(wildcards).engine)
 
 
+# The nodes of SLURM, once they are asked for
+NODES = []
+
+
 def site(name):
     """What a profile says of the site's own under default-resources; None where it says nothing."""
     known = workflow.resource_settings.default_resources
@@ -282,18 +287,21 @@ def placed(stage):
             if stage
             else clear(evaluation_placement, CONFIGURATION, wildcards.run)
         )
-        return found.grown(attempt)
+        return found.grown(attempt, *bounds_of(partition_for(found), NODES))
 
-    def partition(wildcards, attempt):
-        own = site("gpu_partition") if asked(wildcards, attempt).gpus else None
-        return own or site("slurm_partition")
+    def partition_for(found):
+        return (site("gpu_partition") if found.gpus else None) or site(
+            "slurm_partition"
+        )
 
     return {
         "nodes": lambda wildcards, attempt: asked(wildcards, attempt).nodes,
         "gpu": lambda wildcards, attempt: asked(wildcards, attempt).gpus,
         "mem_mb": lambda wildcards, attempt: asked(wildcards, attempt).memory_mb,
         "runtime": lambda wildcards, attempt: asked(wildcards, attempt).minutes,
-        "slurm_partition": partition,
+        "slurm_partition": lambda wildcards, attempt: partition_for(
+            asked(wildcards, attempt)
+        ),
         "gpu_model": lambda wildcards, attempt: (
             site("gpu_type") if asked(wildcards, attempt).gpus else None
         ),

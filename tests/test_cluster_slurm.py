@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from abovo.cluster.fitting import Request, refuse_unplaceable
+from abovo.cluster.fitting import Request, bounds_of, refuse_unplaceable
 from abovo.cluster.slurm import read_gpus, read_jobs, read_limit, read_nodes
 from abovo.errors import AbovoError
 
@@ -72,6 +72,12 @@ def test_what_no_node_could_do_is_told_in_one_line(request_, told):
     with pytest.raises(AbovoError, match="job") as caught:
         refuse_unplaceable(request_, NODES)
     assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_growth_is_bounded_by_what_a_partition_has():
+    assert bounds_of("gpu", NODES) == (1_024_000, 720)
+    assert bounds_of(None, NODES) == (512_000, 1440)
+    assert bounds_of("gpu", []) == (None, None)
 
 
 def test_a_cluster_without_a_default_partition_wants_one_named():

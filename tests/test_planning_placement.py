@@ -42,6 +42,8 @@ def test_time_and_memory_grow_with_each_failure_and_end_at_a_day():
     assert asked.minutes == LONGEST
     assert asked.grown(1) == asked
     assert asked.grown(3).memory_mb == 2 * asked.memory_mb and asked.grown(3).minutes == 2 * LONGEST
+    bounded = asked.grown(3, most_mb=asked.memory_mb + 100, longest=LONGEST - 60)
+    assert (bounded.memory_mb, bounded.minutes) == (asked.memory_mb + 100, LONGEST - 60)
 
 
 def test_an_evaluation_takes_one_gpu_where_its_run_may_use_one():

@@ -1,6 +1,7 @@
-"""On a real SLURM of two nodes: the reduced chain, with a training that is stopped in every way that a cluster has."""
+"""On a real SLURM of two nodes: what follows the corpus in the reduced chain, with a training that is stopped in every way that a cluster has."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def workflow(cluster, tmp_path_factory) -> Workflow:
 def driven(workflow, log, *more):
     """A Snakemake that drives SLURM; what it says goes into `log`."""
     with log.open("w") as said:
-        words = workflow.command("--profile", "slurm", *more, TARGET)
+        words = workflow.command("--profile", "slurm", TARGET, *more)
         process = subprocess.Popen(words, cwd=workflow.folder, env=workflow.environment(), stdout=said, stderr=said)
     try:
         yield process
@@ -83,6 +84,8 @@ def test_a_cluster_is_looked_at_before_the_first_job(cluster, workflow):
 
 def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_snakemake(cluster, workflow, made, tmp_path):
     first, second, places = tmp_path / "first.log", tmp_path / "second.log", {}
+    for name in ("corpora", "tokenizers", "settings/corpora", "settings/tokenizers"):  # for SLURM the rest is enough
+        shutil.copytree(made[0].folder / "results" / name, workflow.folder / "results" / name)
 
     def said():
         return first.read_text() + (second.read_text() if second.exists() else "") + str(cluster.jobs())
@@ -99,7 +102,7 @@ def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_snakem
         state, place, _ = cluster.jobs()[number]
         return state == "RUNNING" and place != elsewhere
 
-    def goes_on(number, elsewhere=None, seconds=180):
+    def goes_on(number, elsewhere=None, seconds=400):
         """Wait until a job has made steps in a life that nothing shortens; returns its node."""
         until(lambda: runs(number, elsewhere), seconds, said)
         subprocess.run(["scontrol", "update", f"jobid={number}", "TimeLimit=60"], check=True)
@@ -110,13 +113,13 @@ def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_snakem
 
     def trained(other=None):
         """The number of the training's job, of another one than `other`."""
-        until(lambda: cluster.job_of("rule_pretrain") not in (None, other), 300, said)
+        until(lambda: cluster.job_of("rule_pretrain") not in (None, other), 400, said)
         return cluster.job_of("rule_pretrain")
 
     began = time.monotonic()
     with driven(workflow, first, "--set-resources", f"pretrain:runtime={SHORT}") as driver:
         job = trained()
-        until(lambda: logged(f"SLURM job {job} waits in the queue again"), 240, said)
+        until(lambda: logged(f"SLURM job {job} waits in the queue again"), 400, said)
         goes_on(job)
         subprocess.run(["scancel", job], check=True)
         again = trained(job)
@@ -137,7 +140,7 @@ def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_snakem
         for process in trainers:
             os.kill(process, signal.SIGCONT)
         cluster.start_node(lost)
-        assert driver.wait(timeout=400) == 0, said()
+        assert driver.wait(timeout=600) == 0, said()
     numbers = [number for number, (_, _, told) in cluster.jobs().items() if "rule_pretrain_" in told]
     assert sorted(numbers) == sorted([job, again]), "a retry was spent, or a second trainer submitted"
     assert not {job, again} & set(submitted(second.read_text()))

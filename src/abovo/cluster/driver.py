@@ -1,7 +1,7 @@
 """Turn what SLURM says when Snakemake starts into jobs that are waited for, settings that fit, and refusals."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,7 @@ def settle(settings: Any, tell: Callable[[str], None]) -> None:
         settings.init_seconds_before_status_checks = seconds
 
 
-def refuse_before_submission(requests: Iterable[Request]) -> None:
+def refuse_before_submission(requests: Iterable[Request], nodes: Sequence[slurm.Node]) -> None:
     """Raise AbovoError for the first job that no node could ever take."""
-    nodes = slurm.nodes()
     for request in requests:
         refuse_unplaceable(request, nodes)

@@ -31,6 +31,15 @@ def partition_of(name: str | None, nodes: Sequence[Node]) -> list[Node]:
     return [node for node in nodes if (node.partition in name.split(",") if name else node.default)]
 
 
+def bounds_of(name: str | None, nodes: Sequence[Node]) -> tuple[int | None, int | None]:
+    """The most memory of a node of a partition (MB) and the longest time of a job there (minutes); None where neither
+    bounds anything, or nothing is known."""
+    own = partition_of(name, nodes)
+    limits = [node.minutes for node in own]
+    longest = None if None in limits else max(filter(None, limits), default=None)
+    return max((node.memory_mb for node in own), default=None), longest
+
+
 def refuse_unplaceable(request: Request, nodes: Sequence[Node]) -> None:
     """Raise AbovoError where no nodes of the partition could ever do what is asked for, or only in more time than it
     allows."""
@@ -60,8 +69,8 @@ def refuse_unplaceable(request: Request, nodes: Sequence[Node]) -> None:
     if len(able) < request.nodes:
         told = f"asks for {request.nodes} nodes with {_words(request)} each, and {where} there are {len(able)}"
         raise AbovoError(told, request.job, f"ask for less, or name another partition in {PROFILE}")
-    limits = [node.minutes for node in own]
-    if None not in limits and request.minutes > (longest := max(filter(None, limits), default=0)):
+    _, longest = bounds_of(request.partition, nodes)
+    if longest is not None and request.minutes > longest:
         told = f"asks for {request.minutes:,} minutes, and a job {where} may take {longest:,}"
         raise AbovoError(told, request.job, f"set runtime of the rule under set-resources in {PROFILE}")
 

@@ -57,10 +57,17 @@ class Placement:
     minutes: int
     more: str = ""
 
-    def grown(self, attempt: int) -> "Placement":
-        """What is asked for after `attempt` - 1 failures: half as much memory and time more for each."""
+    def grown(self, attempt: int, most_mb: int | None = None, longest: int | None = None) -> "Placement":
+        """What is asked for after `attempt` - 1 failures: half as much memory and time more for each, up to the most
+        that a node has and a partition allows (None: no bound is known).
+
+        A training that goes on by itself takes no more time than allowed, whatever it was reckoned to take.
+        """
         factor = 1 + (attempt - 1) / 2
-        return replace(self, memory_mb=math.ceil(self.memory_mb * factor), minutes=math.ceil(self.minutes * factor))
+        memory, minutes = math.ceil(self.memory_mb * factor), math.ceil(self.minutes * factor)
+        memory = max(self.memory_mb, min(memory, most_mb or memory))
+        minutes = max(0 if self.more else self.minutes, min(minutes, longest or minutes))
+        return replace(self, memory_mb=memory, minutes=minutes)
 
 
 def training_placement(configuration: Configuration, run: str, stage: str) -> Placement:
