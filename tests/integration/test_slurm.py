@@ -1,4 +1,4 @@
-"""On a real SLURM of two nodes: what follows the corpus in the reduced chain, with a training that is stopped in every way that a cluster has."""
+"""On a real SLURM of two nodes: what follows the corpus in the reduced chain, and a training stopped in every way."""
 
 import os
 import shutil
