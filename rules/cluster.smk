@@ -14,6 +14,8 @@ from abovo.cluster.slurm import nodes
 QUIET = (
     *("dryrun", "touch", "unlock", "dag", "rulegraph", "filegraph", "summary"),
     *("detailed_summary", "report", "cleanup_metadata", "delete_all_output"),
+    *("list_rules", "list_target_rules", "lint", "conda_create_envs_only"),
+    *("list_changes", "list_conda_envs", "d3dag", "print_compilation"),
 )
 
 

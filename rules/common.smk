@@ -273,7 +273,8 @@ def site(name):
     """What a profile says of the site's own under default-resources; None where it says nothing."""
     known = workflow.resource_settings.default_resources
     given = dict(one.split("=", 1) for one in known.args) if known else {}
-    return str(given[name]) if name in given else None
+    value = str(given.get(name, "")).strip("'\"")
+    return None if value in ("", "None", "null") else value
 
 
 def placed(stage):

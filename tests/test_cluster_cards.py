@@ -85,6 +85,7 @@ def test_more_cards_than_there_are_end_with_one_line(jobs):
     ("visible", "seen"),
     [
         ("1", ["1"]), ("GPU-bbbb", ["GPU-bbbb"]), ("", []), ("0,7,1", ["0"]), ("-1", []),
+        ("0,GPU-aaaa,1", ["0", "1"]), ("NoDevFiles", []), ("1,,0", ["1"]),
         ("MIG-cccc", ["MIG-cccc"]), (None, ["GPU-aaaa-1", "GPU-bbbb-2"]),
     ],
 )  # fmt: skip
@@ -113,7 +114,7 @@ def test_a_scheduler_gives_cards_itself_and_a_machine_without_has_none(monkeypat
 def test_a_folder_of_someone_else_is_not_used(monkeypatch, machine):
     (machine / f"tmp/abovo-cards-{os.getuid()}").symlink_to(machine)
     monkeypatch.setattr(cards.tempfile, "tempdir", None)
-    with pytest.raises(AbovoError, match="belongs to another user"):
+    with pytest.raises(AbovoError, match="is no folder of yours"):
         cards.take_cards(1, "a training")
 
 

@@ -153,14 +153,16 @@ def test_text_of_ones_own_is_what_a_new_run_made_of_it_goes_on_with(tmp_path):
     (text / "un.txt").write_text("Il neige.\n", encoding="utf-8")
     written = write_new_run(found, "mine", "quebec-nano", str(text))
     names = {path.relative_to(found.root).as_posix() for path in written}
-    assert names == {"runs/mine.yaml", "cpt/mine.yaml", "corpora/mine.yaml", "evaluation/mine-text.yaml"}
+    assert names == {"runs/mine.yaml", "cpt/mine.yaml", "corpora/mine.yaml", "evaluation/mine-quebec.yaml"}
     made = Configuration(found.root)
     run = made.run("mine")
     assert (run.cpt.corpora, run.cpt.lora.rank, run.cpt.start) == ({"mine": 1.0}, 8, "nano.pretrain")
     assert run.parts.tokenizer == "nano-4k" and not run.cpt.training.samples.prompts
     job = job_settings(made, "cpt", {"run": "mine"})
     assert job["phases"][0]["sets"] == {"mine": 0.9, "text/nano": 0.1}
-    assert made.shared("corpora", "mine").sources["text"].paths == str(text)
+    source = made.shared("corpora", "mine").sources["text"]
+    assert (source.paths, source.language) == (str(text), "fr"), "the inspection would refuse it as English"
+    assert run.evaluation.document_ends and run.evaluation.prompts[0].startswith("Au Québec")
 
 
 def test_a_folder_that_holds_another_model_of_the_hub_is_told(tmp_path, monkeypatch):

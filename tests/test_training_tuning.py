@@ -96,7 +96,8 @@ def test_summary_says_what_training_changed_and_took_and_no_hash_covers_it(tuned
 
 
 def test_time_of_a_training_is_that_of_all_its_lives(tmp_path):
-    rows = [{"seconds": clock, "memory_bytes": size} for clock, size in ((1, 5), (4, 9), (2, 7), (3, 7), (1, 6))]
+    lives = ((0, 1, 5), (0, 4, 9), (3, 2, 7), (3, 3, 7), (5, 1, 6))
+    rows = [{"from_step": step, "seconds": clock, "memory_bytes": size} for step, clock, size in lives]
     (tmp_path / "timings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     fields = {"train_loss_first": 3, "train_loss_last": 2, "validation_loss_first": 3, "validation_loss": 1e4}
     counts = {"steps": 9, "tokens": 900, "parameters": 10}

@@ -26,7 +26,6 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    from abovo.cluster.cards import take_cards
     from abovo.evaluation.bench import Given
     from abovo.evaluation.evaluate import evaluate_task
     from abovo.provenance.code import Script
@@ -40,7 +39,6 @@ def main(options: argparse.Namespace) -> None:
     )
     model = read_manifest(options.model, "abovo/model/")
     script = Script(Path(__file__), decisive(options.settings))
-    take_cards(1, str(options.output))
     evaluate_task(model, given, options.settings, options.output, script)
 
 

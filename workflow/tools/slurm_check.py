@@ -21,10 +21,14 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     from abovo.cluster.check import check, table
+    from abovo.errors import AbovoError
     from abovo.settings.strict_yaml import read_yaml
 
-    profile = read_yaml(options.profile / "config.yaml").data
-    rows = check(profile.get("default-resources") or {}, Path.cwd())
+    path = options.profile / "config.yaml"
+    site = read_yaml(path).data.get("default-resources") or {}
+    if not isinstance(site, dict):
+        raise AbovoError("default-resources is a list", path, "write it as keys and values: slurm_partition: gpu")
+    rows = check(site, Path.cwd())
     print("\n".join(table(rows)))
     if not all(row.good for row in rows):
         raise SystemExit(1)

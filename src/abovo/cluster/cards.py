@@ -4,6 +4,7 @@ A card is taken by an flock on a file of its own, which the kernel drops when th
 scheduler, which gives jobs their cards itself, nothing is taken.
 """
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -46,14 +47,15 @@ def cards() -> list[Card]:
     known = [_card(line) for line in told.splitlines() if line.startswith("GPU ")]
     if VISIBLE not in os.environ:
         return known
-    found = []
-    for word in filter(None, map(str.strip, os.environ[VISIBLE].split(","))):
+    found: list[Card] = []
+    for word in map(str.strip, os.environ[VISIBLE].split(",")):
         # a number, the beginning of a name, or a part of a card (MIG), which is a card of its own
         same = [card for place, card in enumerate(known) if word == str(place) or card.identity.startswith(word)]
-        if not same and word.removeprefix("-").isdigit():
+        if not word or not (same or word.startswith("MIG-")):
             break  # as CUDA does: what follows a card that is not there is not seen
         card = same[0] if same else Card(word, word, word)
-        found.append(Card(word, card.identity, card.title))
+        if all(card.identity != other.identity for other in found):
+            found.append(Card(word, card.identity, card.title))
     return found
 
 
@@ -85,13 +87,17 @@ def given_by_a_scheduler() -> bool:
     return "SLURM_JOB_ID" in os.environ
 
 
-def take_cards(
-    number: int, work: str, folder: Path | None = None, sleep: Callable[[float], None] = time.sleep
-) -> list[Card]:
+def leave_cards() -> None:
+    """Let this process see no card."""
+    os.environ[VISIBLE] = ""
+
+
+def take_cards(number: int, work: str, idle: Callable[[], bool] = bool) -> list[Card]:
     """Wait for `number` free cards, take them until this process ends, and let it see no others; `work` is what others
     are told of it.
 
-    None where there are no cards, or a scheduler gave them. Raises AbovoError where there are fewer than wanted.
+    None where there are no cards, a scheduler gave them, or a job that would have to wait is `idle`, with nothing to
+    compute. Raises AbovoError where there are fewer than wanted.
     """
     known = [] if given_by_a_scheduler() or _held else cards()
     if not known:
@@ -99,14 +105,15 @@ def take_cards(
     if number > len(known):
         what = f"{number} GPUs are wanted, {len(known)} are here"
         raise AbovoError(what, "engine.processes", "set it to the number of GPUs")
-    place = folder or _folder()
-    said = -AGAIN
+    place, said = _folder(), -AGAIN
     while len(taken := _try(known, number, work, place)) < number:
+        if said < 0 and idle():
+            return []
         if time.monotonic() - said >= AGAIN:
             said = time.monotonic()
             holders = "; ".join(f"{card.title} is taken by {_holder(_file(place, card))}" for card in known)
             log.info("waits for %d of %d GPUs: %s", number, len(known), holders)
-        sleep(POLL)
+        time.sleep(POLL)
     chosen = list(taken)
     _held.extend(taken.values())
     os.environ[VISIBLE] = ",".join(card.visible for card in chosen)
@@ -159,7 +166,8 @@ def _holder(file: Path) -> str:
 def _folder() -> Path:
     """Where the locks of this user lie on this machine. Raises AbovoError where the folder is someone else's."""
     place = Path(tempfile.gettempdir()) / f"abovo-cards-{os.getuid()}"
-    place.mkdir(mode=0o700, exist_ok=True)
-    if place.is_symlink() or place.stat().st_uid != os.getuid():
-        raise AbovoError("belongs to another user", place, "remove it, or set TMPDIR to a folder of your own")
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+    if place.is_symlink() or not place.is_dir() or place.stat().st_uid != os.getuid():
+        raise AbovoError("is no folder of yours", place, "remove it, or set TMPDIR to a folder of your own")
     return place

@@ -47,7 +47,7 @@ def check(site: Mapping[str, object], folder: Path) -> list[Row]:
     rows = [Row("SLURM", f"{told.get('SLURM_VERSION', '?')}, cluster {told.get('ClusterName', '?')}")]
     rows += _partitions(nodes)
     rows += _accounts(told, site.get("slurm_account"))
-    named = {name: str(site[key]) for key, name in KINDS.items() if key in site}
+    named = {name: str(site[key]) for key, name in KINDS.items() if site.get(key)}
     plain = named.get("CPU")
     for kind, partition in {"CPU": plain, "GPU": named.get("GPU", plain)}.items():
         own = partition_of(partition, nodes)

@@ -14,13 +14,17 @@ from abovo.errors import AbovoError
 
 def main(words: Sequence[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    number, *command = words
+    number, *command = words or ("",)
+    if not number.isdigit() or not command:
+        sys.exit("error: wants a number of GPUs and a command: python -m abovo.cluster.on_cards 2 torchrun ...")
     try:
         take_cards(int(number), work_of(command))
+        keep_over_exec()
+        os.execvp(command[0], command)
     except AbovoError as error:
         sys.exit(f"error: {error}")
-    keep_over_exec()
-    os.execvp(command[0], command)
+    except OSError as error:
+        sys.exit(f"error: {command[0]} cannot be started ({error.strerror})")
 
 
 def work_of(command: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from abovo.config.budget import budget
 from abovo.config.checkpoints import check_kept
+from abovo.config.engines import gpus
 from abovo.config.expected import expected_settings
 from abovo.config.inputs import exported
 from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, phases_up_to
@@ -174,6 +175,7 @@ def _evaluate(configuration: Configuration, names: Names) -> TaskJob:
         own["conversations"] = 0
     if kind != HELD_OUT and not (kind == "items" and configuration.task(task).kind == "rolling"):
         own["stride"] = None
+    own["device"] = "auto" if gpus(configuration.any_run(run.name).engine) else "cpu"
     return narrow(TaskJob, run.evaluation, threads=run.threads, **own)
 
 

@@ -16,7 +16,7 @@ from abovo.errors import AbovoError
 from abovo.provenance.files import atomic_path
 from abovo.settings.keys import references, schema_of
 from abovo.settings.names import ALLOWED, NAME
-from abovo.settings.run import RunFile
+from abovo.settings.run import Run, RunFile
 from abovo.settings.strict_yaml import read_value
 
 # The evaluation of a run on text that is nobody's but one's own.
@@ -44,7 +44,7 @@ sources:
     # Licence of the text; travels to manifests and model cards
     licence: not stated
     # Language of the text (BCP 47 code)
-    language: en
+    language: {language}
 """
 CHATS = """\
 # Where the conversations come from; auto looks at the first records and says what it found
@@ -101,14 +101,15 @@ def write_new_run(
         without = "sft." if text is not None and chats is None else None
         changes["runs", like] |= {"set": _of_other_text(configuration, like, without)}
     if text is not None:
-        files["corpora", run] = CORPUS.format(run=run, text=json.dumps(text, ensure_ascii=False))
+        language = _language(configuration, old) if continued else "en"
+        files["corpora", run] = CORPUS.format(run=run, text=json.dumps(text, ensure_ascii=False), language=language)
         if continued:
             changes["cpt", str(old.parts.cpt)] = {"corpora": f"{{{run}: 1.0}}"}
         else:
             changes["tokenizers", old.parts.tokenizer] = {"corpus": run}
-            changes["runs", like] |= {"corpus": run, "phases": None}
-        changes["runs", like] |= {"evaluation": f"{run}-{PLAIN}"} | ({} if chats else {"sft": "null"})
-        copy(("evaluation", PLAIN))
+            changes["runs", like] |= {"corpus": run, "phases": None, "evaluation": f"{run}-{PLAIN}"}
+            copy(("evaluation", PLAIN))
+        changes["runs", like] |= {} if chats else {"sft": "null"}
     if chats is not None:
         if old.parts.sft is None:
             raise AbovoError(f"run {like} is not fine-tuned", "FROM", "take one that is, such as nano")
@@ -118,6 +119,13 @@ def write_new_run(
         changes.setdefault(("sft", old.parts.sft), {})["datasets"] = f"{{{run}: 1.0}}"
     copy(("runs", like))
     return _written(configuration, run, files)
+
+
+def _language(configuration: Configuration, old: Run) -> str:
+    """The language of the text that a run continues its base model on, which other text in its place is to be in."""
+    assert old.cpt is not None
+    sources = [one for name in old.cpt.corpora for one in configuration.shared("corpora", name).sources.values()]
+    return str(sources[0].language)
 
 
 def _copy(folders: Sequence[Path], names: tuple[str, str], kinds: Sequence[str], changes: Mapping[File, Changes],

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from abovo.cluster.cards import leave_cards, take_cards
 from abovo.console.progress import Progress, several
 from abovo.errors import Unreachable
 from abovo.evaluation.bench import Bench, Given
@@ -44,6 +45,10 @@ def evaluate_task(model: Manifest, given: Given, settings: TaskJob, output: Path
     def make(folder: Path) -> Made:
         progress = Progress(f"{model.path.parent.as_posix()}, {settings.task}")
         absent = given.items.data.get("absent") if given.items is not None else None
+        if settings.device == "cpu":
+            leave_cards()
+        else:
+            take_cards(1, output.as_posix())
         bench = Bench(model, settings, progress)
         sets: list[ScoredSet] = []
         try:

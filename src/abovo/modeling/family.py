@@ -283,12 +283,20 @@ def open_model(folder: Path, trusted: bool = False) -> "PreTrainedModel":
 def refuse_code(folder: Path, where: object) -> None:
     """Raise AbovoError where a model can be opened by code in its folder alone."""
     config = read_config(folder)
-    named = (config.get("auto_map") or {}).get("AutoModelForCausalLM")
-    if named is None or family_of_type(config.get("model_type")) is not None:
+    kind, classes = config.get("model_type"), config.get("auto_map") or {}
+    if not isinstance(kind, str | None) or not isinstance(classes, dict):
+        what = "model_type is no text, or auto_map names no classes"
+        raise AbovoError(what, folder / "config.json", "fetch the folder again, or mend it")
+    if not classes or family_of_type(kind) is not None:
         return
-    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    if config.get("model_type") not in CONFIG_MAPPING:
-        file = f"{str(named).rpartition('--')[2].rpartition('.')[0]}.py"
-        what = f"transformers has no model_type {config.get('model_type')!r}, and {folder / file} would have to run"
-        raise AbovoError(what, where, "read that code, then set trust_remote_code: true in the file of the run")
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return
+    named = str(classes.get("AutoModelForCausalLM", ""))
+    if not named or "--" in named:
+        what = f"transformers has no causal model of model_type {kind!r}, nor has the folder ({named or 'none named'})"
+        raise AbovoError(what, where, "name the folder of a causal language model with its code beside it")
+    file = folder / f"{named.rpartition('.')[0]}.py"
+    what = f"transformers has no causal model of model_type {kind!r}, and {file} would have to run"
+    raise AbovoError(what, where, "read that code, then set trust_remote_code: true in the file of the run")

@@ -10,7 +10,7 @@ from abovo.modeling.family import Activations, Kept
 from abovo.planning.compute import costs, hours
 from abovo.planning.disk import CHECKPOINT_BYTES_PER_PARAMETER, MODEL_BYTES_PER_PARAMETER
 from abovo.planning.drawn import describe_repeated, drawn_by, repeated
-from abovo.planning.machines import budgets, describe_memory, fits, own_place, speeds
+from abovo.planning.machines import budgets, describe_memory, fits, machines_of, own_place, speeds
 from abovo.planning.memory import Sizes, memory
 from abovo.settings.hardware import Hardware
 from abovo.settings.run import GivenRun
@@ -27,7 +27,8 @@ def plan_given(settings: GivenPlan) -> dict[str, Any]:
     run, shapes = settings.run, settings.shapes
     parameters = sum(_size(shape) for shape in shapes.values())
     stages = {stage: given_stage(run, stage, shapes) | drawn_by(run, stage, settings.corpora) for stage in run.tunings}
-    spans = {name: _hours(run, stages, machine) for name, machine in settings.hardware.items()}
+    machines = machines_of(settings.family, settings.hardware)
+    spans = {name: _hours(run, stages, machine) for name, machine in machines.items()}
     kept = [(run.tunings[name].training.keep_last + 1) * stage["trained_parameters"] for name, stage in stages.items()]
     parts = {
         "checkpoints": CHECKPOINT_BYTES_PER_PARAMETER * sum(kept),
@@ -52,10 +53,10 @@ def plan_given(settings: GivenPlan) -> dict[str, Any]:
         "disk_bytes": {**parts, "total": sum(parts.values())},
         "memory": memory(*job, own_place(training, run.engine)).as_fields(),
         "fits": fitting,
-        "tokens_per_second": speeds(per_token, settings.hardware, training),
+        "tokens_per_second": speeds(per_token, machines, training),
         "hours": known,
-        "cost_usd": costs(known, settings.hardware),
-        "budgets": budgets(parameters, per_token, settings.hardware, training),
+        "cost_usd": costs(known, machines),
+        "budgets": budgets(parameters, per_token, machines, training),
         "overrides": dict(settings.overrides),
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from abovo.config.engines import check_engine
 from abovo.errors import AbovoError
+from abovo.modeling.family import FAMILIES
 from abovo.planning.compute import costs, hours, rounded
 from abovo.planning.memory import Memory, Place, Sizes, memory, rows_per_step
 from abovo.settings.engine import Engine
@@ -19,6 +20,12 @@ LARGE = 10**9
 BUDGETS = {"10B": 10 * 10**9, "50B": 50 * 10**9, "100B": 100 * 10**9}
 # What spares activations, as `--config set` takes it.
 RECOMPUTED = "training.activation_checkpointing=true"
+
+
+def machines_of(family: str | None, machines: Mapping[str, Hardware]) -> dict[str, Hardware]:
+    """Machines as a family of models uses them; one that is none of ours as a transformer."""
+    share = FAMILIES[family].relative_utilization if family is not None and family in FAMILIES else 1.0
+    return {name: machine.reaching(share) for name, machine in machines.items()}
 
 
 def own_place(recipe: Training, engine: Engine) -> Place:

@@ -22,7 +22,7 @@ from abovo.modeling.layout import shapes_of
 from abovo.modeling.parameters import padded_vocabulary
 from abovo.planning.compute import hours
 from abovo.planning.given import given_stage, tuned_sizes
-from abovo.planning.machines import own_place
+from abovo.planning.machines import machines_of, own_place
 from abovo.planning.memory import Sizes, memory, sizes_of
 from abovo.planning.plan import tuned_stage
 from abovo.settings.engine import Engine
@@ -78,7 +78,7 @@ def training_placement(configuration: Configuration, run: str, stage: str) -> Pl
         nodes=1,
         gpus=gpus(found.engine),
         memory_mb=SCHEDULED + found.engine.processes * (PROGRAM_ON_GPU if on_gpu else PROGRAM) + _held(found),
-        minutes=_minutes(found.flops, found.recipe, _hardware(configuration), on_gpu=on_gpu),
+        minutes=_minutes(found, machines_of(found.family, _hardware(configuration)), on_gpu=on_gpu),
         more=f"--signal={SIGNAL}@{AHEAD}",
     )
 
@@ -106,6 +106,7 @@ class _Stage:
     length: int
     engine: Engine
     flops: float
+    family: str | None
 
 
 def _held(stage: _Stage) -> int:
@@ -117,8 +118,10 @@ def _held(stage: _Stage) -> int:
     return math.ceil((stage.engine.processes * own + step.on_host) / MEGABYTE)
 
 
-def _minutes(flops: float, recipe: Training, machines: Mapping[str, Hardware], *, on_gpu: bool) -> int:
-    spans = [hours(flops, machine, recipe.precision) for machine in machines.values() if machine.on_gpu is on_gpu]
+def _minutes(stage: _Stage, machines: Mapping[str, Hardware], *, on_gpu: bool) -> int:
+    spans = [
+        hours(stage.flops, machine, stage.recipe.precision) for machine in machines.values() if machine.on_gpu is on_gpu
+    ]
     longest = max((span[1] for span in spans if span is not None), default=LONGEST / 60)
     return min(LONGEST, max(SHORTEST, math.ceil(60 * SLACK * longest)))
 
@@ -141,16 +144,16 @@ def _stages(configuration: Configuration, run: str) -> dict[str, _Stage]:
         for stage in own.tunings:
             told, recipe = given_stage(own, stage, settings.shapes), recipe_of(own, stage).training
             sizes = tuned_sizes(settings, stage, told["trained_parameters"])
-            found[stage] = _Stage(sizes, recipe, own.sequence_length, own.engine, told["flops"])
+            found[stage] = _Stage(sizes, recipe, own.sequence_length, own.engine, told["flops"], settings.family)
         return found
     rows = padded_vocabulary(vocabulary_of(own.tokenizer, f"config/runs/{own.name}.yaml"))
     flops = training_flops_per_token(own.model, rows, own.sequence_length) * own.tokens
     sizes = sizes_of(own.model, rows, own.training)
-    found["pretrain"] = _Stage(sizes, own.training, own.sequence_length, own.engine, flops)
+    found["pretrain"] = _Stage(sizes, own.training, own.sequence_length, own.engine, flops, own.model.family)
     for stage in own.tunings:
         told, recipe = tuned_stage(settings, stage, rows), recipe_of(own, stage).training
         whole = sizes_of(own.model, rows, recipe)
         if (trained := told["trained_parameters"]) != whole.trained:
             whole = replace(whole, trained=trained, moments=MOMENTS[recipe.optimizer.kind] * trained)
-        found[stage] = _Stage(whole, recipe, own.sequence_length, own.engine, told["flops"])
+        found[stage] = _Stage(whole, recipe, own.sequence_length, own.engine, told["flops"], own.model.family)
     return found

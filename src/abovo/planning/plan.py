@@ -17,14 +17,14 @@ from abovo.modeling.cost import (
     count_parameters,
     training_flops_per_token,
 )
-from abovo.modeling.family import family_named, shape_of
+from abovo.modeling.family import shape_of
 from abovo.modeling.parameters import check_claim, padded_vocabulary
 from abovo.planning.checkpoints import describe_checkpoints, expected_checkpoints, refuse_beyond
 from abovo.planning.compute import costs, hours
 from abovo.planning.disk import disk
 from abovo.planning.drawn import describe_repeated, drawn, drawn_by, repeated
 from abovo.planning.given import describe_given, plan_given
-from abovo.planning.machines import budgets, describe_budgets, describe_memory, fits, own_place, speeds
+from abovo.planning.machines import budgets, describe_budgets, describe_memory, fits, machines_of, own_place, speeds
 from abovo.planning.memory import memory, sizes_of
 from abovo.provenance.code import Script
 from abovo.provenance.products import Job, Made, produce
@@ -74,8 +74,7 @@ def plan(settings: PlanSettings) -> dict[str, Any]:
     per_token = training_flops_per_token(run.model, rows, run.sequence_length)
     tuned = {stage: tuned_stage(settings, stage, rows) for stage in run.tunings}
     flops = per_token * steps.tokens + sum(stage["flops"] for stage in tuned.values())
-    share = family_named(run.model.family).relative_utilization
-    machines = {name: machine.reaching(share) for name, machine in settings.hardware.items()}
+    machines = machines_of(run.model.family, settings.hardware)
     spans = {name: hours(flops, machine, run.training.precision) for name, machine in machines.items()}
     phases = _phases(settings, steps, per_token)
     times = times_drawn({name: part["epochs"] or 0.0 for name, part in phase["corpora"].items()} for phase in phases)

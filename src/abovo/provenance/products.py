@@ -88,8 +88,7 @@ def produce(
     what the other one places if this one failed. What it then finds made to its own request it has not to make.
     `placed` is called before the next one gets its turn.
     """
-    store = job.output.parent / ".products" / job.output.name
-    product = store / job.fingerprint[:32]
+    store, product = _places(job)
     with exclusive(store / "lock", f"the job that makes {job.output}", waiting) as lock:
         for handler in log.handlers:
             handler.flush()  # from here on the job's log is this process's
@@ -105,6 +104,17 @@ def produce(
         answer(job.output, job.script.settings if isinstance(job.script, Script) else {}, manifest.digest)
         placed()
     return manifest
+
+
+def is_kept(job: Job) -> bool:
+    """Whether the job has nothing to compute, since its product is kept."""
+    return _is_sound(_places(job)[1], job.output.name)
+
+
+def _places(job: Job) -> tuple[Path, Path]:
+    """Where the products of an artifact are kept, and where that of this job is."""
+    store = job.output.parent / ".products" / job.output.name
+    return store, store / job.fingerprint[:32]
 
 
 def reason(job: Job, store: Path) -> str:

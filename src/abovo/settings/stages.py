@@ -67,6 +67,9 @@ class TaskJob(Scoring):
     conversations: int = key("Conversations of each set (kind conversations)", default=0, minimum=0)
     seed: int = key("Seed of whatever is drawn", default=42, minimum=0, maximum=2**32 - 1)
     threads: int = key("Processor threads of torch", default=2, minimum=1, maximum=1024)
+    device: Literal["auto", "cpu"] = key(
+        "auto: a GPU where there is one; cpu: the processor", default="auto", decides=False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from abovo.modeling.layout import verify_model
 from abovo.provenance.code import Script
 from abovo.provenance.files import write_json
 from abovo.provenance.manifest import Manifest, describe_folder, read_manifest
-from abovo.provenance.products import Job, Made
+from abovo.provenance.products import Job, Made, is_kept
 from abovo.settings.job import JobSettings
 from abovo.settings.keys import decisive
 from abovo.tokenizing.load import load_tokenizer
@@ -77,9 +77,9 @@ def run_job(
     """
     _check_tokenizer(inputs)
     keep_compiled(state)
-    if settings.engine.processes == 1 and gpus(settings.engine):
-        take_cards(1, str(output))
     job = Job(output, "abovo/model/1", inputs.by_role, decisive(settings), script)
+    if settings.engine.processes == 1 and gpus(settings.engine):
+        take_cards(1, output.as_posix(), lambda: is_kept(job))
     with open_world(settings.engine, settings.threads) as world:
         try:
             produce_together(world, job, state, lambda folder: _train(settings, inputs, world, state, folder, label))

@@ -55,6 +55,6 @@ def _perplexity(loss: float) -> float:
 
 
 def _seconds(timings: Sequence[Mapping[str, Any]]) -> float:
-    """Of every life its last row: a life that goes on from a checkpoint begins at 0 anew."""
-    clocks = [row["seconds"] for row in timings]
-    return sum(one for one, after in zip(clocks, [*clocks[1:], 0.0], strict=True) if after <= one)
+    """Of every life its last row: a life that goes on from a checkpoint begins at 0 anew, after another step."""
+    last = {row.get("from_step", 0): row["seconds"] for row in timings}
+    return sum(last.values())

@@ -84,7 +84,8 @@ class Stopwatch:
         self.progress.update(", ".join(filter(None, parts)))
 
     def row(self, step: int) -> dict[str, float]:
-        """A row of timings.jsonl: seconds since the start in all and by part, speed, overhead, memory, utilization.
+        """A row of timings.jsonl: seconds since the start, which came after `from_step`, in all and by part, speed,
+        overhead, memory, utilization.
 
         `overhead_share` is the time outside forward, backward and optimizer step over all time, validation and samples
         left out of both.
@@ -94,6 +95,7 @@ class Stopwatch:
         training = max(elapsed - self.spent["validation"] - self.spent["samples"], 1e-9)
         row = {
             "step": step,
+            "from_step": self.first,
             "seconds": round(elapsed, 3),
             "tokens_per_second": round(self.speed, 1),
             "overhead_share": round(max(0.0, 1 - self.spent["compute"] / training), 5),
