@@ -142,7 +142,7 @@ def write_part(source: Source, reading: Reading, portion: Portion, measures: Mea
     return Made(tally.counts(), fields)
 
 
-NOTHING_MEND = "check the source's settings and filters, and min_characters, max_characters"
+NOTHING_MEND = "check the source's settings, its filters and their thresholds, min_characters and max_characters"
 
 
 def nothing_left(read: int, rejected: Mapping[str, int]) -> str:

@@ -17,7 +17,7 @@ from abovo.corpus.held_out import likely_unvalidated, tell_unvalidated
 from abovo.corpus.keys import DOCUMENTS, KEY, KEYS, Part
 from abovo.corpus.ngrams import PlainWords
 from abovo.corpus.parts import ROW_BITS
-from abovo.corpus.read import PartWriter
+from abovo.corpus.read import NOTHING_MEND, PartWriter
 from abovo.corpus.reading import Reading
 from abovo.corpus.sample import Sampling, Sizes, Stretch, available, draw, size_of
 from abovo.corpus.shards import read_lines, write_lines
@@ -129,8 +129,9 @@ def _sample(corpus: Corpus, name: str, source: Source, count: TokenCounter, fold
             started = time.process_time()
     tally = writer.tally
     if not tally.documents:
-        mend = "check the source's settings and filters, and min_characters, max_characters"
-        raise AbovoError(f"none of {tally.read} sampled documents passes the filters", f"source {name}", mend)
+        why = ", ".join(f"{reason} {number}" for reason, number in sorted(tally.rejected.items()))
+        what = f"none of {tally.read} sampled documents passes the filters ({why})"
+        raise AbovoError(what, f"source {name}", NOTHING_MEND)
     shard = folder / "shard.jsonl.zst"
     write_lines(shard, read_lines(folder / DOCUMENTS, None, folder))
     manifest = Manifest(
