@@ -123,8 +123,10 @@ def _write(corpus: Manifest, tokenizer: Tokenizer, length: int, folder: Path) ->
             name = "training" if split == "train" else "validation"
             alike = sum(corpus["counts"].get(kind, 0) for kind in ("duplicates", "near_duplicates"))
             told = f"; {alike:,} more documents are equal or nearly equal to its own" if alike else ""
-            mend = f"{'give it other text, or ' if alike else ''}change its validation_share, or its sources' documents"
-            raise AbovoError(f"no {name} document in the corpus{told}", corpus.path, mend)
+            raise AbovoError(
+                f"no {name} document in the corpus{told}", corpus.path,
+                "change its validation_share, or its sources' documents, or give it other text",
+            )  # fmt: skip
     progress.close(f"{train.rows:,} training and {val.rows:,} validation rows of {length}")
     return {"train": tallies["train"].counts(train), "val": tallies["val"].counts(val)}
 
