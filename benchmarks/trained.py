@@ -170,9 +170,9 @@ class Runs:
 def main(spec: Path, place: Path) -> None:
     """Train one run by the trainer's own entry and keep what it says of itself."""
     from abovo.errors import AbovoError
-    from abovo.training.world import die_with_the_launcher
+    from abovo.cluster.parents import die_with_parent
 
-    die_with_the_launcher()
+    die_with_parent()
     values = json.loads(spec.read_text())
     try:
         result = _train(values, place)

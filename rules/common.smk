@@ -252,9 +252,9 @@ def of_run(wildcards):
 
 
 def threads_of_run(wildcards):
-    """What training takes: the run's threads for each process of its engine."""
+    """What training takes on each node: the run's threads for each process of its engine there."""
     run = of_run(wildcards)
-    return run.threads * run.engine.processes
+    return run.threads * run.engine.processes // run.engine.nodes
 
 
 def threads_of_process(wildcards):
@@ -262,7 +262,8 @@ def threads_of_process(wildcards):
 
 
 def launcher_of_run(wildcards):
-    return launcher(of_run(wildcards).engine)
+    run = of_run(wildcards)
+    return launcher(run.engine, run.threads)
 
 
 # The nodes of SLURM, once they are asked for
@@ -279,7 +280,8 @@ def site(name):
 
 def placed(stage):
     """What jobs that may take GPUs ask for: the training of `stage`, or an evaluation (None). GPUs are counted where a
-    profile says how many there are, or where it hands jobs to SLURM.
+    profile says how many there are, or where it hands jobs to SLURM. A job of several nodes starts its processes there
+    itself, and the plugin is told by `mpi` to start the job alone.
     """
 
     def asked(wildcards, attempt):
@@ -295,8 +297,20 @@ def placed(stage):
             "slurm_partition"
         )
 
+    def of_several(value):
+        """What is asked for with several nodes, each of them a task, and with one is not there."""
+
+        def told(wildcards, attempt):
+            nodes = asked(wildcards, attempt).nodes
+            return value(nodes) if nodes > 1 else None
+
+        return told
+
     return {
         "nodes": lambda wildcards, attempt: asked(wildcards, attempt).nodes,
+        "mpi": of_several(lambda nodes: "srun"),
+        "tasks": of_several(lambda nodes: nodes),
+        "tasks_per_gpu": of_several(lambda nodes: 0),
         "gpu": lambda wildcards, attempt: asked(wildcards, attempt).gpus,
         "mem_mb": lambda wildcards, attempt: asked(wildcards, attempt).memory_mb,
         "runtime": lambda wildcards, attempt: asked(wildcards, attempt).minutes,

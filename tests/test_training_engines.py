@@ -22,7 +22,7 @@ STEPS = 12
 
 def command(processes, *words, program=PROGRAM):
     """Started as a rule starts it."""
-    return [*launcher(Engine(kind="torch", processes=processes)).split(), str(program), *map(str, words)]
+    return [*launcher(Engine(kind="torch", processes=processes), 1).split(), str(program), *map(str, words)]
 
 
 def run(processes, folder, *words):

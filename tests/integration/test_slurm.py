@@ -1,5 +1,6 @@
 """On a real SLURM of two nodes: what follows the corpus in the reduced chain, and a training stopped in every way."""
 
+import json
 import os
 import shutil
 import signal
@@ -17,7 +18,8 @@ from slurm_cluster import Cluster, submitted, until, why_not
 from workflow import SCRIPTS, Workflow, copy_of_the_tree, kill
 
 pytestmark = pytest.mark.slow
-TARGET = "results/sft/nano/manifest.json"
+TARGET, TRAINED = "results/sft/nano/manifest.json", "results/pretrain/nano/manifest.json"
+MODEL = "results/pretrain/nano/model/model.safetensors"
 STATE = "results/pretrain/nano/state/metrics.jsonl"
 LOG = "results/logs/pretrain/nano.log"
 # Minutes that the training is given at first: SLURM warns it when it has begun, two minutes ahead of this
@@ -52,10 +54,10 @@ def workflow(cluster, tmp_path_factory) -> Workflow:
 
 
 @contextmanager
-def driven(workflow, log, *more):
+def driven(workflow, log, *more, target=TARGET):
     """A Snakemake that drives SLURM; what it says goes into `log`."""
     with log.open("w") as said:
-        words = workflow.command("--profile", "slurm", TARGET, *more)
+        words = workflow.command("--profile", "slurm", target, *more)
         process = subprocess.Popen(words, cwd=workflow.folder, env=workflow.environment(), stdout=said, stderr=said)
     try:
         yield process
@@ -83,11 +85,51 @@ def test_a_cluster_is_looked_at_before_the_first_job(cluster, workflow):
     assert done.returncode == 1 and next(told for told, good in found.items() if good == "BAD").startswith("GPUs from")
 
 
-@pytest.mark.skipif("ABOVO_SLURM" not in os.environ, reason="takes ten minutes; ABOVO_SLURM=1 runs it")
+def test_processes_are_spread_over_nodes_or_wait_for_one(cluster, workflow, made, tmp_path):
+    """With one GPU of two free on each node: two processes on two nodes train at once, and on one node wait for it."""
+    given_data(workflow, made)
+    spread, own = (
+        Workflow(workflow.folder, f"{REDUCED},nano.engine=zero2,nano.engine.nodes={nodes}") for nodes in (2, 1)
+    )
+    taken = [cluster.take_gpu(node) for node in ("n1", "n2")]
+    log, places, found = tmp_path / "said.log", [], []
+
+    def said():
+        return f"{log.read_text()} {cluster.jobs()}"
+
+    for made_by in (spread, own):
+        with driven(made_by, log, target=TRAINED) as driver:
+            if made_by is own:
+                until(lambda: cluster.job_of("rule_pretrain"), 120, said)
+                job = cluster.job_of("rule_pretrain")
+                time.sleep(15)
+                assert cluster.jobs()[job][:2] == ("PENDING", "(Resources)"), said()
+                subprocess.run(["scancel", *taken], check=True)
+            assert driver.wait(timeout=400) == 0, said()
+        places.append(cluster.jobs()[max(cluster.jobs(), key=int)][1])
+        found.append(hashes(workflow, [MODEL]))
+        validated = [row["validation_loss"] for row in rows_of(workflow) if "validation_loss" in row]
+        alone = [row["validation_loss"] for row in rows_of(made[0]) if "validation_loss" in row]
+        assert validated == pytest.approx(alone, rel=1e-4)
+        shutil.rmtree(workflow.folder / "results/pretrain")
+    assert places[0] == "n[1-2]" and places[1] in ("n1", "n2")
+    assert found[0] == found[1]
+
+
+def rows_of(workflow):
+    lines = (workflow.folder / "results/pretrain/nano/metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def given_data(workflow, made):
+    """What comes before training, from the chain that was made here: for SLURM the rest is enough."""
+    for name in ("corpora", "tokenizers", "settings/corpora", "settings/tokenizers"):
+        shutil.copytree(made[0].folder / "results" / name, workflow.folder / "results" / name, dirs_exist_ok=True)
+
+
 def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_snakemake(cluster, workflow, made, tmp_path):
     first, second, places = tmp_path / "first.log", tmp_path / "second.log", {}
-    for name in ("corpora", "tokenizers", "settings/corpora", "settings/tokenizers"):  # for SLURM the rest is enough
-        shutil.copytree(made[0].folder / "results" / name, workflow.folder / "results" / name, dirs_exist_ok=True)
+    given_data(workflow, made)
 
     def said():
         return first.read_text() + (second.read_text() if second.exists() else "") + str(cluster.jobs())

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from abovo.cluster.on_nodes import HOSTS
 from abovo.errors import AbovoError
 
 log = logging.getLogger("abovo")
@@ -69,9 +70,9 @@ def _card(line: str) -> Card:
 def check_counted(counted: int, jobs: int) -> None:
     """Raise AbovoError where a profile counts `counted` GPUs for `jobs` jobs that want some, and there are fewer here.
 
-    AMD's cards are not looked for: their driver stands for them.
+    AMD's cards are not looked for: their driver stands for them. Nor are those of other machines that are named.
     """
-    if not jobs or Path("/dev/kfd").exists() or (here := len(cards())) >= counted:
+    if not jobs or os.environ.get(HOSTS) or Path("/dev/kfd").exists() or (here := len(cards())) >= counted:
         return
     if not here:
         hidden = f" ({VISIBLE} hides all)" if os.environ.get(VISIBLE) in ("", "-1") else ""

@@ -55,7 +55,12 @@ def refuse_unplaceable(request: Request, nodes: Sequence[Node]) -> None:
         raise AbovoError(f"there is no partition {request.partition}", request.job, mend)
     where = f"of partition {own[0].partition}"
     needs = (
-        ("GPUs", request.gpus, lambda node: _gpus(node, request.gpu_type), "use fewer processes in the run's engine"),
+        (
+            "GPUs",
+            request.gpus,
+            lambda node: _gpus(node, request.gpu_type),
+            "use more nodes in the run's engine",
+        ),
         ("processors", request.processors, lambda node: node.processors, "set the run's threads lower"),
         ("MB of memory", request.memory_mb, lambda node: node.memory_mb, "set mem_mb of the rule lower"),
     )

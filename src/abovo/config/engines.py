@@ -19,6 +19,9 @@ def check_engine(engine: Engine, recipe: Training, where: str = "engine") -> Non
         raise AbovoError(f"{kind} has no strategy {strategy}", where, f"use one of {', '.join(STRATEGIES[kind])}")
     if strategy == "none" and engine.processes > 1:
         raise AbovoError(f"{engine.processes} processes need a strategy", where, "use strategy ddp or fsdp")
+    if engine.processes % engine.nodes:
+        what = f"{engine.processes} processes are not the same number on each of {engine.nodes} nodes"
+        raise AbovoError(what, where, "set processes to a multiple of nodes")
     if engine.offload_optimizer and kind != "deepspeed":
         raise AbovoError(f"{kind} cannot offload the optimizer", where, "use the engine zero2-offload")
     if engine.offload_optimizer and recipe.precision == "fp16":
@@ -26,16 +29,33 @@ def check_engine(engine: Engine, recipe: Training, where: str = "engine") -> Non
         raise AbovoError("an offloaded optimizer cannot have fp16", where, "set training.precision to bf16 or fp32")
 
 
-def launcher(engine: Engine) -> str:
-    """What starts a training script: python, or torchrun with one worker per process of the engine, which waits for as
-    many GPUs where it may use some; a single process does that itself."""
+def launcher(engine: Engine, threads: int) -> str:
+    """What starts a training script with `threads` for each process.
+
+    | processes | nodes | |
+    |---|---|---|
+    | 1 | 1 | python |
+    | several | 1 | torchrun, after as many GPUs are free where it may use some; a single process waits by itself |
+    | several | several | the same on each node, started there by srun or ssh, and met on the first one |
+    """
     if engine.processes == 1:
         return "python"
-    cards = f"python -m abovo.cluster.on_cards {number} " if (number := gpus(engine)) else ""
-    handling = f"--signals-to-handle {SIGNALS} --shutdown-timeout {GRACE}"
-    return f"{cards}torchrun --standalone {handling} --nproc-per-node {engine.processes} --"
+    cards, own = gpus_of_node(engine), engine.processes // engine.nodes
+    met = "--standalone" if engine.nodes == 1 else f"--nnodes {engine.nodes} --rdzv-backend c10d"
+    words = f"torchrun {met} --signals-to-handle {SIGNALS} --shutdown-timeout {GRACE} --nproc-per-node {own}"
+    if cards:
+        words = f"python -m abovo.cluster.on_cards {cards} {words}"
+    if engine.nodes > 1:
+        asked = f"--nodes {engine.nodes} --processors {own * threads} --gpus {cards}"
+        words = f"python -m abovo.cluster.on_nodes {asked} {words}"
+    return f"{words} --"
 
 
 def gpus(engine: Engine) -> int:
     """GPUs that an engine uses where there are any: one for each process."""
     return 0 if engine.device == "cpu" else engine.processes
+
+
+def gpus_of_node(engine: Engine) -> int:
+    """Those of each of its nodes."""
+    return gpus(engine) // engine.nodes

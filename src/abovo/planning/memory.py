@@ -18,6 +18,8 @@ from abovo.training.amounts import BUCKET, LOGIT_BYTES, LOGIT_ROWS, MOMENTS, ROW
 
 Precision = Literal["fp32", "bf16", "fp16"]
 SINGLE = 4
+# The part of the host's memory that rank 0 alone has
+CHECKPOINT = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class Memory:
     def on_host(self) -> int:
         return sum(self.host.values())
 
+    def on_first_of(self, nodes: int) -> int:
+        """What the host of rank 0 has of several `nodes`: a part as each of the others, and checkpoints."""
+        shared = sum(size for name, size in self.host.items() if name != CHECKPOINT)
+        return -(-shared // nodes) + self.host.get(CHECKPOINT, 0)
+
     def as_fields(self) -> dict[str, Any]:
         """What a plan says of it."""
         return {
@@ -133,7 +140,7 @@ def memory(
         # gradients that go from block to block, and what a block's backward pass makes on its way
         "working": 8 * SINGLE * stream * tokens,
     }
-    host = {**states.host, "checkpoint": _checkpoint(sizes, engine)}
+    host = {**states.host, CHECKPOINT: _checkpoint(sizes, engine)}
     activations = {"kept": kept, "recomputed": recomputed}
     return Memory(place.precision, at_once, device, host, activations, _start(sizes, engine, states, half=half))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from abovo.config.engines import gpus
+from abovo.config.engines import gpus, gpus_of_node
 from abovo.config.jobs import JOBS
 from abovo.config.runs import Configuration
 from abovo.config.tokenizers import vocabulary_of
@@ -46,7 +46,7 @@ SIGNAL, AHEAD = "USR1", 120
 
 @dataclass(frozen=True)
 class Placement:
-    """What a job asks for, as the resources of its rule: nodes, GPUs of a node, memory of a node (MB), time (minutes).
+    """What a job asks for, as the resources of its rule: nodes, GPUs of them all, memory of each (MB), time (minutes).
 
     `more` are further words for sbatch.
     """
@@ -71,15 +71,19 @@ class Placement:
 
 
 def training_placement(configuration: Configuration, run: str, stage: str) -> Placement:
-    """Of the training of a stage, all of its processes on one node. Raises AbovoError where the run is not sound."""
+    """Of the training of a stage, its processes on the nodes of its engine. Raises AbovoError where it is not sound."""
     found = _stages(configuration, run)[stage]
-    on_gpu = own_place(found.recipe, found.engine).on_gpu
+    engine, on_gpu = found.engine, own_place(found.recipe, found.engine).on_gpu
+    own = engine.processes // engine.nodes
+    more = f"--signal={SIGNAL}@{AHEAD}"
+    if engine.nodes > 1 and on_gpu:  # GPUs of all nodes together could lie on them in any numbers
+        more += f" --gpus-per-node={gpus_of_node(engine)}"
     return Placement(
-        nodes=1,
-        gpus=gpus(found.engine),
-        memory_mb=SCHEDULED + found.engine.processes * (PROGRAM_ON_GPU if on_gpu else PROGRAM) + _held(found),
+        nodes=engine.nodes,
+        gpus=gpus(engine),
+        memory_mb=SCHEDULED + own * (PROGRAM_ON_GPU if on_gpu else PROGRAM) + _held(found),
         minutes=_minutes(found, machines_of(found.family, _hardware(configuration)), on_gpu=on_gpu),
-        more=f"--signal={SIGNAL}@{AHEAD}",
+        more=more,
     )
 
 
@@ -110,12 +114,13 @@ class _Stage:
 
 
 def _held(stage: _Stage) -> int:
-    """What the steps of all processes hold in the host's memory (MB): of weights as they are made, and of what a step
-    takes on a processor."""
+    """What steps hold in the memory of a node (MB): of weights as they are made, and of what a step takes on a
+    processor."""
     place = own_place(stage.recipe, stage.engine)
     step = memory(stage.sizes, stage.recipe, stage.length, stage.engine, place)
     own = SINGLE * stage.sizes.parameters if place.on_gpu else step.total
-    return math.ceil((stage.engine.processes * own + step.on_host) / MEGABYTE)
+    processes, nodes = stage.engine.processes, stage.engine.nodes
+    return math.ceil((processes // nodes * own + step.on_first_of(nodes)) / MEGABYTE)
 
 
 def _minutes(stage: _Stage, machines: Mapping[str, Hardware], *, on_gpu: bool) -> int:

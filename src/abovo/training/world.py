@@ -1,10 +1,7 @@
 """Turn the environment that a launcher sets into this process's place among the processes of a training run."""
 
-import ctypes
 import datetime
 import os
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from abovo.cluster.parents import die_with_parent
 from abovo.errors import AbovoError
 from abovo.settings.engine import Engine
 from abovo.training.device import prepare_device
@@ -121,7 +119,8 @@ def open_world(engine: Engine, threads: int) -> Iterator[World]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         if device.index >= torch.cuda.device_count():
-            what = f"there are {torch.cuda.device_count()} GPUs for {engine.processes} processes"
+            here = engine.processes // engine.nodes
+            what = f"there are {torch.cuda.device_count()} GPUs for {here} processes"
             raise AbovoError(what, "engine.processes", "set it to the number of GPUs")
         torch.cuda.set_device(device)
     if size == 1 and engine.kind == "torch" and engine.strategy in ALONE:
@@ -131,21 +130,10 @@ def open_world(engine: Engine, threads: int) -> Iterator[World]:
     if size == 1:  # no launcher, and none of its variables
         dist.init_process_group(store=dist.HashStore(), rank=0, world_size=1, **named)
     else:
-        die_with_the_launcher()
+        # torchrun starts its workers in sessions of their own, where no signal to the job's process group reaches them
+        die_with_parent()
         dist.init_process_group(timeout=PATIENCE, **named)
     yield World(rank, size, device)
     # Nobody leaves while another needs it. The group is not destroyed: gloo's clean-up waits for a thread that may wait
     # for Python's lock, and hung one run in six on a busy machine. The process ends without it (console/launch.py).
     dist.barrier()
-
-
-def die_with_the_launcher() -> None:
-    """Ask the kernel to kill this process when its parent dies.
-
-    torchrun starts its workers in sessions of their own, where no signal to the job's process group reaches them.
-    """
-    if sys.platform == "linux":
-        parent_death_signal = 1
-        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
-        if os.getppid() == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
