@@ -169,8 +169,8 @@ class Runs:
 
 def main(spec: Path, place: Path) -> None:
     """Train one run by the trainer's own entry and keep what it says of itself."""
-    from abovo.errors import AbovoError
     from abovo.cluster.parents import die_with_parent
+    from abovo.errors import AbovoError
 
     die_with_parent()
     values = json.loads(spec.read_text())
