@@ -32,10 +32,9 @@ rule read_source:
             "read_source",
             "corpus",
         ),
-        plan="results/corpora/{corpus}/plan.json",
+        plan=of(inputs.plan_of_source),
         tokenizer=of(inputs.counting_tokenizer),
         decontamination=of(inputs.decontamination),
-        files=files(inputs.files_of_source),
     output:
         manifest="results/corpora/{corpus}/sources/{source}/{part}/manifest.json",
     log:

@@ -312,12 +312,14 @@ def files_of_corpus(configuration: Configuration, names: Names) -> list[str]:
     return [path for name, one in sources.items() for path in _files(one, where(f"sources.{name}.paths"))]
 
 
-def files_of_source(configuration: Configuration, names: Names) -> list[str]:
+def plan_of_source(configuration: Configuration, names: Names) -> str:
+    """The plan of the corpus, which is made of all its files: an edited one reaches each part by way of it. Were they
+    inputs of each part as well, Snakemake would look at parts times files."""
     name, sources = names["source"], _counted(configuration, names).sources
     if name not in sources:
         where = configuration.place("corpora", names["corpus"], "sources")
         raise AbovoError(f"no source {name!r}", where, f"known: {', '.join(sources)}")
-    return _files(sources[name], configuration.place("corpora", names["corpus"], f"sources.{name}.paths"))
+    return f"results/corpora/{names['corpus']}/plan.json"
 
 
 def files_of_decontamination(configuration: Configuration, names: Names) -> list[str]:

@@ -4,9 +4,10 @@ A script gets its settings by a file. Those of them that can change a byte enter
 here decides what reruns when a config file changes, and what is not in here (other jobs' values) reruns nothing.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,26 @@ WHOLE = ("plan",)
 
 def job_settings(configuration: Configuration, job: str, names: Names) -> Settings:
     """The settings of `job` for the wildcards `names` of its artifact."""
-    return plain(JOBS[job](configuration, names))
+    return _said(configuration, job, names, plain)
 
 
 def deciding_settings(configuration: Configuration, job: str, names: Names) -> Settings:
     """The settings of `job` without those that decide nothing of what is kept."""
-    settings = JOBS[job](configuration, names)
-    return plain(settings) if job in WHOLE else decisive(settings)
+    return _said(configuration, job, names, plain if job in WHOLE else decisive)
+
+
+def _said(configuration: Configuration, job: str, names: Names, form: Callable[[Any], Settings]) -> Settings:
+    """Once for all who ask, and for all parts of a corpus, which may be a thousand."""
+    row = JOBS[job]
+    own = {row.wildcard: names[row.wildcard]} if isinstance(row, Shared) else names
+    return _said_once(configuration, job, tuple(sorted(own.items())), form)
+
+
+@functools.cache
+def _said_once(
+    configuration: Configuration, job: str, names: tuple[tuple[str, str], ...], form: Callable[[Any], Settings]
+) -> Settings:
+    return form(JOBS[job](configuration, dict(names)))
 
 
 def settings_of_code(configuration: Configuration, job: str, names: Names) -> Settings:
@@ -132,13 +146,15 @@ def _plan(configuration: Configuration, names: Names) -> PlanSettings | GivenPla
     )
 
 
-def _shared(kind: str, wildcard: str) -> Callable[[Configuration, Names], Any]:
-    """All of a named part."""
+@dataclass(frozen=True)
+class Shared:
+    """All of a named part: its folder of config/, and the wildcard that holds its name."""
 
-    def settings(configuration: Configuration, names: Names) -> Any:
-        return configuration.shared(kind, names[wildcard])
+    kind: str
+    wildcard: str
 
-    return settings
+    def __call__(self, configuration: Configuration, names: Names) -> Any:
+        return configuration.shared(self.kind, names[self.wildcard])
 
 
 def _instruction(configuration: Configuration, names: Names) -> InstructionJob:
@@ -242,9 +258,9 @@ def _checkpoint(configuration: Configuration, names: Names) -> Kept:
 
 JOBS: dict[str, Callable[[Configuration, Names], Any]] = {
     "plan": _plan,
-    "corpus": _shared("corpora", "corpus"),
-    "decontamination": _shared("decontamination", "decontamination"),
-    "tokenizer": _shared("tokenizers", "tokenizer"),
+    "corpus": Shared("corpora", "corpus"),
+    "decontamination": Shared("decontamination", "decontamination"),
+    "tokenizer": Shared("tokenizers", "tokenizer"),
     "pretrain": _pretrain,
     "instruction": _instruction,
     "inspection": _inspection,

@@ -97,6 +97,7 @@ class Configuration:
     def _misnamed(self) -> list[Path]:
         return [path for kind in KINDS for path in misnamed(kind, self.root)]
 
+    @functools.cache  # noqa: B019
     def names(self, kind: str) -> list[str]:
         return names(kind, *self.folders)
 

@@ -93,7 +93,7 @@ def _needed(parsed: tuple[Statement, ...], name: str | None) -> Iterable[int]:
 
 def _leads_to(statement: Statement, settings: Mapping[str, Any]) -> list[Place]:
     places: list[Place] = [(module, None) for module in statement.imports if _is_ours(module)]
-    for _, target in _entries(statement, settings):
+    for _, target in _entries(statement, settings) if statement.tables else ():
         module, _, attribute = target.partition(":")
         if _is_ours(module):
             places.append((module, attribute))
@@ -101,7 +101,8 @@ def _leads_to(statement: Statement, settings: Mapping[str, Any]) -> list[Place]:
 
 
 def _counts_as(statement: Statement, settings: Mapping[str, Any]) -> list[str]:
-    return [statement.digest, *(f"{name}={target}" for name, target in _entries(statement, settings))]
+    entries = _entries(statement, settings) if statement.tables else ()
+    return [statement.digest, *(f"{name}={target}" for name, target in entries)]
 
 
 def _entries(statement: Statement, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -118,6 +119,7 @@ def _module(path: Path) -> tuple[Statement, ...]:
     return read_statements(path, WATCHING)
 
 
+@functools.cache
 def _is_ours(module: str) -> bool:
     if module.split(".")[0] != "abovo" or module.startswith((*WATCHING, *NAMING, *SAID)):
         return False

@@ -22,15 +22,20 @@ SPARE_FILES = 64
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; when the block ends well it is fsynced and renamed to `path`, else removed."""
+def atomic_path(path: Path, *, lasting: bool = True) -> Iterator[Path]:
+    """Yield a temporary path; when the block ends well it is fsynced and renamed to `path`, else removed.
+
+    What is not `lasting` may be empty after a power cut, and is not fsynced, which takes milliseconds a file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
-        sync(temporary)
+        if lasting:
+            sync(temporary)
         temporary.replace(path)
-        sync(path.parent)
+        if lasting:
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from abovo.provenance.differences import differing
-from abovo.provenance.files import write_json
-from abovo.provenance.hashing import canonical_json, sha256_json
+from abovo.provenance.files import atomic_path, write_json
+from abovo.provenance.hashing import canonical_json, sha256_bytes
 
 ROOT = Path("results")
 REQUESTS = ROOT / "settings"
@@ -41,7 +41,7 @@ def ask(output: Path, settings: Mapping[str, Any], code: str, tell: Tell) -> Pat
         renewed += 1
     content = {**wanted, "renewed": renewed}
     if _read(place) != content:
-        write_json(place, content)
+        _write(place, canonical_json(content))
     if standing.manifest and reasons and not _newer(place, output):
         os.utime(place)
     elif standing.manifest and not reasons:
@@ -98,10 +98,18 @@ def hand_over(output: Path, settings: Mapping[str, Any]) -> Path:
     """
     parts = output.with_suffix("").parts
     root = parts.index(ROOT.name)  # artifacts of a module may lie below a prefix
-    place = Path(*parts[:root], REQUESTS, *parts[root + 1 :], f"{sha256_json(settings)[:12]}.json")
-    if _read(place) != json.loads(canonical_json(settings)):
-        write_json(place, settings)
+    text = canonical_json(settings)
+    place = Path(*parts[:root], REQUESTS, *parts[root + 1 :], f"{sha256_bytes(text)[:12]}.json")
+    if not place.is_file() or place.read_bytes() != text:
+        _write(place, text)
     return place
+
+
+def _write(place: Path, text: bytes) -> None:
+    """A corpus of a thousand parts has two such files for each: they are not flushed to the disk one by one, since what
+    a power cut leaves of them is written anew by the next plan."""
+    with atomic_path(place, lasting=False) as temporary:
+        temporary.write_bytes(text)
 
 
 def place_of_request(output: Path) -> Path | None:
