@@ -2,9 +2,12 @@
 import atexit
 import shlex
 
+from snakemake.settings.types import DeploymentMethod
+
 from abovo.cluster.fitting import bounds_of
 from abovo.config import inputs
 from abovo.config.compared import compared_models
+from abovo.config.containers import arguments_with, image_of
 from abovo.config.engines import launcher
 from abovo.config.load import names
 from abovo.config.overrides import known_keys, refuse_lost
@@ -49,6 +52,19 @@ def environment(name):
     it are doubled."""
     path = str(CHECKOUT / f"envs/{name}.yaml")
     return path.replace("{", "{{").replace("}", "}}")
+
+
+# The image of all jobs, for `--software-deployment-method apptainer`: what `container` in Snakemake's config names
+CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+if CONTAINED:
+    workflow.deployment_settings.apptainer_args = arguments_with(
+        workflow.deployment_settings.apptainer_args,
+        Path.cwd(),
+        (CHECKOUT, Path("results").resolve()),
+    )
+
+
+container: clear(image_of, config, CONTAINED, workflow.modifier.is_main_snakefile())
 
 
 # --- wildcards

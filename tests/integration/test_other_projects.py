@@ -141,9 +141,36 @@ def test_project_takes_a_revision_from_a_repository(project, checkout, tmp_path,
     assert json.loads((project.folder / "results/plan/mine/plan.json").read_text())["run"] == "mine"
 
 
+APPTAINER = """#!/usr/bin/env bash
+# Stands in for Apptainer, which this machine lacks: notes what it is told, and runs the command without an image.
+[[ $1 == --version ]] && echo "apptainer version 1.3.4" && exit
+printf '%s\\n' "$@" >>"$TOLD"
+exec bash -c "${!#}"
+"""
+
+
+@pytest.mark.slow
+def test_jobs_run_in_the_image_that_the_project_names(project, checkout, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/apptainer").write_text(APPTAINER)
+    (tmp_path / "bin/apptainer").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
+    (project.folder / "abovo.sif").touch()
+    (project.folder / "config/config.yaml").write_text("container: abovo.sif\n")
+    project.make("--sdm", "apptainer", "--cores", "1", "results/plan/mine/plan.json")
+    words = (tmp_path / "told").read_text().splitlines()
+    assert words[:3] == ["exec", "--home", str(project.folder)]
+    assert words[words.index("--bind") + 1] == str(checkout)
+    assert "abovo.sif" in words and "workflow/scripts/plan.py" in words[-1]
+    assert json.loads((project.folder / "results/plan/mine/plan.json").read_text())["run"] == "mine"
+    missing = Workflow(checkout).run("--sdm", "apptainer", "-n", "results/plan/nano/plan.json")
+    assert missing.returncode == 1 and "error: --sdm apptainer: no image is named" in missing.stdout
+
+
 def test_catalog_finds_what_it_asks_for():
     about = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
-    assert about["software-stack-deployment"]["conda"] is True
+    assert about["software-stack-deployment"] == {"conda": True, "apptainer": True, "apptainer+conda": False}
     assert set(about) == {"mandatory-flags", "software-stack-deployment", "report"}
     for name in ("workflow/Snakefile", "config/README.md", "config/config.yaml"):
         assert (ROOT / name).is_file(), name

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from abovo.config.containers import KEY
 from abovo.errors import AbovoError
 from abovo.settings.strict_yaml import read_value
 
@@ -67,7 +68,7 @@ def known_keys(config: Mapping[str, Any], runs: Sequence[str], alone: bool, file
     """
     for key in config:
         mine = key.lower() in ("sets", "st", "se", "set", "overrides") or key.partition(".")[0] in runs
-        if key != "set" and (alone or mine):
+        if key not in ("set", KEY) and (alone or mine):
             raise AbovoError(f"nothing takes {key}", f"--config {key}", f"values are given by set: {SYNTAX}")
     text = config.get("set")
     if text is not None and not isinstance(text, str | int | float):
