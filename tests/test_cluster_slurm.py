@@ -1,9 +1,11 @@
 """What SLURM prints is read as it is meant, and what no node could do is refused."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from abovo.cluster import check
 from abovo.cluster.fitting import Request, bounds_of, refuse_unplaceable
 from abovo.cluster.slurm import read_gpus, read_jobs, read_limit, read_nodes
 from abovo.errors import AbovoError
@@ -97,3 +99,14 @@ def test_jobs_of_a_folder_are_those_that_snakemake_submitted_from_it():
         "SLURM job 7 (pretrain nano, on n1)",
         "SLURM job 8 (read_source nano_speeches_0, waiting: Resources)",
     ]
+
+
+def test_probe_that_no_node_answers_ends_and_leaves_no_job(tmp_path, monkeypatch):
+    """An srun that waits for ever, as one does whose job pends behind a node that does not answer."""
+    (tmp_path / "srun").write_text("#!/bin/bash\ntrap 'touch \"${0%/*}/cancelled\"; exit 1' TERM\nsleep 60 & wait\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(check, "ALL", 1)
+    (row,) = check._seen_from("CPU", "cpu", {}, tmp_path)
+    assert (row.found, row.good) == ("no node answered within 1 s", False)
+    assert (tmp_path / "cancelled").exists()

@@ -10,7 +10,7 @@ from small_world import make_corpus
 from abovo.corpus.plain_text import write_text
 from abovo.corpus.shards import Document, read_documents
 from abovo.errors import AbovoError
-from abovo.packing.inspection import inspect_sets
+from abovo.packing.inspection import _quoted, inspect_sets
 from abovo.packing.pack import pack_corpus
 from abovo.settings.inspection import Inspection
 from abovo.settings.tokenizer import AdoptedSettings
@@ -123,3 +123,8 @@ def test_text_on_request_keeps_a_document_of_several_lines_on_one(tmp_path):
     lines = [line for split in ("train", "val") for line in (tmp_path / f"text/{split}.txt").open(encoding="utf-8")]
     assert sorted(lines) == sorted(f"un {number} deux trois\n" for number in range(20))
     assert made["counts"]["train"] + made["counts"]["val"] == 20
+
+
+def test_no_text_that_is_told_moves_the_terminal():
+    told = _quoted("« d\xa0é »\x1b[2J\x7f\x9b31m\u202eabc\u2028\n")
+    assert told == '"« d\xa0é »\\u001b[2J\\u007f\\u009b31m\\u202eabc\\u2028\\n"'

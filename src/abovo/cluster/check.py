@@ -16,6 +16,8 @@ from abovo.errors import AbovoError
 
 # How long a probe waits for a node, and a node for the hub (s)
 FREE, REACH = 60, 10
+# How long a probe may take in all (s): srun itself waits on where a plugin, a prolog or a node does not answer
+ALL = 180
 HUB = "https://huggingface.co"
 PROBE = """
 cd {folder} && echo folder=yes
@@ -105,7 +107,9 @@ def _seen_from(kind: str, partition: str | None, site: Mapping[str, object], fol
         hub = os.environ.get("HF_ENDPOINT", HUB)
         place = {"folder": shlex.quote(str(folder)), "fresh": shlex.quote(fresh.name)}
         script = PROBE.format(**place, python=shlex.quote(sys.executable), hub=hub, reach=REACH)
-        words = ["srun", f"--immediate={FREE}", "--nodes=1", "--ntasks=1", "--time=5", "--chdir=/"]
+        # At SIGTERM srun takes its job out of the queue; killed, it would leave it there
+        words = ["timeout", "--kill-after=20", str(ALL)]
+        words += ["srun", f"--immediate={FREE}", "--nodes=1", "--ntasks=1", "--time=5", "--chdir=/"]
         words += [f"--partition={partition}"] if partition else []
         words += [f"--account={site['slurm_account']}"] if "slurm_account" in site else []
         if kind == "GPU":
@@ -114,6 +118,7 @@ def _seen_from(kind: str, partition: str | None, site: Mapping[str, object], fol
     seen = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     if not seen:
         told = " ".join(done.stderr.split())[-200:] or "nothing was printed"
+        told = f"no node answered within {ALL} s" if done.returncode in (124, 137) else told
         yield Row(where, told, False, "try again when a node is free; ask what sbatch wants of a job")
         return
     shared = "put the checkout where all nodes see it, as a home or a project folder"

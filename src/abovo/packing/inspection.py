@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from abovo.settings.keys import decisive
 from abovo.tokenizing.load import Tokenizer
 
 log = logging.getLogger("abovo")
+# Categories of characters that a terminal obeys, or shows nothing of.
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 # What is measured -> the key that bounds it, whether that is a maximum, what it is a share of, and what helps.
 BOUNDS = {
     "duplicates": ("max_duplicates", True, "of its documents equal or nearly equal others", "give it other text"),
@@ -154,8 +157,9 @@ def _share(part: int, whole: int) -> float:
 
 
 def _quoted(text: str) -> str:
-    """A text on one line, with what breaks lines in it spelt out."""
-    return json.dumps(text, ensure_ascii=False)
+    """A text on one line, with what breaks lines, moves a cursor or turns the direction of writing spelt out."""
+    words = json.dumps(text, ensure_ascii=False)
+    return "".join(json.dumps(one)[1:-1] if category(one) in UNSEEN else one for one in words)
 
 
 def _tell(name: str, found: Mapping[str, Any]) -> None:
