@@ -205,6 +205,14 @@ def test_losses_that_a_family_has_not_and_odd_values_are_refused(change, said):
         build_engine(small_model(), recipe(auxiliary={"speed": {"weight": 1}}), WORLD, ENGINE, ROWS)
 
 
+@pytest.mark.parametrize(("job", "stage"), [("plan", "sft"), ("sft", "sft"), ("plan", "cpt"), ("cpt", "cpt")])
+def test_a_loss_that_a_later_stage_cannot_have_is_blamed_on_the_call_by_plans_too(job, stage):
+    run, key = {"sft": "nano", "cpt": "quebec-nano"}[stage], f"{stage}.training.auxiliary.speed.weight"
+    with pytest.raises(AbovoError, match="family qwen3 has no auxiliary loss called 'speed'") as told:
+        job_settings(Configuration(Path("config"), f"{run}.{key}=1"), job, {"run": run})
+    assert told.value.where.startswith(f"--config set, {run}.{key} (with config/runs/{run}.yaml")
+
+
 def test_a_call_gives_a_run_auxiliary_losses():
     found = Configuration(Path("config"), "inl-nano.training.auxiliary.speed.weight=0.1")
     told = job_settings(found, "pretrain", {"run": "inl-nano"})["training"]["auxiliary"]

@@ -18,11 +18,10 @@ from abovo.config.expected import expected_settings
 from abovo.config.inputs import exported
 from abovo.config.runs import CONVERSATIONS, GENERATIONS, HELD_OUT, Configuration, phases_up_to
 from abovo.config.stages import STAGES, checkpoint_of, phase_of
-from abovo.config.starts import family_of_stage, origin_of_given
+from abovo.config.starts import check_losses, family_of_stage, origin_of_given
 from abovo.config.templates import template_of
 from abovo.config.tuning import corpora_continued, corpora_tuned, recipe_of, scored_of, weights_of
 from abovo.errors import AbovoError
-from abovo.modeling.family import check_auxiliary
 from abovo.modeling.layout import check_context, shapes_of
 from abovo.settings.checkpoints import Amounts, Kept, Limits
 from abovo.settings.cpt import Cpt
@@ -103,8 +102,8 @@ def _inspection(configuration: Configuration, names: Names) -> Inspection:
 
 def _tuned(configuration: Configuration, run: AnyRun, stage: str, **more: Any) -> JobSettings:
     """One phase over a recipe's sets, on the model before it or adapters on that."""
+    check_losses(configuration, run.name, stage)
     recipe, family = recipe_of(run, stage), family_of_stage(configuration, run.name, stage)
-    check_auxiliary(recipe.training.auxiliary, family, f"config/runs/{run.name}.yaml, key {stage}.training.auxiliary")
     phases = (JobPhase(name=stage, sets=weights_of(run, stage), share=1.0),)
     own = {"phases": phases, "training": recipe.training, "adapters": recipe.adapters}
     own |= {"quantization": recipe.quantization, "tokens": recipe.tokens, **more}
@@ -128,6 +127,8 @@ def _template(configuration: Configuration, run: AnyRun) -> ChatTemplate | None:
 
 def _plan(configuration: Configuration, names: Names) -> PlanSettings | GivenPlan:
     run, hardware = configuration.any_run(names["run"]), configuration.names("hardware")
+    for stage in run.tunings:
+        check_losses(configuration, run.name, stage)
     shared = {
         "hardware": {name: configuration.shared("hardware", name) for name in hardware},
         "overrides": configuration.overridden(names["run"]),

@@ -6,7 +6,7 @@ from those files stand under `set:` in the run file, or come for one call from `
 
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from abovo.config.defaults import fill_in
 from abovo.config.engines import check_engine
 from abovo.config.foreseen import check_export, check_facts, check_instruction, check_public_tasks, public_out_of_reach
 from abovo.config.given import given_run, not_pretrained, own_tokenizer
-from abovo.config.laid import OWN_PARTS, Changes, blamed, changes_of
+from abovo.config.laid import OWN_PARTS, Changes, Made, blamed, changes_of
 from abovo.config.load import KINDS, Values, find, load, misnamed, names
 from abovo.config.overrides import SET, SHARED_KINDS, SHARED_PARTS, TASKS, Given, Overrides, parse, refuse_twice
 from abovo.config.phases import phases_of
@@ -267,8 +267,7 @@ class Configuration:
     @functools.cache  # noqa: B019
     def run(self, name: str) -> Run:
         """A run with its parts in place of their names, and `phases` in place of the shorthand `corpus`."""
-        given = [item.key for item in self.overrides.items if item.run in (name, None)]
-        return blamed(lambda: self._run(name), lambda: Configuration(*self._bare()).run(name), given)
+        return self.blaming(name, lambda configuration: configuration._run(name))
 
     @functools.cache  # noqa: B019
     def any_run(self, name: str) -> AnyRun:
@@ -282,6 +281,11 @@ class Configuration:
         check_tuning(self, run, where)
         self._check_corpora(run)
         return run
+
+    def blaming(self, name: str, make: "Callable[[Configuration], Made]") -> Made:
+        """What `make` makes of this; an error absent without the call's values of a run is told as theirs."""
+        given = [item.key for item in self.overrides.items if item.run in (name, None)]
+        return blamed(lambda: make(self), lambda: make(Configuration(*self._bare())), given)
 
     def _bare(self) -> tuple[Path, str, Path | None]:
         return self.root, "", self.folders[-1] if len(self.folders) > 1 else None

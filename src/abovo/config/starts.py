@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from abovo.config.load import find
 from abovo.config.stages import STAGES, stages_up_to
-from abovo.config.tuning import corpora_continued
+from abovo.config.tuning import corpora_continued, recipe_of
 from abovo.errors import AbovoError
-from abovo.modeling.family import name_of_family, refuse_code
+from abovo.modeling.family import check_auxiliary, name_of_family, refuse_code
 from abovo.modeling.layout import ORIGIN, check_whole, read_config
 from abovo.provenance.files import read_json
 from abovo.provenance.leavings import passed_over
@@ -103,6 +103,17 @@ def family_of_stage(configuration: "Configuration", name: str, stage: str) -> st
         return family_of_stage(configuration, origin.run, origin.stage)
     _check_config(origin.folder, origin.where)
     return name_of_family(read_config(Path(origin.folder)).get("model_type"))
+
+
+def check_losses(configuration: "Configuration", name: str, stage: str) -> None:
+    """Raise AbovoError for an auxiliary loss by which a run would train on a model whose family has not got it."""
+
+    def check(configuration: "Configuration") -> None:
+        recipe, family = recipe_of(configuration.any_run(name), stage), family_of_stage(configuration, name, stage)
+        where = f"{find('runs', name, *configuration.folders)}, key {stage}.training.auxiliary"
+        check_auxiliary(recipe.training.auxiliary, family, where)
+
+    configuration.blaming(name, check)
 
 
 def _check_config(folder: str, where: str) -> None:
