@@ -63,8 +63,9 @@ def why_not() -> str:
     """Why no SLURM can be started here, in words; empty where one can. Missing packages are installed."""
     if os.geteuid():
         return "only root can start a SLURM"
-    for name in ("slurm.conf", "gres.conf"):  # of tests that were killed
-        if MARK in str((SYSTEM / name).resolve()):
+    left = (SYSTEM / "slurm.conf").resolve().parent
+    if MARK in left.name and not _runs(left / "run/slurmctld.pid"):  # of tests that were killed
+        for name in ("slurm.conf", "gres.conf"):
             (SYSTEM / name).unlink(missing_ok=True)
     if (SYSTEM / "slurm.conf").exists():
         return f"this machine has a SLURM of its own ({SYSTEM / 'slurm.conf'})"
@@ -78,6 +79,14 @@ def why_not() -> str:
         if done.returncode:
             return f"slurm-wlm cannot be installed: {' '.join(done.stderr.split())[-300:]}"
     return ""
+
+
+def _runs(file: Path) -> bool:
+    try:
+        os.kill(int(file.read_text()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)

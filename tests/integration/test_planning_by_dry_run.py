@@ -1,7 +1,7 @@
 """What a user types before anything is spent: dry runs and plans, offline, in seconds."""
 
 import json
-import time
+import resource
 
 import pytest
 from workflow import Workflow, copy_of_the_tree
@@ -45,13 +45,15 @@ def test_evaluation_reserves_the_threads_that_it_uses_whatever_the_engine(tree):
 
 
 def test_dry_run_takes_less_than_five_seconds(tree):
-    """The fastest of several, since other tests run beside this one."""
-    seconds = []
-    for _ in range(5):
-        started = time.monotonic()
-        tree.make("-n", "results/sft/small/results.json")
-        seconds.append(time.monotonic() - started)
-    assert min(seconds) < 5
+    """Of processor time, which is all that it takes on a quiet machine: other tests run beside this one."""
+
+    def used():
+        told = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return told.ru_utime + told.ru_stime
+
+    before = used()
+    tree.make("-n", "results/sft/small/results.json")
+    assert 0.5 < used() - before < 5
 
 
 def test_profile_is_found_under_its_name(tree):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from reduced import DATA, MODELS, REDUCED, hashes
-from slurm_cluster import Cluster, submitted, until, why_not
+from slurm_cluster import MARK, Cluster, submitted, until, why_not
 from workflow import SCRIPTS, Workflow, copy_of_the_tree, kill
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ SHORT = 3
 def cluster():
     if reason := why_not():
         pytest.skip(reason)
-    folder = Path(tempfile.mkdtemp(prefix="abovo-slurm-", dir="/var/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix=MARK, dir="/var/tmp"))
     folder.chmod(0o755)
     running = Cluster(folder)
     try:
