@@ -22,6 +22,8 @@ from abovo.provenance.hashing import sha256_file
 from abovo.provenance.manifest import read_manifest
 from abovo.provenance.verify import Verified
 
+TRAINED = "results/sft/nano/manifest.json"
+
 
 def planned(text):
     """Rule -> number of jobs in what a dry run prints."""
@@ -46,16 +48,16 @@ def test_trainer_and_evaluation_agree_on_the_loss_of_the_same_bin(whole):
 
 @pytest.mark.slow
 def test_chain_killed_in_packing_and_training_ends_with_the_same_bytes(whole, tmp_path):
-    """SIGKILL to everything, on one core; then to the end, compared with two cores and no kill."""
+    """SIGKILL to everything, on one core; then to the end of training, compared with two cores and no kill."""
     workflow = Workflow(copy_of_the_tree(tmp_path), REDUCED)
-    workflow.kill_when(lambda: workflow.runs_script("pack"), "--cores", "1", TARGET)
+    workflow.kill_when(lambda: workflow.runs_script("pack"), "--cores", "1", TRAINED)
     assert not (tmp_path / "results/packed/nano/nano-4k/256/manifest.json").exists()
     state = tmp_path / "results/pretrain/nano/state"
     checkpoint = f"step-{random.Random(time.time_ns()).randrange(4, 24, 4):09d}"
-    workflow.kill_when((state / checkpoint).exists, "--cores", "1", TARGET)
+    workflow.kill_when((state / checkpoint).exists, "--cores", "1", TRAINED)
     assert not (tmp_path / "results/pretrain/nano/manifest.json").exists()
-    workflow.kill_when(lambda: any((tmp_path / "results/sft/nano/state").glob("step-*")), "--cores", "1", TARGET)
-    workflow.make("--cores", "1", TARGET)
+    workflow.kill_when(lambda: any((tmp_path / "results/sft/nano/state").glob("step-*")), "--cores", "1", TRAINED)
+    workflow.make("--cores", "1", TRAINED)
     assert "going on from the checkpoint" in (tmp_path / "results/logs/pretrain/nano.log").read_text()
     assert hashes(workflow, DATA + MODELS) == hashes(whole, DATA + MODELS)
     assert not state.exists()
