@@ -56,8 +56,9 @@ def configured(tmp_path, folder, **more) -> Configuration:
 
 
 def test_dry_run_refuses_code_that_the_run_does_not_trust(folder, tmp_path):
-    said = r"own\.yaml, key model_directory: transformers has no model_type 'own_llama', and .*/modeling_own\.py would"
-    with pytest.raises(AbovoError, match=f"{said} have to run; read that code, then set trust_remote_code: true"):
+    said = r"own\.yaml, key model_directory: transformers has no causal model of model_type 'own_llama', and .*"
+    mend = r"/modeling_own\.py would have to run; read that code, then set trust_remote_code: true"
+    with pytest.raises(AbovoError, match=said + mend):
         inputs.given_files(configured(tmp_path, folder), {"run": "own"})
     trusting = configured(tmp_path, folder, trust_remote_code=True)
     assert str(folder / "modeling_own.py") in inputs.given_files(trusting, {"run": "own"})

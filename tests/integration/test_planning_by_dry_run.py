@@ -44,16 +44,21 @@ def test_evaluation_reserves_the_threads_that_it_uses_whatever_the_engine(tree):
     assert "threads: 2" in jobs["evaluate"]
 
 
-def test_dry_run_takes_less_than_five_seconds(tree):
-    """Of processor time, which is all that it takes on a quiet machine: other tests run beside this one."""
+def test_dry_run_takes_less_than_five_seconds(tree, tmp_path):
+    """Of processor time, since other tests run beside this one, where Snakemake alone takes 2.4 s of it: on a slower
+    machine both take longer."""
+    (tmp_path / "Snakefile").write_text("rule all:\n    output: 'made'\n    shell: 'touch made'\n")
+    empty = Workflow(tmp_path)
 
-    def used():
-        told = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return told.ru_utime + told.ru_stime
+    def seconds(workflow, *words):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        workflow.make("-n", *words)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    before = used()
-    tree.make("-n", "results/sft/small/results.json")
-    assert 0.5 < used() - before < 5
+    rounds = [(seconds(tree, "results/sft/small/results.json"), seconds(empty)) for _ in range(2)]
+    own, alone = map(min, zip(*rounds, strict=True))
+    assert 0.5 < alone < own < 5 * alone / 2.4
 
 
 def test_profile_is_found_under_its_name(tree):
