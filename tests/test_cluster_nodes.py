@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from ssh_hosts import NAMES, Hosts, why_not
-from test_training_engines import PROGRAM, STEPS, outcome, run, workers
+from test_training_engines import PROGRAM, STEPS, outcome, run, same_to_the_bit, workers
 
 from abovo.cluster.on_nodes import HOSTS, hosts_of, met_at, remote_line, step
 from abovo.config.engines import check_engine, gpus, gpus_of_node, launcher
@@ -99,9 +98,7 @@ def test_two_machines_train_as_two_processes_of_one(hosts, tmp_path):
     done = subprocess.run(command(tmp_path / "two", strategy, STEPS), env=hosts, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert run(2, tmp_path / "one", strategy, STEPS).returncode == 0
-    (rows, weights), (others, same_weights) = outcome(tmp_path / "two", strategy), outcome(tmp_path / "one", strategy)
-    assert rows == others
-    assert all(torch.equal(weights[name], same_weights[name]) for name in weights)
+    same_to_the_bit(outcome(tmp_path / "two", strategy), outcome(tmp_path / "one", strategy))
 
 
 @pytest.mark.slow
@@ -109,7 +106,7 @@ def test_two_machines_train_as_two_processes_of_one(hosts, tmp_path):
 def test_what_ends_on_one_machine_ends_on_all(hosts, tmp_path, end):
     words = command(tmp_path, "ddp", 100_000)
     with subprocess.Popen(words, env=hosts, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as launched:
-        until(lambda: list((tmp_path / "state").glob("step-*")), 120)
+        until(lambda: list((tmp_path / "ddp/state").glob("step-*")), 120)
         if end == "one dies":
             os.kill(next(number for number in map(int, workers(tmp_path)) if is_rank_1(number)), signal.SIGKILL)
         else:

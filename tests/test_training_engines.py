@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -30,9 +31,16 @@ def run(processes, folder, *words):
     return subprocess.run(command(processes, folder, *words), capture_output=True, text=True, check=False, timeout=300)
 
 
+def finished(processes, folder, *strategies):
+    """The folder after all of these went to their end, one after the other in one launch."""
+    done = run(processes, folder, ",".join(strategies), STEPS)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 def outcome(folder, strategy):
-    rows = json.loads((folder / f"rows-{strategy}.json").read_text())
-    return rows, torch.load(folder / f"weights-{strategy}.pt", weights_only=True)
+    rows = json.loads((folder / strategy / "rows.json").read_text())
+    return rows, torch.load(folder / strategy / "weights.pt", weights_only=True)
 
 
 def same(one, other):
@@ -42,91 +50,82 @@ def same(one, other):
     assert farthest(one[1], other[1]) < TIGHT
 
 
+def same_to_the_bit(one, other):
+    assert one[0] == other[0]
+    assert all(torch.equal(one[1][name], weight) for name, weight in other[1].items())
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("alone")
-    done = run(1, folder, "none", STEPS)
-    assert done.returncode == 0, done.stderr
-    return outcome(folder, "none")
+    """What one process makes that nobody disturbed."""
+    return finished(1, tmp_path_factory.mktemp("alone"), "none", "none-stock", "none-muon", "ddp", "fsdp")
 
 
-@pytest.fixture(scope="module", params=["ddp", "fsdp"])
-def together(request, tmp_path_factory):
-    """(strategy, rows, weights) of two processes that nobody disturbed."""
-    folder = tmp_path_factory.mktemp("together")
-    done = run(2, folder, request.param, STEPS)
-    assert done.returncode == 0, done.stderr
-    return request.param, *outcome(folder, request.param)
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """What two make."""
+    return finished(2, tmp_path_factory.mktemp("together"), "ddp", "fsdp", "fsdp-stock", "fsdp-muon")
 
 
-@pytest.mark.slow
-def test_model_of_no_family_of_ours_is_spread_as_ours_are(tmp_path):
-    for processes, strategy in ((1, "none-stock"), (2, "fsdp-stock")):
-        done = run(processes, tmp_path / strategy, strategy, STEPS)
-        assert done.returncode == 0, done.stderr
-    same(outcome(tmp_path / "none-stock", "none-stock"), outcome(tmp_path / "fsdp-stock", "fsdp-stock"))
-
-
-def test_two_processes_have_the_losses_and_weights_of_one(alone, together):
-    same(together[1:], alone)
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory):
+    """What runs come to that were killed before step 7, and then went on: as they were, or under other processes, those
+    whose names end in after."""
+    folder = tmp_path_factory.mktemp("resumed")
+    for processes, strategy in ((2, "ddp"), (2, "fsdp"), (2, "fsdp-muon"), (1, "none")):
+        assert run(processes, folder, strategy, STEPS, 7).returncode != 0
+        assert not (folder / strategy / "rows.json").exists()
+    shutil.copytree(folder / "fsdp", folder / "none-after")
+    shutil.move(folder / "none", folder / "ddp-after")
+    finished(1, folder, "none-after")
+    return finished(2, folder, "ddp", "fsdp", "fsdp-muon", "ddp-after")
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_a_process_alone_needs_no_launcher(alone, tmp_path, strategy):
-    done = run(1, tmp_path, strategy, STEPS)
-    assert done.returncode == 0, done.stderr
-    same(outcome(tmp_path, strategy), alone)
+def test_two_processes_have_the_losses_and_weights_of_one(alone, together, strategy):
+    same(outcome(together, strategy), outcome(alone, "none"))
 
 
 @pytest.mark.slow
-def test_muon_makes_the_same_steps_of_matrices_that_lie_in_parts(tmp_path):
-    for processes, name in ((1, "none-muon"), (2, "fsdp-muon")):
-        done = run(processes, tmp_path / name, name, STEPS)
-        assert done.returncode == 0, done.stderr
-    _, weights = spread = outcome(tmp_path / "fsdp-muon", "fsdp-muon")
-    same(spread, outcome(tmp_path / "none-muon", "none-muon"))
-    killed = run(2, tmp_path / "again", "fsdp-muon", STEPS, 7)
-    assert killed.returncode != 0
-    again = run(2, tmp_path / "again", "fsdp-muon", STEPS)
-    assert again.returncode == 0, again.stderr
-    assert all(torch.equal(weights[key], same) for key, same in outcome(tmp_path / "again", "fsdp-muon")[1].items())
+def test_model_of_no_family_of_ours_is_spread_as_ours_are(alone, together):
+    same(outcome(together, "fsdp-stock"), outcome(alone, "none-stock"))
 
 
 @pytest.mark.slow
-def test_a_killed_process_takes_the_others_along_and_the_run_goes_on_bit_for_bit(together, tmp_path):
-    strategy, rows, weights = together
-    killed = run(2, tmp_path, strategy, STEPS, 7)
-    assert killed.returncode != 0
-    again = run(2, tmp_path, strategy, STEPS)
-    assert again.returncode == 0, again.stderr
-    same_rows, same_weights = outcome(tmp_path, strategy)
-    assert rows == same_rows
-    assert all(torch.equal(weights[name], same_weights[name]) for name in weights)
+def test_muon_makes_the_same_steps_of_matrices_that_lie_in_parts(alone, together):
+    same(outcome(together, "fsdp-muon"), outcome(alone, "none-muon"))
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_a_process_alone_needs_no_launcher(alone, strategy):
+    same(outcome(alone, strategy), outcome(alone, "none"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("first", "then"), [((2, "fsdp"), (1, "none")), ((1, "none"), (2, "ddp"))])
-def test_a_checkpoint_fits_another_number_of_processes(alone, tmp_path, first, then):
-    killed = run(first[0], tmp_path, first[1], STEPS, 7)
-    assert killed.returncode != 0
-    again = run(then[0], tmp_path, then[1], STEPS)
-    assert again.returncode == 0, again.stderr
-    rows, _ = outcome(tmp_path, then[1])
-    assert rows[-1]["validation_loss"] == pytest.approx(alone[0][-1]["validation_loss"], rel=TIGHT)
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "fsdp-muon"])
+def test_a_killed_process_takes_the_others_along_and_the_run_goes_on_bit_for_bit(together, resumed, strategy):
+    same_to_the_bit(outcome(resumed, strategy), outcome(together, strategy))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["none-after", "ddp-after"])
+def test_a_checkpoint_fits_another_number_of_processes(alone, resumed, strategy):
+    (rows, _), (others, _) = outcome(resumed, strategy), outcome(alone, "none")
+    assert rows[-1]["validation_loss"] == pytest.approx(others[-1]["validation_loss"], rel=TIGHT)
 
 
 @pytest.mark.slow
 def test_workers_die_with_their_launcher(tmp_path):
-    dies_with_its_workers(command(2, tmp_path, "ddp", 100_000), tmp_path / "state")
+    dies_with_its_workers(command(2, tmp_path, "ddp", 100_000), tmp_path / "ddp/state")
 
 
 @pytest.mark.slow
 def test_a_signal_to_the_launcher_leaves_a_checkpoint_of_the_step_under_way(tmp_path):
-    with started(command(2, tmp_path, "fsdp", 100_000), tmp_path / "state") as launched:
+    with started(command(2, tmp_path, "fsdp", 100_000), tmp_path / "fsdp/state") as launched:
         launched.send_signal(signal.SIGUSR1)
         assert launched.wait(60) != 0
         told = re.search(r"stopped at step (\d+) of 100000", launched.stderr.read())
-    assert (tmp_path / f"state/step-{int(told[1]):09d}/state.pt").exists()
+    assert (tmp_path / f"fsdp/state/step-{int(told[1]):09d}/state.pt").exists()
     assert not workers(tmp_path)
 
 
