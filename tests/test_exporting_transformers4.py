@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from small_training import integrators
 from small_world import make_corpus, make_model, make_packed, make_tokenizer
 
@@ -16,35 +17,43 @@ EARLIER = ("transformers==4.57.6", "tokenizers==0.22.2", "huggingface_hub==0.36.
 READ = """
 import json, sys, torch, transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
-folder, path = sys.argv[1:3]
 sys.modules["abovo"] = None
-own = {"trust_remote_code": True} if sys.argv[3] == "own" else {}
-model = AutoModelForCausalLM.from_pretrained(folder, **own)
-tokenizer = AutoTokenizer.from_pretrained(folder, **own)  # asks what the model's configuration is
-torch.save(model(torch.arange(8, 56)[None]).logits, path)
-turns = [{"role": "user", "content": "Is </s> text?"}]
-asked = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-ids = tokenizer(asked)["input_ids"]
-writer = pipeline("text-generation", model=folder, **own)
-said = writer(turns, max_new_tokens=24, do_sample=False)[0]["generated_text"][-1]
-print(json.dumps({
-    "version": transformers.__version__, "ids": ids, "shown": tokenizer.decode(ids, skip_special_tokens=True),
-    "stops": model.generation_config.eos_token_id, "said": said["content"],
-}))
+print(json.dumps(transformers.__version__))
+for folder, path, own in json.loads(sys.argv[1]):
+    own = {"trust_remote_code": True} if own else {}
+    model = AutoModelForCausalLM.from_pretrained(folder, **own)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **own)  # asks what the model's configuration is
+    torch.save(model(torch.arange(8, 56)[None]).logits, path)
+    turns = [{"role": "user", "content": "Is </s> text?"}]
+    asked = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    ids = tokenizer(asked)["input_ids"]
+    writer = pipeline("text-generation", model=folder, **own)
+    said = writer(turns, max_new_tokens=24, do_sample=False)[0]["generated_text"][-1]
+    print(json.dumps({
+        "ids": ids, "shown": tokenizer.decode(ids, skip_special_tokens=True),
+        "stops": model.generation_config.eos_token_id, "said": said["content"],
+    }))
 """
+MODELS = {
+    "a class of transformers": {"rope_theta": 500_000.0},
+    "causal_mean": {"like": integrators("causal_mean")},
+    "attention": {"like": integrators("attention")},
+}
 
 
-def read(folder, path, own, packages=()):
+def read(exports, home, packages=()):
+    """The version, and what it makes of each export: (folder, file for logits, whether it brings its classes)."""
     environment = {
         "PATH": "/usr/bin:/bin",
-        "HOME": str(path.parent),
+        "HOME": str(home),
         "PYTHONPATH": ":".join(map(str, packages)),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-c", READ, str(folder), str(path), own]
+    command = [sys.executable, "-c", READ, json.dumps([[str(word) for word in export] for export in exports])]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    version, *told = map(json.loads, done.stdout.splitlines()[-1 - len(exports) :])
+    return version, told
 
 
 @pytest.fixture(scope="module")
@@ -58,24 +67,35 @@ def packages(tmp_path_factory):
     return packages
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("own", "like"),
-    [("", {"rope_theta": 500_000.0}), *(("own", {"like": integrators(one)}) for one in ("causal_mean", "attention"))],
-)
-def test_both_versions_give_the_same_logits_ids_and_stops(tmp_path, packages, own, like):
-    import torch
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory, packages):
+    """Model -> what this version and the earlier one make of its export: what they tell, and the logits."""
+    home = tmp_path_factory.mktemp("exports")
+    exports = []
+    for name, like in MODELS.items():
+        place = home / name
+        place.mkdir()
+        corpus = make_corpus(place)
+        tokenizer = make_tokenizer(place, corpus)
+        packed = make_packed(place, corpus, tokenizer)
+        model = make_model(place, "sft", tokenizer, packed, chat=True, initializer_range=0.3, **like)
+        export_run(ExportJob(run="small", stage="sft", gguf=()), model, None, place / "export/manifest.json", __file__)
+        exports.append((place / "export/hf", place, "own" if "like" in like else ""))
+    found = {}
+    for version, others in (("5", ()), ("4", (packages,))):
+        asked = [(folder, place / f"{version}.pt", own) for folder, place, own in exports]
+        told_version, told = read(asked, home, others)
+        assert told_version == "4.57.6" if others else told_version > "5"
+        for name, one, (_, logits, _) in zip(MODELS, told, asked, strict=True):
+            found.setdefault(name, []).append((one, torch.load(logits)))
+    return found
 
-    corpus = make_corpus(tmp_path)
-    tokenizer = make_tokenizer(tmp_path, corpus)
-    packed = make_packed(tmp_path, corpus, tokenizer)
-    model = make_model(tmp_path, "sft", tokenizer, packed, chat=True, initializer_range=0.3, **like)
-    export_run(ExportJob(run="small", stage="sft", gguf=()), model, None, tmp_path / "export/manifest.json", __file__)
-    ours = read(tmp_path / "export/hf", tmp_path / "ours.pt", own)
-    theirs = read(tmp_path / "export/hf", tmp_path / "theirs.pt", own, [packages])
-    assert theirs.pop("version") == "4.57.6" and ours.pop("version") > "5"
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_both_versions_give_the_same_logits_ids_and_stops(outcomes, name):
+    (ours, wanted), (theirs, found) = outcomes[name]
     assert ours == theirs
     assert ours["shown"] == "user\nIs </s> text?\nassistant\n" and ours["stops"] == [2, 5]
     assert "<|im_" not in ours["said"]
-    found, wanted = torch.load(tmp_path / "theirs.pt"), torch.load(tmp_path / "ours.pt")
     assert torch.allclose(found, wanted, atol=1e-5) and wanted.std() > 0.01
