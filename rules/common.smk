@@ -208,6 +208,11 @@ def option_of_items(wildcards, input):
     return f"--items {input.prepared}" if input.prepared else ""
 
 
+def folder_of_parts(wildcards, input):
+    """The folder of the parts of all sources, in place of the path of each."""
+    return str(Path(input.sources[0]).parents[2])
+
+
 def named_packed(wildcards, input):
     return named(of(inputs.corpora)(wildcards), input.packed)
 

@@ -80,10 +80,11 @@ rule find_duplicates:
         runtime="12h",
     params:
         settings=settings_for("corpus"),
+        sources=folder_of_parts,
         script=path_of("find_duplicates"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q} --job {wildcards.job}"
-        " --sources {input.sources} --output {output.manifest} --log {log}"
+        " --sources {params.sources:q} --output {output.manifest} --log {log}"
 
 
 # Makes one corpus of all sources: duplicates out, budgets kept, order fixed, shards written.
@@ -111,11 +112,12 @@ rule assemble_corpus:
         runtime="12h",
     params:
         settings=settings_for("corpus"),
+        sources=folder_of_parts,
         script=path_of("assemble_corpus"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q}"
         " --plan {input.plan} --tokenizer {input.tokenizer} --decontamination {input.decontamination}"
-        " --sources {input.sources} --duplicates {input.duplicates} --output {output.manifest} --log {log}"
+        " --sources {params.sources:q} --duplicates {input.duplicates} --output {output.manifest} --log {log}"
 
 
 # Writes the training and the held-out documents of a corpus as plain text, for other programs.

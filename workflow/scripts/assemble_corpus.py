@@ -1,7 +1,7 @@
 """Make a corpus of its sources: duplicates out, budgets kept, order fixed, shards written.
 
 python workflow/scripts/assemble_corpus.py --settings '{...}' --plan results/corpora/nano/plan.json \\
-    --sources results/corpora/nano/sources/*/*/manifest.json \\
+    --sources results/corpora/nano/sources \\
     --duplicates results/corpora/nano/duplicates/*/manifest.json --output results/corpora/nano/manifest.json
 """
 
@@ -19,7 +19,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--plan", required=True, type=Path, help="plan.json of the corpus")
     parser.add_argument("--tokenizer", type=Path, nargs="?", help="tokenizer_config.json of the corpus' count_with")
     parser.add_argument("--decontamination", type=Path, nargs="?", help="manifest.json of the indexed evaluation sets")
-    parser.add_argument("--sources", required=True, type=Path, nargs="+", help="manifest.json of each part")
+    parser.add_argument("--sources", required=True, type=Path, nargs="+", help="their folder, or manifests")
     parser.add_argument("--duplicates", required=True, type=Path, nargs="+", help="manifest.json of each comparison")
     parser.add_argument("--output", required=True, type=Path, help="manifest.json to write")
     return parser
@@ -27,14 +27,15 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     from abovo.corpus.assemble import assemble_corpus
-    from abovo.corpus.parts import in_order
+    from abovo.corpus.parts import in_order, manifests_of
     from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
     from abovo.tokenizing.count import measures_of
 
     corpus = options.settings
+    paths = manifests_of(corpus, options.sources)
     plan = read_manifest(options.plan, "abovo/corpus_plan/")
-    sources = in_order(corpus, [read_manifest(path, "abovo/source/") for path in options.sources])
+    sources = in_order(corpus, [read_manifest(path, "abovo/source/") for path in paths])
     duplicates = [read_manifest(path, "abovo/duplicates/") for path in options.duplicates]
     measures = measures_of(corpus, options.tokenizer, options.decontamination)
     script = Script(Path(__file__), decisive(corpus))

@@ -1,7 +1,7 @@
 """Find the documents of all sources of a corpus that are equal or alike, for one range of their hashes.
 
 python workflow/scripts/find_duplicates.py --settings '{...}' --job 0 \\
-    --sources results/corpora/nano/sources/*/*/manifest.json \\
+    --sources results/corpora/nano/sources \\
     --output results/corpora/nano/duplicates/0/manifest.json
 """
 
@@ -17,19 +17,20 @@ def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("--settings", required=True, type=settings_as(Corpus), help="JSON text or a file: the corpus")
     parser.add_argument("--job", type=int, default=0, help="which range of hashes, from 0")
-    parser.add_argument("--sources", required=True, type=Path, nargs="+", help="manifest.json of each part")
+    parser.add_argument("--sources", required=True, type=Path, nargs="+", help="their folder, or manifests")
     parser.add_argument("--output", required=True, type=Path, help="manifest.json to write")
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
     from abovo.corpus.duplicates import find_duplicates
-    from abovo.corpus.parts import in_order
+    from abovo.corpus.parts import in_order, manifests_of
     from abovo.provenance.code import Script
     from abovo.provenance.manifest import read_manifest
 
     corpus = options.settings
-    sources = in_order(corpus, [read_manifest(path, "abovo/source/") for path in options.sources])
+    paths = manifests_of(corpus, options.sources)
+    sources = in_order(corpus, [read_manifest(path, "abovo/source/") for path in paths])
     find_duplicates(corpus, sources, options.job, options.output, Script(Path(__file__), decisive(corpus)))
 
 

@@ -155,7 +155,7 @@ def _describe(
         sources[share.name] = mine
         about[share.name] = {
             "type": settings.type, "licence": settings.licence, "language": settings.language,
-            "revision": share.parts[0].manifest["revision"], "unread": plan["sources"][share.name]["unread"],
+            "revision": plan["sources"][share.name]["revision"], "unread": plan["sources"][share.name]["unread"],
         }  # fmt: skip
         tell_unread(f"source {share.name}", about[share.name]["unread"])
         if share.budget is not None and share.tokens < SHORT * share.budget:

@@ -7,6 +7,7 @@ same for any number of parts, so what the parts find together does not depend on
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 from abovo.corpus.examine import Found
 from abovo.corpus.sources import Source
@@ -69,6 +70,18 @@ def part_records(
             seen += 1
             if mine and place >= start:
                 yield Found(place, record)
+
+
+def manifests_of(corpus: Corpus, given: Sequence[Path]) -> list[Path]:
+    """The manifests of parts that are given one by one, or as the folder that holds those of all sources: a command of
+    thousands of paths is longer than systems allow."""
+    if len(given) != 1 or not given[0].is_dir():
+        return list(given)
+    return [
+        given[0] / name / str(part) / "manifest.json"
+        for name, source in corpus.sources.items()
+        for part in range(source.parts)
+    ]
 
 
 def in_order(corpus: Corpus, manifests: Sequence[Manifest]) -> dict[str, list[Manifest]]:

@@ -138,8 +138,7 @@ def write_part(source: Source, reading: Reading, portion: Portion, measures: Mea
     progress.close(f"{tally.read:,} read, {tally.documents:,} kept, {size}")
     if not tally.documents and portion.parts == 1 and not portion.start:
         raise AbovoError(nothing_left(tally.read, tally.rejected), f"source {reading.name}", NOTHING_MEND)
-    fields = {"revision": reading.revision, "until": until, "reasons": list(refused.reasons)}
-    return Made(tally.counts(), fields)
+    return Made(tally.counts(), {"until": until, "reasons": list(refused.reasons)})
 
 
 NOTHING_MEND = "check the source's settings, its filters and their thresholds, min_characters and max_characters"

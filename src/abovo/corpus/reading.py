@@ -6,6 +6,7 @@ from typing import Any
 
 from abovo.corpus.filters import chosen
 from abovo.corpus.shares import source_budget
+from abovo.provenance.hashing import sha256_json
 from abovo.settings.corpus import Corpus, Near, Source
 from abovo.settings.keys import decisive
 from abovo.settings.thresholds import Thresholds
@@ -68,8 +69,9 @@ class Reading:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The reading as JSON, for manifests and fingerprints."""
-        own = decisive(self)
+        """The reading as JSON, for manifests and fingerprints. The revision, which may list thousands of files and
+        stands in the plan, is its hash: each of a thousand parts would hold the list of all files else."""
+        own = {**decisive(self), "revision": sha256_json(self.revision)}
         own["source"] = {key: value for key, value in own["source"].items() if key not in DESCRIPTIVE}
         return own
 
