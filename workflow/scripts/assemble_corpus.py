@@ -1,7 +1,7 @@
 """Make a corpus of its sources: duplicates out, budgets kept, order fixed, shards written.
 
 python workflow/scripts/assemble_corpus.py --settings '{...}' --plan results/corpora/nano/plan.json \\
-    --sources results/corpora/nano/sources \\
+    --sources results/corpora/nano/sources/*/*/manifest.json \\
     --duplicates results/corpora/nano/duplicates/*/manifest.json --output results/corpora/nano/manifest.json
 """
 

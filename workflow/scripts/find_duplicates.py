@@ -1,7 +1,7 @@
 """Find the documents of all sources of a corpus that are equal or alike, for one range of their hashes.
 
 python workflow/scripts/find_duplicates.py --settings '{...}' --job 0 \\
-    --sources results/corpora/nano/sources \\
+    --sources results/corpora/nano/sources/*/*/manifest.json \\
     --output results/corpora/nano/duplicates/0/manifest.json
 """
 
