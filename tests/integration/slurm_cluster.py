@@ -126,8 +126,10 @@ class Cluster:
         _do("slurmd", "-N", name)
 
     def stop(self) -> None:
-        with contextlib.suppress(subprocess.CalledProcessError):
+        with contextlib.suppress(subprocess.CalledProcessError, AssertionError):
+            _do("scancel", "--me", "--signal=KILL", "--full")
             _do("scancel", "--me")
+            until(lambda: not _do("squeue", "-h", "-t", "running,completing"), 30)
         for place in ("slurmd-n1", "slurmd-n2", "slurmctld", "munged"):
             self._end(place, signal.SIGTERM)
         for name in ("slurm.conf", "gres.conf"):
