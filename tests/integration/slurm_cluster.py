@@ -135,6 +135,21 @@ class Cluster:
         for name in ("slurm.conf", "gres.conf"):
             (SYSTEM / name).unlink(missing_ok=True)
 
+    def restart_controller(self) -> None:
+        """As for an update; what it knew of jobs and nodes lies in its folder."""
+        place = self.folder / "run/slurmctld.pid"
+        self._end("slurmctld", signal.SIGTERM)
+        until(lambda: not _runs(place), 30)
+        _do("slurmctld")
+        until(lambda: "is UP" in _do("scontrol", "ping"), 30)
+
+    def drain(self, name: str) -> None:
+        """Let a node start no more jobs; those on it go on."""
+        _do("scontrol", "update", f"nodename={name}", "state=drain", "reason=service")
+
+    def undrain(self, name: str) -> None:
+        _do("scontrol", "update", f"nodename={name}", "state=resume")
+
     def lose_node(self, name: str) -> None:
         """As if its power had gone: its daemon dies, and SLURM is told at once what it would find after a while."""
         self._end(f"slurmd-{name}", signal.SIGKILL)

@@ -20,6 +20,11 @@ REDUCED = ",".join(
         "odd.sft.tokens=20_480",
         "odd.sft.attention=row",
         "odd.sft.method=lora",
+        "nano.evaluation.validation_bytes=60_000",
+        "nano.evaluation.yesno_rows=60",
+        "nano.evaluation.choice_rows=20",
+        "nano.evaluation.offered_rows=40",
+        "nano.evaluation.conversations=20",
         "nano.evaluation.new_tokens=4",
     ]
 )

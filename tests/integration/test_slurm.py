@@ -164,10 +164,16 @@ def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_snakem
     with driven(workflow, first, "--set-resources", f"pretrain:runtime={SHORT}") as driver:
         job = trained()
         until(lambda: logged(f"SLURM job {job} waits in the queue again"), 400, said)
-        goes_on(job)
+        drained = goes_on(job)
+        cluster.restart_controller()
+        cluster.drain(drained)
+        made_by_now = steps()
+        until(lambda: steps() > made_by_now, 60, said)
+        assert cluster.jobs()[job][:2] == ("RUNNING", drained)
         subprocess.run(["scancel", job], check=True)
         again = trained(job)
-        lost = goes_on(again)
+        lost = goes_on(again, elsewhere=drained)
+        cluster.undrain(drained)
         cluster.lose_node(lost)
         for process in [*workflow.processes("\0remote\0"), *workflow.processes(f"{SCRIPTS}train.py")]:
             kill(process)
