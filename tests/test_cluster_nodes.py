@@ -12,6 +12,8 @@ from test_training_engines import PROGRAM, STEPS, outcome, run, same_to_the_bit,
 
 from abovo.cluster.on_nodes import HOSTS, hosts_of, met_at, remote_line, step
 from abovo.config.engines import check_engine, gpus, gpus_of_node, launcher
+from abovo.config.jobs import deciding_settings
+from abovo.config.runs import Configuration
 from abovo.errors import AbovoError
 from abovo.settings.engine import Engine
 from abovo.settings.training import Optimizer, Schedule, Training
@@ -38,6 +40,12 @@ def test_what_starts_an_engine_of_several_nodes_names_what_each_of_them_has():
     assert " python -m abovo.cluster.on_cards 4 torchrun --nnodes 2 --rdzv-backend c10d " in words
     assert words.endswith(" --nproc-per-node 4 --")
     assert (gpus(SPREAD), gpus_of_node(SPREAD)) == (8, 4)
+
+
+def test_where_processes_run_decides_nothing_of_what_is_made(root):
+    one, two = (Configuration(root / "config", f"small.engine=ddp,small.engine.nodes={nodes}") for nodes in (1, 2))
+    asked = [deciding_settings(configuration, "pretrain", {"run": "small"}) for configuration in (one, two)]
+    assert asked[0] == asked[1] and two.run("small").engine.nodes == 2
 
 
 def test_a_step_of_slurm_starts_one_launcher_on_each_node_with_all_that_is_the_jobs_there():

@@ -55,10 +55,8 @@ def fits(sizes: Sizes, recipe: Training, length: int, engine: Engine, machine: H
         return {"fits": False, "why_not": f"{error.what} ({place.precision})"}
     usable = int(PLANNED * machine.memory_bytes)
 
-    own = engine.processes // engine.nodes
-
     def needed(found: Memory) -> int:
-        return found.total if place.on_gpu else own * found.total + found.on_first_of(engine.nodes)
+        return found.total if place.on_gpu else engine.processes * found.total + found.on_host
 
     found = memory(sizes, recipe, length, engine, place)
     if place.on_gpu and engine.kind == "torch" and recipe.micro_batch_sequences == "auto":

@@ -19,7 +19,10 @@ class Engine:
         default="auto",
     )
     processes: int = key("Processes, one per GPU, of all nodes together", default=1, minimum=1, maximum=1024)
-    nodes: int = key("Machines that the processes are spread over, as many on each", default=1, minimum=1, maximum=1024)
+    nodes: int = key(
+        "Machines that the processes are spread over, as many on each",
+        default=1, minimum=1, maximum=1024, decides=False,
+    )  # fmt: skip
     strategy: Literal["none", "ddp", "fsdp", "zero1", "zero2", "zero3"] = key(
         "Over several processes, of torch: ddp keeps a copy of the model in each, fsdp spreads its parts; of deepspeed:"
         " each process keeps a part of the optimizer's state (zero1), of the gradients too (zero2), of the weights too"
