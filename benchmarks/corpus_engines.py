@@ -13,6 +13,7 @@ import argparse
 import importlib
 import itertools
 import json
+import math
 import os
 import shutil
 import statistics
@@ -41,8 +42,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--input", type=Path, help="folder of text files (default: the embedded speeches)")
     parser.add_argument("--column", default="text", help="column or key that holds the text (default: text)")
     parser.add_argument(
-        "--megabytes", type=float, nargs="+", default=[1, 20, 100],
-        help="text of a part, repeated where there is less (MB, default: 1 20 100)",
+        "--megabytes", type=float, nargs="+", default=[1, 10, 60],
+        help="text of a part, repeated where there is less (MB, default: 1 10 60)",
     )  # fmt: skip
     parser.add_argument("--parts", type=int, default=8, help="parts of the source (default: 8)")
     parser.add_argument("--rounds", type=int, default=3, help="alternated rounds (default: 3)")
@@ -193,13 +194,21 @@ def contest(folder: Path, options: argparse.Namespace, python: Path) -> dict[str
     return found
 
 
+def ratio(seconds: list[float], pool: list[float]) -> str:
+    """Geometric mean of the ratios of rounds, and its 95 % interval."""
+    from recipe import interval
+
+    found = interval([math.log(one / other) for one, other in zip(seconds, pool, strict=True)])
+    mean, *ends = (value if value is None else f"{math.exp(value):.2f}" for value in found.values())
+    return f"{mean} (one round)" if None in ends else f"{mean} ({ends[0]} to {ends[1]})"
+
+
 def main() -> None:
     options = arguments()
     if options.turn:
         turn(options.turn[0], Path(options.turn[1]))
         return
     import texts
-    from recipe import told
 
     options.work.mkdir(parents=True, exist_ok=True)
     python = interpreter(options.work) if {"dask", "ray"} & set(options.engines) else Path(sys.executable)
@@ -213,11 +222,10 @@ def main() -> None:
         found = contest(folder, options, python)
         pool = found.get("pool") or next(iter(found.values()))
         for name, seconds in found.items():
-            ratios = [one / other for one, other in zip(seconds, pool, strict=True)]
             # a worker has so many parts one after the other
             more = (statistics.median(seconds) - statistics.median(pool)) / (options.parts / WORKERS)
             median = statistics.median(seconds)
-            print(f"{megabytes:>9g}  {name:10}{median:>9.1f}  {told(ratios, '.2f'):24}  {more:+.2f}", flush=True)
+            print(f"{megabytes:>9g}  {name:10}{median:>9.1f}  {ratio(seconds, pool):24}  {more:+.2f}", flush=True)
         result[f"{megabytes:g}"] = found
         shutil.rmtree(folder)
     if options.json:
