@@ -157,7 +157,14 @@ class Cluster:
 
     def take_gpu(self, node: str) -> str:
         """The number of a job that holds one GPU of a node until it is cancelled."""
-        words = ("--parsable", "-p", "gpu", "-w", node, "--gpus=1", "--mem=100", "--wrap", "sleep 3600")
+        return self._take(node, "--gpus=1")
+
+    def take_processors(self, node: str) -> str:
+        """The number of a job that holds all processors of a node until it is cancelled."""
+        return self._take(node, "--cpus-per-task=4")
+
+    def _take(self, node: str, what: str) -> str:
+        words = ("--parsable", "-p", "gpu", "-w", node, what, "--mem=100", "--wrap", "sleep 3600")
         return _do("sbatch", "--output=/dev/null", *words).strip()
 
     def _end(self, name: str, number: int) -> None:

@@ -85,6 +85,31 @@ def test_a_cluster_is_looked_at_before_the_first_job(cluster, workflow):
     assert done.returncode == 1 and next(told for told, good in found.items() if good == "BAD").startswith("GPUs from")
 
 
+def test_sixty_parts_are_submitted_in_seconds_and_cancelled_by_ctrl_c(cluster, workflow, tmp_path):
+    (workflow.folder / "many").mkdir()
+    for number in range(60):
+        words = " ".join(f"word{number}x{place}" for place in range(20))
+        (workflow.folder / f"many/{number:02}.jsonl").write_text(json.dumps({"text": words}))
+    source = {"type": "local", "paths": "many", "parts": 60, "licence": "none", "language": "en"}
+    corpus = {"bytes_per_token": 4.0, "decontaminate": {"unchecked": "allow"}, "sources": {"web": source}}
+    (workflow.folder / "config/corpora/many.yaml").write_text(yaml.safe_dump(corpus))
+    own, log = Workflow(workflow.folder), tmp_path / "said.log"
+    own.make("--cores", "1", "results/corpora/many/plan.json")
+    taken = [cluster.take_processors(node) for node in ("n1", "n2")]
+
+    def parts():
+        return [state for state, _, told in cluster.jobs().values() if "rule_read_source_wildcards_many" in told]
+
+    with driven(own, log, target="results/corpora/many/manifest.json") as driver:
+        until(parts, 120, log.read_text)
+        until(lambda: len(parts()) == 60, 20, log.read_text)
+        assert set(parts()) == {"PENDING"}
+        driver.send_signal(signal.SIGINT)
+        assert driver.wait(timeout=60) != 0
+    assert set(parts()) == {"CANCELLED"}
+    subprocess.run(["scancel", *taken], check=True)
+
+
 def test_processes_are_spread_over_nodes_or_wait_for_one(cluster, workflow, made, tmp_path):
     """With one GPU of two free on each node: two processes on two nodes train at once, and on one node wait for it."""
     given_data(workflow, made)

@@ -64,7 +64,7 @@ def level_clocks(memory: Path = Path(".snakemake/metadata")) -> None:
     live = {lease.parent for lease in ROOT.rglob("*.lease")}  # jobs at work there, and their locks live by clocks
     kinds = [folder for folder in ROOT.iterdir() if folder.name != ".cache"]  # which holds nothing that is asked for
     found = (path for folder in kinds for path in (folder, *folder.rglob("*")))
-    paths = [path for path in found if not path.is_symlink() and live.isdisjoint((path, *path.parents))]
+    paths = [path for path in found if not path.is_symlink() and (not live or live.isdisjoint((path, *path.parents)))]
     times = {path: _time(path) for path in paths}
     oldest = min((time for path, time in times.items() if time and path.is_file()), default=0)
     for path, time in times.items():
