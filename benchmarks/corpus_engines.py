@@ -1,6 +1,6 @@
 """Measure what carries the parts of a source through reading on two workers: Snakemake, Dask, Ray, or a plain pool.
 
-python benchmarks/corpus_engines.py                                  # the embedded speeches, three sizes of parts
+python benchmarks/corpus_engines.py                                  # the embedded speeches, two sizes of parts
 python benchmarks/corpus_engines.py --input FOLDER --megabytes 100 --parts 8 --rounds 3
 
 All of them call the function that the workflow's rule calls, on the same parts. A turn begins with nothing running and
@@ -42,11 +42,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--input", type=Path, help="folder of text files (default: the embedded speeches)")
     parser.add_argument("--column", default="text", help="column or key that holds the text (default: text)")
     parser.add_argument(
-        "--megabytes", type=float, nargs="+", default=[1, 10, 60],
-        help="text of a part, repeated where there is less (MB, default: 1 10 60)",
+        "--megabytes", type=float, nargs="+", default=[2, 20],
+        help="text of a part, repeated where there is less (MB, default: 2 20)",
     )  # fmt: skip
     parser.add_argument("--parts", type=int, default=8, help="parts of the source (default: 8)")
-    parser.add_argument("--rounds", type=int, default=3, help="alternated rounds (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="alternated rounds (default: 5)")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES), help="default: all")
     parser.add_argument("--json", type=Path, help="file that receives the figures")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "abovo-benchmark-engines")
