@@ -23,6 +23,7 @@ SMALLER = {
     "tokenizers/mine-4k.yaml": ("vocabulary_size: 4096", "vocabulary_size: 1024"),
     "runs/mine.yaml": ("tokens: 1_200_000", "tokens: 65_536"),
     "sft/mine.yaml": (r"tokens: .*", "tokens: 16_384"),
+    "evaluation/mine-text.yaml": ("validation_bytes: 320_000", "validation_bytes: 60_000"),
 }
 
 
