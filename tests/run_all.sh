@@ -4,10 +4,10 @@
 set -uo pipefail
 shown=$(mktemp)
 trap 'kill "$beside" 2> /dev/null; rm -f "$shown"' EXIT
-pytest --durations=10 tests/integration > "$shown" 2>&1 &
+pytest -rs --durations=25 tests/integration > "$shown" 2>&1 &
 beside=$!
 status=0
-pytest --durations=10 --ignore=tests/integration || status=$?
+pytest -rs --durations=25 --ignore=tests/integration || status=$?
 wait "$beside" || status=$?
 cat "$shown"
 exit "$status"
