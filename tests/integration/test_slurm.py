@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,27 @@ def driven(workflow, log, *more, target=TARGET):
     finally:
         kill(process.pid)
         process.wait()
+
+
+@contextmanager
+def held(workflow):
+    """The trainers, which do nothing meanwhile: on a fast machine they would be through."""
+    trainers = workflow.processes(f"{SCRIPTS}train.py")
+    for process in trainers:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield trainers
+    finally:
+        for process in trainers:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+
+
+def is_warned(process):
+    """Whether the signal ahead of a time limit waits for a process that is held."""
+    status = Path(f"/proc/{process}/status").read_text()
+    pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(one >> (signal.SIGUSR1 - 1) & 1 for one in pending)
 
 
 def test_what_no_node_could_do_is_refused_before_the_first_job(cluster, workflow):
@@ -188,13 +209,15 @@ def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_snakem
     began, earlier = time.monotonic(), set(cluster.jobs())
     with driven(workflow, first, "--set-resources", f"pretrain:runtime={SHORT}") as driver:
         job = trained()
+        until(steps, 400, said)
+        with held(workflow) as trainers:
+            until(lambda: all(map(is_warned, trainers)), 400, said)
         until(lambda: logged(f"SLURM job {job} waits in the queue again"), 400, said)
         drained = goes_on(job)
-        cluster.restart_controller()
-        cluster.drain(drained)
-        made_by_now = steps()
-        until(lambda: steps() > made_by_now, 60, said)
-        assert cluster.jobs()[job][:2] == ("RUNNING", drained)
+        with held(workflow):
+            cluster.restart_controller()
+            cluster.drain(drained)
+            assert cluster.jobs()[job][:2] == ("RUNNING", drained)
         subprocess.run(["scancel", job], check=True)
         again = trained(job)
         lost = goes_on(again, elsewhere=drained)
