@@ -81,7 +81,7 @@ def held(workflow):
 
 
 def is_warned(process):
-    """Whether the signal ahead of a time limit waits for a process that is held. One that was a moment's is not there."""
+    """Whether the signal ahead of a time limit waits for a process that is held, and is still there."""
     place = Path(f"/proc/{process}/status")
     status = place.read_text() if place.exists() else ""
     pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
