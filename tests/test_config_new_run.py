@@ -77,6 +77,7 @@ def test_own_text_takes_the_place_of_phases_and_of_what_is_about_other_text(here
         ("mine", "nano", {"text": "nowhere"}, "TEXT: nowhere is not there"),
         ("mine", "nano", {"chats": "nowhere.jsonl"}, "CHATS: nowhere.jsonl is not there"),
         ("mine", "texts-phases", {"chats": "texts"}, "FROM: run texts-phases is not fine-tuned; take one that is"),
+        ("mine", "quebec", {}, "copy config/runs/quebec.yaml to config/runs/mine.yaml"),
         ("taken", "nano", {}, "config/corpora/taken.yaml: is there already"),
     ],
 )

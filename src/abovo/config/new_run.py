@@ -87,6 +87,9 @@ def write_new_run(
     for name, path in (("TEXT", text), ("CHATS", chats)):
         if path is not None and not Path(path).exists():
             raise AbovoError(f"{path} is not there", name, "name a file or a folder")
+    if configuration.given(like) is not None:
+        mend = f"copy config/runs/{like}.yaml to config/runs/{run}.yaml and change what it names, or take a run as nano"
+        raise AbovoError(f"run {like} is a model that was trained elsewhere, with no files to make anew", "FROM", mend)
     old = configuration.run(like)
     files: dict[File, str] = {}
     changes: dict[File, Changes] = {("runs", like): {"description": f"The run {like} with files of its own"}}
