@@ -169,7 +169,7 @@ class Runs:
 
 def main(spec: Path, place: Path) -> None:
     """Train one run by the trainer's own entry and keep what it says of itself."""
-    from abovo.cluster.parents import die_with_parent
+    from abovo.cluster.launched import die_with_parent
     from abovo.errors import AbovoError
 
     die_with_parent()

@@ -6,9 +6,11 @@ from abovo.cluster.driver import (
     settle,
     wait_for_earlier,
 )
-from abovo.cluster.fitting import Request
+from abovo.cluster.fitting import Request, refuse_contradiction
+from abovo.cluster.on_nodes import hosts_of, number_of_job
 from abovo.cluster.requeue import survive_warnings
 from abovo.cluster.slurm import nodes
+from abovo.planning.placement import AHEAD, SIGNAL
 
 # Calls of Snakemake that submit no job
 QUIET = (
@@ -54,12 +56,45 @@ def request_of(job):
     )
 
 
+def trains(job):
+    """Whether a job starts the processes of its run's engine."""
+    return any(name == "launcher" for name, _ in job.rule.params.items())
+
+
+def refuse_other_processes(job):
+    """What a call asks for in place of the rule must be what the launcher starts, or SLURM refuses it in the middle."""
+    asked = request_of(job)
+    refuse_contradiction(asked, of_run(job.wildcards), job.threads)
+    if "--signal" not in str(job.resources.get("slurm_extra", "")):
+        tell(
+            f"warning: {asked.job}: slurm_extra lacks --signal={SIGNAL}@{AHEAD}, so a time limit ends it without a"
+            " checkpoint of its last step, as a failure"
+        )
+
+
 def before_the_first_job():
     """Refuse what no node could take, and have the plugin ask what this SLURM answers."""
     settle(workflow.executor_settings, tell)
     NODES.extend(nodes())
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    for job in filter(trains, jobs):
+        refuse_other_processes(job)
     refuse_before_submission(map(request_of, jobs), NODES)
+
+
+def before_the_first_job_here(jobs):
+    """Refuse what lacks machines or GPUs: counted ones are of all machines where a training is spread over several, and
+    each of those has its own."""
+    spread = [job for job in jobs if (job.resources.get("nodes") or 1) > 1]
+    if spread and number_of_job(os.environ) is None:
+        hosts_of(os.environ, max(job.resources["nodes"] for job in spread))
+    wanting = [job for job in jobs if gpus_of(job.resources)]
+    counted = gpus_of(workflow.global_resources)
+    if spread:
+        wanting = [job for job in wanting if job not in spread]
+        counted = max((gpus_of(job.resources) for job in wanting), default=0)
+    if counted:
+        check_counted(counted, len(wanting))
 
 
 if workflow.is_main_process and submits():
@@ -78,10 +113,5 @@ def gpus_of(resources):
 onstart:
     if workflow.is_main_process and workflow.executor_plugin.name == "slurm":
         clear(before_the_first_job)
-    elif workflow.is_main_process and (
-        counted := gpus_of(workflow.global_resources)
-    ):
-        wanting = [
-            job for job in workflow.dag.needrun_jobs() if gpus_of(job.resources)
-        ]
-        clear(check_counted, counted, len(wanting))
+    elif workflow.is_main_process:
+        clear(before_the_first_job_here, list(workflow.dag.needrun_jobs()))

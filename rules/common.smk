@@ -341,7 +341,9 @@ def placed(stage):
         "gpu_model": lambda wildcards, attempt: (
             site("gpu_type") if asked(wildcards, attempt).gpus else None
         ),
-        "slurm_extra": lambda wildcards, attempt: asked(wildcards, attempt).more
+        "slurm_extra": lambda wildcards, attempt: " ".join(
+            filter(None, [site("slurm_extra"), asked(wildcards, attempt).more])
+        )
         or None,
     }
 

@@ -102,10 +102,20 @@ def test_a_number_and_a_name_are_one_card(jobs, monkeypatch):
     assert "waits for 1 of 1" in jobs(1).stderr.readline()
 
 
-def test_a_scheduler_gives_cards_itself_and_a_machine_without_has_none(monkeypatch, machine):
+def test_two_jobs_in_what_a_scheduler_gave_have_a_card_each(jobs, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert cards.take_cards(1, "a training") == []
-    monkeypatch.delenv("SLURM_JOB_ID")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert {jobs(1).stdout.readline().strip() for _ in range(2)} == {"0", "1"}
+
+
+def test_a_card_whose_file_was_removed_is_not_taken_by_its_old_file(machine):
+    place, (card, *_) = cards._folder(), cards.cards()
+    with cards._file(place, card).open("a+"):
+        first = cards._try([card], 1, "one", place)
+        assert first and not cards._try([card], 1, "two", place)
+
+
+def test_a_machine_without_cards_has_none(monkeypatch, machine):
     (machine / "bin/nvidia-smi").unlink()
     monkeypatch.setenv("PATH", str(machine / "bin"))
     assert cards.take_cards(1, "a training") == [] and "CUDA_VISIBLE_DEVICES" not in os.environ

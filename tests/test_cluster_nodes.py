@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -87,6 +88,35 @@ def test_a_machine_that_ssh_does_not_reach_ends_with_one_line(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "environment", "told"),
+    [
+        (["--nodes", "2"], {}, "wants a number of nodes and a command"),
+        (["--nodes", "0", "true"], {}, "wants a number of nodes and a command"),
+        (["--nodes", "2", "true"], {"SLURM_JOB_ID": "abc"}, "0 machines are named for 2 nodes"),
+        (
+            ["--nodes", "2", "true"],
+            {"SLURM_JOB_ID": "7", "PATH": "/nowhere"},
+            "error: srun: cannot be started (no such",
+        ),
+        (["--nodes", "2", "true"], {HOSTS: "one,two", "PATH": "/nowhere"}, "error: ssh: cannot be started (no such"),
+    ],
+)
+def test_what_starts_nothing_is_told_in_one_line(words, environment, told):
+    known = {key: value for key, value in os.environ.items() if key not in ("SLURM_JOB_ID", HOSTS)}
+    words = [sys.executable, "-m", "abovo.cluster.on_nodes", "--processors", "1", "--gpus", "0", *words]
+    done = subprocess.run(words, env={**known, **environment}, capture_output=True, text=True)
+    assert done.returncode and told in done.stderr.splitlines()[-1], done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_log_of_a_job_ends_with_what_its_launcher_told(tmp_path):
+    words = [*command(tmp_path, "ddp", 1), "--log", str(tmp_path / "logs/one.log")]
+    environment = {key: value for key, value in os.environ.items() if key not in ("SLURM_JOB_ID", HOSTS)}
+    assert subprocess.run(words, env=environment, capture_output=True).returncode == 1
+    assert (tmp_path / "logs/one.log").read_text().startswith("error: engine.nodes and ABOVO_HOSTS: 0 machines are")
+
+
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory):
     if reason := why_not():
@@ -110,20 +140,41 @@ def test_two_machines_train_as_two_processes_of_one(hosts, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", ["signal", "kill", "one dies"])
+def test_the_failure_of_any_machine_is_told_and_ends_the_others(hosts, tmp_path):
+    """One of them fails at once, while the other would work on for a minute."""
+    script = 'mkdir "$0" 2> /dev/null && exec sleep 60; exit 7'
+    place = tmp_path / "taken"
+    begun = time.monotonic()
+    started = [sys.executable, "-m", "abovo.cluster.on_nodes", "--nodes", "2", "--processors", "1", "--gpus", "0"]
+    done = subprocess.run([*started, "sh", "-c", script, str(place)], env=hosts, capture_output=True, text=True)
+    assert done.returncode == 7 and "ended with status 7" in done.stderr and time.monotonic() - begun < 30
+
+
+@pytest.mark.slow
+def test_a_machine_that_does_not_answer_is_named_before_any_work(hosts):
+    words = [sys.executable, "-m", "abovo.cluster.on_nodes", "--nodes", "2", "--processors", "1", "--gpus", "0", "true"]
+    done = subprocess.run(words, env={**hosts, HOSTS: f"{NAMES[0]},127.0.0.9"}, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("error: 127.0.0.9: ssh says:")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["signal", "kill", "one dies", "Ctrl-C"])
 def test_what_ends_on_one_machine_ends_on_all(hosts, tmp_path, end):
     words = command(tmp_path, "ddp", 100_000)
-    with subprocess.Popen(words, env=hosts, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as launched:
+    shown = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(words, env=hosts, start_new_session=True, **shown) as launched:
         until(lambda: list((tmp_path / "ddp/state").glob("step-*")), 120)
         if end == "one dies":
             os.kill(next(number for number in map(int, workers(tmp_path)) if is_rank_1(number)), signal.SIGKILL)
+        elif end == "Ctrl-C":  # as a terminal sends it, to all that it shows
+            os.killpg(launched.pid, signal.SIGINT)
         else:
             launched.send_signal(signal.SIGTERM if end == "signal" else signal.SIGKILL)
         told, _ = launched.communicate(timeout=90)
         assert launched.returncode != 0, told
     until(lambda: not workers(tmp_path), 60)
-    if end == "signal":
-        assert "stopped at step" in told
+    if end in ("signal", "Ctrl-C"):
+        assert "stopped at step" in told and not workers(tmp_path)
 
 
 def is_rank_1(process):

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from abovo.cluster import check
-from abovo.cluster.fitting import Request, bounds_of, refuse_unplaceable
+from abovo.cluster.fitting import Request, bounds_of, refuse_contradiction, refuse_unplaceable
 from abovo.cluster.slurm import read_gpus, read_jobs, read_limit, read_nodes
+from abovo.config.runs import Configuration
 from abovo.errors import AbovoError
 
 # Two partitions as sinfo -N -o "%P|%N|%c|%m|%G|%l|%T" tells them
@@ -74,6 +75,22 @@ def test_what_no_node_could_do_is_told_in_one_line(request_, told):
     with pytest.raises(AbovoError, match="job") as caught:
         refuse_unplaceable(request_, NODES)
     assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "threads", "told"),
+    [
+        ({"nodes": 4, "gpus": 4}, 8, "asks for 4 nodes, and its engine starts processes for 2; set engine.nodes"),
+        ({"nodes": 2, "gpus": 1}, 8, "asks for 1 GPUs a node, and its engine starts processes for 4; set engine.proc"),
+        ({"nodes": 2, "gpus": 4}, 1, "has 1 threads, and its processes take 8 on each node; set threads of the run"),
+    ],
+)
+def test_what_a_call_asks_for_instead_must_be_what_the_launcher_starts(root, asked, threads, told):
+    settings = "small.engine=ddp,small.engine.processes=8,small.engine.nodes=2,small.threads=2"
+    run = Configuration(root / "config", settings).run("small")
+    refuse_contradiction(Request("pretrain", nodes=2, gpus=4), run, 8)
+    with pytest.raises(AbovoError, match=told):
+        refuse_contradiction(Request("pretrain", **asked), run, threads)
 
 
 def test_growth_is_bounded_by_what_a_partition_has():

@@ -1,7 +1,7 @@
 """Turn the GPUs of a machine into those that a job has for itself.
 
 A card is taken by an flock on a file of its own, which the kernel drops when the job dies, however it dies. Under a
-scheduler, which gives jobs their cards itself, nothing is taken.
+scheduler it is one of those that the scheduler lets a job see; jobs that it keeps apart do not meet there.
 """
 
 import contextlib
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from abovo.cluster.on_nodes import HOSTS
 from abovo.errors import AbovoError
 
 log = logging.getLogger("abovo")
@@ -70,9 +69,9 @@ def _card(line: str) -> Card:
 def check_counted(counted: int, jobs: int) -> None:
     """Raise AbovoError where a profile counts `counted` GPUs for `jobs` jobs that want some, and there are fewer here.
 
-    AMD's cards are not looked for: their driver stands for them. Nor are those of other machines that are named.
+    AMD's cards are not looked for: their driver stands for them.
     """
-    if not jobs or os.environ.get(HOSTS) or Path("/dev/kfd").exists() or (here := len(cards())) >= counted:
+    if not jobs or Path("/dev/kfd").exists() or (here := len(cards())) >= counted:
         return
     if not here:
         hidden = f" ({VISIBLE} hides all)" if os.environ.get(VISIBLE) in ("", "-1") else ""
@@ -81,11 +80,6 @@ def check_counted(counted: int, jobs: int) -> None:
         raise AbovoError(f"no GPU is here{hidden}, and {want} one", "--profile gpu", mend)
     seen = "1 is" if here == 1 else f"{here} are"
     raise AbovoError(f"{counted} GPUs are counted on, {seen} here", "resources, key gpu", f"say --resources gpu={here}")
-
-
-def given_by_a_scheduler() -> bool:
-    """Whether a scheduler started this job, and so gave it its cards."""
-    return "SLURM_JOB_ID" in os.environ
 
 
 def leave_cards() -> None:
@@ -97,10 +91,10 @@ def take_cards(number: int, work: str, idle: Callable[[], bool] = bool) -> list[
     """Wait for `number` free cards, take them until this process ends, and let it see no others; `work` is what others
     are told of it.
 
-    None where there are no cards, a scheduler gave them, or a job that would have to wait is `idle`, with nothing to
+    None where there are no cards, or a job that would have to wait is `idle`, with nothing to
     compute. Raises AbovoError where there are fewer than wanted.
     """
-    known = [] if given_by_a_scheduler() or _held else cards()
+    known = [] if _held else cards()
     if not known:
         return []
     if number > len(known):
@@ -135,7 +129,10 @@ def _try(known: Sequence[Card], number: int, work: str, folder: Path) -> Mapping
         file: IO[str] = _file(folder, card).open("a+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            held = os.path.samestat(os.fstat(file.fileno()), _file(folder, card).stat())
+        except (BlockingIOError, FileNotFoundError):
+            held = False
+        if not held:  # by another one, or its file was removed meanwhile, as by what cleans /tmp
             file.close()
             continue
         taken[card] = file

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from abovo.cluster.slurm import Node
 from abovo.errors import AbovoError
@@ -78,6 +79,28 @@ def refuse_unplaceable(request: Request, nodes: Sequence[Node]) -> None:
     if longest is not None and request.minutes > longest:
         told = f"asks for {request.minutes:,} minutes, and a job {where} may take {longest:,}"
         raise AbovoError(told, request.job, f"set runtime of the rule under set-resources in {PROFILE}")
+
+
+def refuse_contradiction(request: Request, run: Any, threads: int) -> None:
+    """Raise AbovoError where a training asks for other nodes, GPUs or threads than the processes of its run need, as
+    set-resources and set-threads can have it."""
+    engine = run.engine
+    own = engine.processes // engine.nodes
+    for what, asked, needed, key in (
+        ("nodes", request.nodes, engine.nodes, "engine.nodes"),
+        (
+            "GPUs a node",
+            request.gpus,
+            0 if engine.device == "cpu" else own,
+            "engine.processes, or engine.device to cpu,",
+        ),
+    ):
+        if asked != needed:
+            told = f"asks for {asked} {what}, and its engine starts processes for {needed}"
+            raise AbovoError(told, request.job, f"set {key} of the run in place of set-resources")
+    if threads < own * run.threads:
+        told = f"has {threads} threads, and its processes take {own * run.threads} on each node"
+        raise AbovoError(told, request.job, "set threads of the run in place of set-threads")
 
 
 def _gpus(node: Node, kind: str | None) -> int:

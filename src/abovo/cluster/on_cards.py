@@ -4,11 +4,11 @@ python -m abovo.cluster.on_cards 2 torchrun --standalone --nproc-per-node 2 -- S
 """
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
 from abovo.cluster.cards import keep_over_exec, take_cards
+from abovo.cluster.launched import become, end, word_after
 from abovo.errors import AbovoError
 
 
@@ -18,19 +18,12 @@ def main(words: Sequence[str]) -> None:
     if not number.isdigit() or not command:
         sys.exit("error: wants a number of GPUs and a command: python -m abovo.cluster.on_cards 2 torchrun ...")
     try:
-        take_cards(int(number), work_of(command))
+        # others are told of the artifact that it makes, where it names one
+        take_cards(int(number), word_after("--output", command) or command[0])
         keep_over_exec()
-        os.execvp(command[0], command)
+        become(command)
     except AbovoError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {command[0]} cannot be started ({error.strerror})")
-
-
-def work_of(command: Sequence[str]) -> str:
-    """What others are told of a command: the artifact that it makes, where it names one."""
-    words = list(command)
-    return words[words.index("--output") + 1] if "--output" in words[:-1] else words[0]
+        end(error, command)
 
 
 if __name__ == "__main__":

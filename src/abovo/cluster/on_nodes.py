@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from abovo.cluster.parents import die_with_parent
+from abovo.cluster.launched import become, die_with_parent, end, not_started
 from abovo.errors import AbovoError
 
 log = logging.getLogger("abovo")
@@ -35,7 +35,13 @@ FIRST_PORT, PORTS = 20_000, 20_000
 # How often processes are looked after, and how long they are given to end when they are told to: longer than a step and
 # its checkpoint take, which torchrun waits for (s)
 POLL, PATIENCE = 0.2, 660
-SSH = ("ssh", "-o", "BatchMode=yes")
+# A machine that does not answer for a minute is gone
+SSH = (
+    *("ssh", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=20"),
+    *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
+)
+# Before the name that a machine says
+MARK = "abovo runs on "
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -47,20 +53,25 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--gpus", type=int, required=True, help="GPUs of each that it may use")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="what each of them runs")
     words = parser.parse_args(arguments)
+    if words.nodes < 1 or not words.command:
+        parser.error("wants a number of nodes and a command")
     try:
-        if number := os.environ.get("SLURM_JOB_ID"):
-            os.environ |= met_at(socket.gethostname(), int(number))
+        if number := number_of_job(os.environ):
+            os.environ |= met_at(socket.gethostname(), number)
             command = step(number, words.nodes, words.processors, words.gpus) + words.command
-            os.execvp(command[0], command)
-        hosts = hosts_of(os.environ, words.nodes)
-        sys.exit(run_by_ssh(hosts, words.command))
+            become(command)
+        sys.exit(run_by_ssh(hosts_of(os.environ, words.nodes), words.command))
     except AbovoError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {words.command[0]} cannot be started ({error.strerror})")
+        end(error, words.command)
 
 
-def step(number: str, nodes: int, processors: int, gpus: int) -> list[str]:
+def number_of_job(environment: Mapping[str, str]) -> int | None:
+    """The job of SLURM that this process belongs to."""
+    number = environment.get("SLURM_JOB_ID", "")
+    return int(number) if number.isdecimal() else None
+
+
+def step(number: int, nodes: int, processors: int, gpus: int) -> list[str]:
     """The step of a SLURM job that runs a command once on each of its nodes, and ends when one of them fails."""
     words = ["srun", f"--jobid={number}", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
     words += [f"--cpus-per-task={processors}", "--kill-on-bad-exit=1"]
@@ -90,29 +101,28 @@ def run_by_ssh(hosts: Sequence[str], command: Sequence[str]) -> int:
     """Run a command on each host until it has ended on all; returns 0, or the status of the first that failed.
 
     A signal to this process, or the failure of one, reaches all of them as Ctrl-C does; where this process is killed,
-    their terminals are hung up.
+    their terminals are hung up. Raises AbovoError for a host that ssh does not reach.
     """
-    # the first is asked by what name the others may reach it: ours may be an alias
-    asked = subprocess.run([*SSH, hosts[0], "hostname"], capture_output=True, text=True, check=False)
-    if asked.returncode:
-        told = " ".join(asked.stderr.split())[-300:]
-        raise AbovoError(f"ssh says: {told}", hosts[0], f"look at {HOSTS}: ssh must need no password")
-    met = met_at(asked.stdout.strip(), secrets.randbelow(2**31))
+    met = met_at(_names_of(hosts)[0], secrets.randbelow(2**31))
     line = remote_line({**os.environ, **met}, Path.cwd(), command)
     stopped: list[int] = []
     for number in SIGNALS:
         signal.signal(number, lambda number, _: stopped.append(number))
-    words = [*SSH, "-tt", "-o", "LogLevel=QUIET"]
     hang_up = partial(die_with_parent, signal.SIGTERM, os.getpid())
+    # in sessions of their own: Ctrl-C at our terminal is passed on, and ssh itself lives to tell how it went
     running = {
-        host: subprocess.Popen([*words, host, line], stdin=subprocess.PIPE, preexec_fn=hang_up) for host in hosts
+        host: subprocess.Popen(
+            [*SSH, "-tt", host, line], stdin=subprocess.PIPE, start_new_session=True, preexec_fn=hang_up
+        )
+        for host in hosts
     }
     failed, told_at = 0, 0.0
-    while any(process.poll() is None for process in running.values()):
+    while None in [process.poll() for process in running.values()]:
         ended = [(host, process.returncode) for host, process in running.items() if process.returncode]
         if ended and not failed:
             host, failed = ended[0]
-            log.error("error: the processes on %s ended with status %d", host, failed)
+            if not stopped:
+                log.error("error: the processes on %s ended with status %d", host, failed)
         if (stopped or failed) and not told_at:
             told_at = time.monotonic()
             for process in running.values():
@@ -121,7 +131,32 @@ def run_by_ssh(hosts: Sequence[str], command: Sequence[str]) -> int:
             for process in running.values():
                 process.kill()
         time.sleep(POLL)
-    return next((abs(process.returncode) for process in running.values() if process.returncode), 0)
+    return failed or next((abs(process.returncode) for process in running.values() if process.returncode), 0)
+
+
+def _names_of(hosts: Sequence[str]) -> list[str]:
+    """What machines call themselves, by which others reach them: our name of one may be an alias.
+
+    Raises AbovoError for the first that does not answer.
+    """
+    # whatever else a shell says when it starts
+    words, pipe = f'echo "{MARK}$(hostname)"', subprocess.PIPE
+    try:
+        asked = [
+            subprocess.Popen([*SSH, host, words], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
+            for host in hosts
+        ]
+    except OSError as error:
+        raise not_started(SSH[0], error) from None
+    names = []
+    for host, process in zip(hosts, asked, strict=True):
+        out, told = process.communicate()
+        name = next((line.removeprefix(MARK) for line in out.splitlines() if line.startswith(MARK)), "")
+        if process.returncode or not name:
+            mend = f"look at {HOSTS}: ssh must reach it without a password"
+            raise AbovoError(f"ssh says: {' '.join(told.split())[-300:]}", host, mend)
+        names.append(name)
+    return names
 
 
 def remote_line(environment: Mapping[str, str], folder: Path, command: Sequence[str]) -> str:

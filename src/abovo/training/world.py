@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from abovo.cluster.parents import die_with_parent
+from abovo.cluster.launched import die_with_parent
 from abovo.errors import AbovoError
 from abovo.settings.engine import Engine
 from abovo.training.device import prepare_device
