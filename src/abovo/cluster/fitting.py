@@ -86,14 +86,10 @@ def refuse_contradiction(request: Request, run: Any, threads: int) -> None:
     set-resources and set-threads can have it."""
     engine = run.engine
     own = engine.processes // engine.nodes
+    gpus = 0 if engine.device == "cpu" else own
     for what, asked, needed, key in (
         ("nodes", request.nodes, engine.nodes, "engine.nodes"),
-        (
-            "GPUs a node",
-            request.gpus,
-            0 if engine.device == "cpu" else own,
-            "engine.processes, or engine.device to cpu,",
-        ),
+        ("GPUs a node", request.gpus, gpus, "engine.processes, or engine.device to cpu,"),
     ):
         if asked != needed:
             told = f"asks for {asked} {what}, and its engine starts processes for {needed}"
