@@ -54,8 +54,9 @@ def do_read(spec: Spec) -> None:
 
 
 def do_duplicates(spec: Spec) -> None:
-    output = Path(spec["folder"]) / "duplicates/0/manifest.json"
-    duplicates.find_duplicates(_corpus(spec), _sources(spec), 0, output, SCRIPTS / "find_duplicates.py")
+    folder = Path(spec["folder"])
+    planned, output = read_manifest(folder / "plan.json"), folder / "duplicates/0/manifest.json"
+    duplicates.find_duplicates(_corpus(spec), planned, _sources(spec), 0, output, SCRIPTS / "find_duplicates.py")
 
 
 def do_assemble(spec: Spec) -> None:

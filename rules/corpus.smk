@@ -65,6 +65,7 @@ rule find_duplicates:
             "find_duplicates",
             "corpus",
         ),
+        plan="results/corpora/{corpus}/plan.json",
         sources=of(inputs.parts),
     output:
         manifest="results/corpora/{corpus}/duplicates/{job}/manifest.json",
@@ -84,7 +85,7 @@ rule find_duplicates:
         script=path_of("find_duplicates"),
     shell:
         "exec python {params.script:q} --settings {params.settings:q} --job {wildcards.job}"
-        " --sources {params.sources:q} --output {output.manifest} --log {log}"
+        " --plan {input.plan} --sources {params.sources:q} --output {output.manifest} --log {log}"
 
 
 # Makes one corpus of all sources: duplicates out, budgets kept, order fixed, shards written.

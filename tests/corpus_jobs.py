@@ -63,7 +63,7 @@ def run_jobs(
     }  # fmt: skip
     duplicates = [
         find_duplicates(
-            settings, sources, job, folder / f"duplicates/{job}/manifest.json", SCRIPTS / "find_duplicates.py"
+            settings, plan, sources, job, folder / f"duplicates/{job}/manifest.json", SCRIPTS / "find_duplicates.py"
         )
         for job in range(settings.deduplication.jobs)
     ]

@@ -2,17 +2,24 @@
 
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 import zlib
 
 import pytest
 import zstandard
-from corpus_jobs import opened, rows_of, run_jobs
+from corpus_jobs import SCRIPTS, opened, resolved, rows_of, run_jobs
 
+from abovo.corpus.assemble import assemble_corpus
+from abovo.corpus.duplicates import find_duplicates
+from abovo.corpus.parts import in_order
 from abovo.corpus.shards import read_documents
 from abovo.corpus.sources import open_rows
 from abovo.errors import AbovoError
+from abovo.provenance.manifest import digest_of, read_manifest
+from abovo.settings.keys import plain
+from abovo.tokenizing.count import measures_of
 
 GOOD = "a line of words that is long enough to stay"
 CORPUS = {
@@ -314,3 +321,78 @@ def test_a_finished_part_or_shard_that_was_damaged_later_is_noticed_by_the_next_
         assert again["outputs"] == manifest["outputs"]
         assert damaged.name in caplog.text and "made again" in caplog.text
         assert list(read_documents(again))
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A corpus of one source in three parts, made; and what runs its later jobs again on manifests that are given."""
+    source = {"type": "local", "licence": "CC0", "language": "en", "paths": str(tmp_path / "raw"), "parts": 3}
+    corpus = resolved(CORPUS | {"sources": {"a": source}, "deduplication": {"near": None, "jobs": 2}})
+    (tmp_path / "raw").mkdir()
+    for number in range(6):
+        rows = [f"{number} {row} {GOOD}" for row in range(30)]
+        (tmp_path / f"raw/{number}.jsonl").write_bytes(b"".join(map(line, rows)))
+    run_jobs(plain(corpus), tmp_path / "made")
+
+    def again(parts=(0, 1, 2), jobs=(0, 1), job=None):
+        made = tmp_path / "made"
+        plan = read_manifest(made / "plan.json")
+        sources = in_order(corpus, [read_manifest(made / f"sources/a/{part}/manifest.json") for part in parts])
+        if job is not None:
+            output = tmp_path / f"compared/{job}/manifest.json"
+            return find_duplicates(corpus, plan, sources, job, output, SCRIPTS / "find_duplicates.py")
+        compared = [read_manifest(made / f"duplicates/{number}/manifest.json") for number in jobs]
+        script, output = SCRIPTS / "assemble_corpus.py", tmp_path / "again/manifest.json"
+        return assemble_corpus(corpus, plan, sources, compared, measures_of(corpus), output, script)
+
+    return again
+
+
+def test_parts_that_are_missing_twice_there_or_of_another_place_make_no_corpus(finished, tmp_path):
+    folder = tmp_path / "made/sources/a"
+    assert finished()["counts"]["documents"] == 180
+    for job in (0, None):
+        with pytest.raises(AbovoError, match=r"source a: part 2 of its 3 is missing; read it first"):
+            finished(parts=(0, 1), job=job)
+        with pytest.raises(AbovoError, match=r"sources/a/1/manifest.json: is given twice; name each part once"):
+            finished(parts=(1, 1, 1), job=job)
+    # The copy is named, whichever of the two comes first
+    shutil.rmtree(folder / "0")
+    shutil.copytree(folder / "2", folder / "0")
+    for job in (0, None):
+        with pytest.raises(AbovoError, match=r"sources/a/0/manifest.json: holds part 2 of source a, as \S+/2/manif"):
+            finished(job=job)
+
+
+def test_a_part_of_an_earlier_revision_or_of_other_settings_is_named(finished, tmp_path):
+    path = tmp_path / "made/sources/a/1/manifest.json"
+    kept = read_manifest(path).data
+    for key, value, told in (
+        ("revision", "0" * 64, "was read at another revision of source a than the plan fixes; remove it and make it"),
+        ("parts", 2, "was read with other settings of source a: parts is 2, not 3; remove it and make it again"),
+        ("name", "a", "was read with other settings of source a: seed is 4, not 5"),
+    ):
+        data = {**kept, "parameters": {**kept["parameters"], key: value} | ({"seed": 4} if key == "name" else {})}
+        path.unlink()
+        path.write_text(json.dumps({**data, "digest": digest_of(data)}))
+        for job in (0, None):
+            with pytest.raises(AbovoError) as caught:
+                finished(job=job)
+            assert str(caught.value).startswith(f"{path}: {told}") and "\n" not in str(caught.value)
+
+
+def test_comparisons_that_are_missing_twice_there_or_of_other_parts_make_no_corpus(finished, tmp_path):
+    for job in (-1, 99):
+        with pytest.raises(AbovoError, match=rf"job {job}: the comparison has 2 jobs, numbered from 0"):
+            finished(job=job)
+    with pytest.raises(AbovoError, match="job 1 of 2 is missing"):
+        finished(jobs=(0,))
+    with pytest.raises(AbovoError, match=r"duplicates/0/manifest.json: is job 0 of 2, as \S+ is; remove it"):
+        finished(jobs=(0, 0))
+    path = tmp_path / "made/duplicates/1/manifest.json"
+    data = read_manifest(path).data
+    data["inputs"]["part 1"]["digest"] = data["inputs"]["part 0"]["digest"]
+    path.unlink()
+    path.write_text(json.dumps({**data, "digest": digest_of(data)}))
+    with pytest.raises(AbovoError, match=r"duplicates/1/manifest.json: compares other parts than those .*make it"):
+        finished()

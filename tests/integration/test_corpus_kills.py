@@ -64,7 +64,7 @@ PARTS = (f"{PART}/0/manifest.json", f"{PART}/1/manifest.json")
 JOBS = (
     Job("plan_corpus", "plan.json", ()),
     *(Job("read_source", path, (*READ, "--part", str(number))) for number, path in enumerate(PARTS)),
-    Job("find_duplicates", "duplicates/0/manifest.json", ("--sources", *PARTS)),
+    Job("find_duplicates", "duplicates/0/manifest.json", ("--plan", "plan.json", "--sources", *PARTS)),
     Job(
         "assemble_corpus", "manifest.json",
         ("--plan", "plan.json", "--sources", *PARTS, "--duplicates", "duplicates/0/manifest.json"),

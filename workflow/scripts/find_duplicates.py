@@ -1,6 +1,6 @@
 """Find the documents of all sources of a corpus that are equal or alike, for one range of their hashes.
 
-python workflow/scripts/find_duplicates.py --settings '{...}' --job 0 \\
+python workflow/scripts/find_duplicates.py --settings '{...}' --job 0 --plan results/corpora/nano/plan.json \\
     --sources results/corpora/nano/sources/*/*/manifest.json \\
     --output results/corpora/nano/duplicates/0/manifest.json
 """
@@ -17,6 +17,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("--settings", required=True, type=settings_as(Corpus), help="JSON text or a file: the corpus")
     parser.add_argument("--job", type=int, default=0, help="which range of hashes, from 0")
+    parser.add_argument("--plan", required=True, type=Path, help="plan.json of the corpus")
     parser.add_argument("--sources", required=True, type=Path, nargs="+", help="their folder, or manifests")
     parser.add_argument("--output", required=True, type=Path, help="manifest.json to write")
     return parser
@@ -29,9 +30,10 @@ def main(options: argparse.Namespace) -> None:
     from abovo.provenance.manifest import read_manifest
 
     corpus = options.settings
+    plan = read_manifest(options.plan, "abovo/corpus_plan/")
     paths = manifests_of(corpus, options.sources)
     sources = in_order(corpus, [read_manifest(path, "abovo/source/") for path in paths])
-    find_duplicates(corpus, sources, options.job, options.output, Script(Path(__file__), decisive(corpus)))
+    find_duplicates(corpus, plan, sources, options.job, options.output, Script(Path(__file__), decisive(corpus)))
 
 
 if __name__ == "__main__":

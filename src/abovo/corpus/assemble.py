@@ -22,6 +22,7 @@ from abovo.corpus.refused import counts_up_to
 from abovo.corpus.shares import source_budget
 from abovo.corpus.sources import open_source, tell_unread
 from abovo.corpus.split import are_validation
+from abovo.corpus.together import check_comparisons, check_parts
 from abovo.errors import AbovoError
 from abovo.provenance.code import Script
 from abovo.provenance.manifest import Manifest
@@ -45,10 +46,8 @@ def assemble_corpus(
     budget is met whatever the reserve was.
     """
     check_corpus(corpus, "corpus")
-    for name, source in corpus.sources.items():
-        if len(sources.get(name, ())) != source.parts:
-            what = f"{len(sources.get(name, ()))} manifests of its {source.parts} parts were given"
-            raise AbovoError(what, f"source {name}", "read it first")
+    check_parts(corpus, plan, sources)
+    check_comparisons(corpus, sources, duplicates)
     ordered = {name: list(sources[name]) for name in corpus.sources}
 
     def read_on(name: str, position: int, tokens: int, folder: Path) -> Made:

@@ -15,6 +15,7 @@ import numpy as np
 
 from abovo.console.progress import Progress
 from abovo.corpus.keys import Part, parts_of
+from abovo.corpus.together import check_job, check_parts
 from abovo.provenance.code import Script
 from abovo.provenance.files import SPARE_FILES, allow_open_files
 from abovo.provenance.manifest import Manifest
@@ -31,9 +32,15 @@ _32 = np.uint64(32)
 
 
 def find_duplicates(
-    corpus: Corpus, sources: Mapping[str, Sequence[Manifest]], job: int, output: Path, script: Script | Path
-) -> Manifest:
-    """Write which documents share a hash, for the `job`-th range of hashes; sources in the corpus' order."""
+    corpus: Corpus, plan: Manifest, sources: Mapping[str, Sequence[Manifest]], job: int, output: Path,
+    script: Script | Path,
+) -> Manifest:  # fmt: skip
+    """Write which documents share a hash, for the `job`-th range of hashes; sources in the corpus' order.
+
+    The plan says which parts belong together; it decides nothing of what is found, so it is no input.
+    """
+    check_job(corpus, job)
+    check_parts(corpus, plan, sources)
     rules = corpus.deduplication
     parts = parts_of(sources, rules.near.bands if rules.near else 0)
     settings = {"sources": list(sources), "job": job, "jobs": rules.jobs, "near": bool(rules.near)}

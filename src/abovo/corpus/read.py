@@ -19,7 +19,7 @@ from abovo.console.progress import Progress, duration, several
 from abovo.corpus.examine import BATCH_CHARACTERS, Examined, Examiner, Measures, TokenCounter, batches
 from abovo.corpus.keys import CONTAMINATED, DOCUMENTS, KEY, KeyWriter
 from abovo.corpus.parts import ROW_BITS, Division, part_records
-from abovo.corpus.reading import Portion, Reading
+from abovo.corpus.reading import Portion, Reading, check_source
 from abovo.corpus.refused import RefusedWriter
 from abovo.corpus.shards import FAST_LEVEL, Document, compressed
 from abovo.corpus.sources import Source, open_source, ordered_units
@@ -83,13 +83,6 @@ def _tokens_of_a_unit(plan: Mapping[str, Any]) -> float | None:
     """What a unit of the source holds by its plan, half of it to be on the safe side."""
     held = plan["available_documents"]
     return held and round(held * plan["pass_rate"] * plan["tokens_per_document"]["mean"] / plan["units"] / 2)
-
-
-def check_source(corpus: Corpus, name: str, plan: Manifest) -> None:
-    if name not in corpus.sources:
-        raise AbovoError(f"the corpus has no source {name!r}", "source", f"known: {', '.join(corpus.sources)}")
-    if name not in plan["sources"]:
-        raise AbovoError(f"does not list the source {name}", plan.path, "remove it and make it again")
 
 
 def write_part(source: Source, reading: Reading, portion: Portion, measures: Measures, folder: Path) -> Made:

@@ -6,7 +6,9 @@ from typing import Any
 
 from abovo.corpus.filters import chosen
 from abovo.corpus.shares import source_budget
+from abovo.errors import AbovoError
 from abovo.provenance.hashing import sha256_json
+from abovo.provenance.manifest import Manifest
 from abovo.settings.corpus import Corpus, Near, Source
 from abovo.settings.keys import decisive
 from abovo.settings.thresholds import Thresholds
@@ -74,6 +76,14 @@ class Reading:
         own = {**decisive(self), "revision": sha256_json(self.revision)}
         own["source"] = {key: value for key, value in own["source"].items() if key not in DESCRIPTIVE}
         return own
+
+
+def check_source(corpus: Corpus, name: str, plan: Manifest) -> None:
+    """Raise AbovoError where the corpus, or its plan, has no such source."""
+    if name not in corpus.sources:
+        raise AbovoError(f"the corpus has no source {name!r}", "source", f"known: {', '.join(corpus.sources)}")
+    if name not in plan["sources"]:
+        raise AbovoError(f"does not list the source {name}", plan.path, "remove it and make it again")
 
 
 @dataclass(frozen=True)
