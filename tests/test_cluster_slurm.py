@@ -107,15 +107,20 @@ def test_a_cluster_without_a_default_partition_wants_one_named():
 def test_jobs_of_a_folder_are_those_that_snakemake_submitted_from_it():
     here = Path.cwd()
     lines = [
-        f"7|RUNNING|n1|{here}|rule_pretrain_wildcards_nano",
-        f"8|PENDING|(Resources)|{here}|rule_read_source_wildcards_nano_speeches_0",
-        f"9|RUNNING|n2|{here}|mine",
-        f"10|RUNNING|n2|{here.parent}|rule_pretrain_wildcards_nano",
+        f"7|RUNNING|n1|rule_pretrain_wildcards_nano|{here}",
+        f"8|PENDING|(Resources)|rule_read_source_wildcards_nano_speeches_0|{here}",
+        f"9|RUNNING|n2|mine|{here}",
+        f"10|RUNNING|n2|rule_pretrain_wildcards_nano|{here.parent}",
     ]
     assert [str(job) for job in read_jobs(lines, here)] == [
         "SLURM job 7 (pretrain nano, on n1)",
         "SLURM job 8 (read_source nano_speeches_0, waiting: Resources)",
     ]
+
+
+def test_jobs_of_a_folder_with_a_bar_in_its_name_are_seen(tmp_path):
+    lines = [f"7|RUNNING|n1|rule_pretrain_wildcards_nano|{tmp_path}/a|b", f"8|RUNNING|n1|rule_pack|{tmp_path}/a"]
+    assert [job.number for job in read_jobs(lines, tmp_path / "a|b")] == ["7"]
 
 
 def test_probe_that_no_node_answers_ends_and_leaves_no_job(tmp_path, monkeypatch):

@@ -106,14 +106,17 @@ def read_limit(text: str) -> int | None:
 
 def jobs_of(folder: Path) -> list[QueuedJob]:
     """The jobs in the queue, not yet ended, that this user's Snakemake submitted from a folder."""
-    lines = ask("squeue", "--me", "-h", "-o", "%i|%T|%R|%Z|%k").splitlines()
+    lines = ask("squeue", "--me", "-h", "-o", "%i|%T|%R|%k|%Z").splitlines()
     return list(read_jobs(lines, folder))
 
 
 def read_jobs(lines: Iterable[str], folder: Path) -> Iterable[QueuedJob]:
-    """Jobs from lines of NUMBER|STATE|WHERE|FOLDER|COMMENT; Snakemake's comments tell rule and wildcards."""
+    """Jobs from lines of NUMBER|STATE|WHERE|COMMENT|FOLDER; Snakemake's comments tell rule and wildcards.
+
+    The folder is last, since its name may hold a bar, which those of rules and wildcards do not.
+    """
     for line in lines:
-        number, state, where, place, comment = line.split("|", 4)
+        number, state, where, comment, place = line.split("|", 4)
         rule = re.fullmatch(r"rule_(\w+?)(?:_wildcards_(.*))?", comment.strip())
         if rule and Path(place).resolve() == folder.resolve():
             yield QueuedJob(number, state, where, " ".join(filter(None, rule.groups())))
