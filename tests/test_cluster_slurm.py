@@ -93,6 +93,52 @@ def test_what_a_call_asks_for_instead_must_be_what_the_launcher_starts(root, ask
         refuse_contradiction(Request("pretrain", **asked), run, threads)
 
 
+# n1 is in both, n3 in one: what neither partition has by itself is not there
+LISTED = read_nodes(
+    "small*|n1|4|8000|(null)|1-00:00:00|idle\nsmall*|n3|4|8000|(null)|1-00:00:00|idle\n"
+    "fast|n1|4|16000|gpu:2|1:00:00|idle\n"
+)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("job", "small,fast", nodes=2, minutes=1440),
+        Request("job", "small,fast", gpus=2, memory_mb=16_000, minutes=60),
+        Request("job", "gone,fast", gpus=2),
+    ],
+)
+def test_of_several_partitions_one_that_could_is_enough(request_):
+    refuse_unplaceable(request_, LISTED)
+
+
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        (
+            Request("job", "small,fast", nodes=3),
+            "asks for 3 nodes with 0 GPUs, 1 processors and 0 MB each, and of partition small there are 2; it asks for"
+            " 3 nodes with 0 GPUs, 1 processors and 0 MB each, and of partition fast there are 1",
+        ),
+        (
+            Request("job", "fast,small", gpus=2, minutes=61),
+            "asks for 61 minutes, and a job of partition fast may take 60; it asks for 2 GPUs on one node, and no node"
+            " of partition small has more than 0",
+        ),
+        (Request("job", "gone,away"), "there is no partition gone,away; there are fast, small"),
+    ],
+)
+def test_what_none_of_several_partitions_could_do_is_told_in_one_line(request_, told):
+    with pytest.raises(AbovoError, match="job") as caught:
+        refuse_unplaceable(request_, LISTED)
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_growth_is_bounded_by_what_each_of_several_partitions_has():
+    assert bounds_of("small,fast", LISTED) == (8000, 60)
+    assert bounds_of("gone", LISTED) == (None, None)
+
+
 def test_growth_is_bounded_by_what_a_partition_has():
     assert bounds_of("gpu", NODES) == (1_024_000, 720)
     assert bounds_of(None, NODES) == (512_000, 1440)
