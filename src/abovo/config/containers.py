@@ -1,7 +1,7 @@
 """Turn the key `container` of Snakemake's config into the image that jobs run in and what Apptainer is to show them."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,36 @@ def image_of(config: Mapping[str, Any], wanted: bool, alone: bool) -> str | None
 def arguments_with(arguments: str, here: Path, places: Iterable[Path]) -> str:
     """Arguments of Apptainer with a `--bind` for each of `places` outside of `here`, the folder that Snakemake binds by
     itself, and with `--nv` where this machine has cards of NVIDIA's. What is among them already is not added.
+
+    Raises AbovoError for a folder that Apptainer cannot be told of.
     """
-    # Apptainer takes commas and colons in them for its own, and has no way to quote them
-    wanted = [f"--bind {shlex.quote(str(place))}" for place in places if not place.is_relative_to(here)]
-    wanted += ["--nv"] if DRIVER.exists() else []
-    return " ".join([arguments, *(one for one in wanted if one not in arguments)]).strip()
+    try:
+        words = shlex.split(arguments)
+    except ValueError as error:
+        mend = "close the quotes"
+        raise AbovoError(f"{arguments!r} cannot be read ({error})", "--apptainer-args", mend) from None
+    # Snakemake gives it by --home FOLDER[:PLACE]
+    _check_sayable(here, ":")
+    added, bound = [], _bound(words)
+    for place in places:
+        if not place.is_relative_to(here) and str(place) not in bound:
+            _check_sayable(place, ",:")
+            added.append(f"--bind {shlex.quote(str(place))}")
+    if DRIVER.exists() and "--nv" not in words:
+        added.append("--nv")
+    return " ".join([arguments, *added]).strip()
+
+
+def _bound(words: Sequence[str]) -> set[str]:
+    """The folders that Apptainer's arguments show at their own place."""
+    values = [words[number + 1] for number, word in enumerate(words[:-1]) if word in ("--bind", "-B")]
+    values += [value for word in words for name, equal, value in [word.partition("=")] if equal and name == "--bind"]
+    split = [one.split(":") for value in values for one in value.split(",")]
+    return {source for source, *rest in split if not rest or rest[0] in ("", source)}
+
+
+def _check_sayable(place: Path, own: str) -> None:
+    """Apptainer takes the letters `own` in a folder's name for its own, and has no way to quote them."""
+    if found := [letter for letter in own if letter in str(place)]:
+        mend = f"name it without, or run without --sdm apptainer ({PAGE})"
+        raise AbovoError(f"has a {found[0]!r} in its name, so it cannot be shown to jobs in an image", place, mend)
