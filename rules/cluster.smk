@@ -1,6 +1,6 @@
 # What must hold before the first job starts: GPUs that a profile counts are here, nodes of SLURM can take what is asked;
 # and what a job of SLURM does that a local one does not.
-from abovo.cluster.cards import check_counted
+from abovo.cluster.cards import check_counted, check_wanted
 from abovo.cluster.driver import (
     refuse_before_submission,
     settle,
@@ -10,8 +10,15 @@ from abovo.cluster.fitting import Request, refuse_contradiction
 from abovo.cluster.on_nodes import hosts_of, number_of_job
 from abovo.cluster.requeue import survive_warnings
 from abovo.cluster.slurm import nodes
+from abovo.config.engines import gpus_of_node
 from abovo.planning.placement import AHEAD, SIGNAL
+from abovo.settings.names import close
 
+# What a site says under default-resources
+SITE = (
+    *("slurm_account", "slurm_partition", "gpu_partition", "gpu_type", "mem_mb"),
+    *("runtime", "qos", "constraint", "reservation", "slurm_extra", "clusters"),
+)
 # Calls of Snakemake that submit no job
 QUIET = (
     *("dryrun", "touch", "unlock", "dag", "rulegraph", "filegraph", "summary"),
@@ -72,8 +79,22 @@ def refuse_other_processes(job):
         )
 
 
+def warn_of_names():
+    """What a profile says of rules that are none, or under names that only nearly mean something, changes nothing."""
+    given = workflow.resource_settings
+    known = {
+        "rule": (given.overwrite_resources, {rule.name for rule in workflow.rules}),
+        "resource": (said_by_the_site(), SITE),
+    }
+    for kind, (said, names) in known.items():
+        for name in {*said} - {*names}:
+            if mend := close(name, sorted(names)):
+                tell(f"warning: the profile names a {kind} {name}: {mend}")
+
+
 def before_the_first_job():
     """Refuse what no node could take, and have the plugin ask what this SLURM answers."""
+    warn_of_names()
     settle(workflow.executor_settings, tell)
     NODES.extend(nodes())
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
@@ -95,6 +116,8 @@ def before_the_first_job_here(jobs):
         counted = max((gpus_of(job.resources) for job in wanting), default=0)
     if counted:
         check_counted(counted, len(wanting))
+        own = [of_run(job.wildcards).engine for job in wanting if trains(job)]
+        check_wanted(max(map(gpus_of_node, own), default=0))
 
 
 if workflow.is_main_process and submits():

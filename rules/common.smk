@@ -291,11 +291,15 @@ def launcher_of_run(wildcards):
 NODES = []
 
 
-def site(name):
-    """What a profile says of the site's own under default-resources; None where it says nothing."""
+def said_by_the_site():
+    """What a profile says of the site's own under default-resources."""
     known = workflow.resource_settings.default_resources
-    given = dict(one.split("=", 1) for one in known.args) if known else {}
-    value = str(given.get(name, "")).strip("'\"")
+    return dict(one.split("=", 1) for one in known.args) if known else {}
+
+
+def site(name):
+    """One of these; None where it says nothing."""
+    value = str(said_by_the_site().get(name, "")).strip("'\"")
     return None if value in ("", "None", "null") else value
 
 
@@ -346,6 +350,16 @@ def placed(stage):
         )
         or None,
     }
+
+
+def hours(number):
+    """The longest that a job may take, where the partition allows it; what a partition cuts off fails there."""
+
+    def minutes(wildcards):
+        _, longest = bounds_of(site("slurm_partition"), NODES)
+        return min(60 * number, longest or 60 * number)
+
+    return minutes
 
 
 def memory_of_deduplication(wildcards):

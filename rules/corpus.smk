@@ -46,7 +46,7 @@ rule read_source:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime="24h",
+        runtime=hours(24),
     params:
         settings=settings_for("corpus"),
         script=path_of("read_source"),
@@ -78,7 +78,7 @@ rule find_duplicates:
     threads: 1
     resources:
         mem_mb=memory_of_deduplication,
-        runtime="12h",
+        runtime=hours(12),
     params:
         settings=settings_for("corpus"),
         sources=folder_of_parts,
@@ -110,7 +110,7 @@ rule assemble_corpus:
     threads: 1
     resources:
         mem_mb=memory_of_deduplication,
-        runtime="12h",
+        runtime=hours(12),
     params:
         settings=settings_for("corpus"),
         sources=folder_of_parts,

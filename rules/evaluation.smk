@@ -169,7 +169,7 @@ rule measure_overlap:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime="12h",
+        runtime=hours(12),
     params:
         settings=settings_for("overlap"),
         script=path_of("measure_overlap"),

@@ -43,7 +43,7 @@ rule push_export:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime="12h",
+        runtime=hours(12),
     params:
         settings=settings_for("push"),
         script=path_of("push_export"),

@@ -25,7 +25,7 @@ rule pack:
     threads: 1
     resources:
         mem_mb=1000,
-        runtime="24h",
+        runtime=hours(24),
     params:
         script=path_of("pack"),
     shell:

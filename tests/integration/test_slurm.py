@@ -97,6 +97,17 @@ def test_what_no_node_could_do_is_refused_before_the_first_job(cluster, workflow
     assert cluster.jobs() == {}
 
 
+def test_what_a_call_asks_for_instead_is_held_against_the_run(cluster, workflow):
+    words = ("--set-resources", "pretrain:nodes=2", "pretran:mem_mb=1", "--default-resources", "slurm_acount=me")
+    done = Workflow(workflow.folder, "small.engine=ddp").run(
+        "--profile", "slurm", "results/pretrain/small/manifest.json", *words
+    )
+    assert done.returncode == 1 and cluster.jobs() == {}
+    told = [line for line in done.stdout.splitlines() if line.startswith(("error:", "warning:"))]
+    assert "did you mean pretrain?" in told[0] and "did you mean slurm_account?" in told[1], told
+    assert "asks for 2 nodes, and its engine starts processes for 1; set engine.nodes of the run" in told[-1]
+
+
 def test_a_cluster_is_looked_at_before_the_first_job(cluster, workflow):
     words = [sys.executable, "workflow/tools/slurm_check.py"]
     done = subprocess.run(words, cwd=workflow.folder, env=workflow.environment(), capture_output=True, text=True)

@@ -82,6 +82,14 @@ def check_counted(counted: int, jobs: int) -> None:
     raise AbovoError(f"{counted} GPUs are counted on, {seen} here", "resources, key gpu", f"say --resources gpu={here}")
 
 
+def check_wanted(wanted: int) -> None:
+    """Raise AbovoError where a training has more processes on a machine than this one has GPUs."""
+    here = len(cards())
+    if 0 < here < wanted and not Path("/dev/kfd").exists():
+        what = f"{wanted} GPUs are wanted, {here} are here"
+        raise AbovoError(what, "engine.processes", "set it to the number of GPUs")
+
+
 def leave_cards() -> None:
     """Let this process see no card."""
     os.environ[VISIBLE] = ""
@@ -97,9 +105,7 @@ def take_cards(number: int, work: str, idle: Callable[[], bool] = bool) -> list[
     known = [] if _held else cards()
     if not known:
         return []
-    if number > len(known):
-        what = f"{number} GPUs are wanted, {len(known)} are here"
-        raise AbovoError(what, "engine.processes", "set it to the number of GPUs")
+    check_wanted(number)
     place, said = _folder(), -AGAIN
     while len(taken := _try(known, number, work, place)) < number:
         if said < 0 and idle():

@@ -31,6 +31,8 @@ def _told(rule: str, file: Path) -> str:
     try:
         lines = file.read_text("utf-8", "replace").splitlines()
     except OSError:
+        lines = []
+    if not lines:
         return f"error: {rule} ended before it wrote a log; what Snakemake says above has the reason"
     told = [line for line in lines if line.startswith(ERROR) or STOPPED in line]
     if told:
