@@ -17,7 +17,16 @@ from abovo.settings.names import close
 # What a site says under default-resources
 SITE = (
     *("slurm_account", "slurm_partition", "gpu_partition", "gpu_type", "mem_mb"),
-    *("runtime", "qos", "constraint", "reservation", "slurm_extra", "clusters"),
+    *(
+        "runtime",
+        "disk_mb",
+        "tmpdir",
+        "qos",
+        "constraint",
+        "reservation",
+        "slurm_extra",
+        "clusters",
+    ),
 )
 # Calls of Snakemake that submit no job
 QUIET = (
@@ -87,9 +96,10 @@ def warn_of_names():
         "resource": (said_by_the_site(), SITE),
     }
     for kind, (said, names) in known.items():
-        for name in {*said} - {*names}:
-            if mend := close(name, sorted(names)):
-                tell(f"warning: the profile names a {kind} {name}: {mend}")
+        for name in sorted({*said} - {*names}):
+            tell(
+                f"warning: the profile names a {kind} {name}: {close(name, sorted(names))}"
+            )
 
 
 def before_the_first_job():

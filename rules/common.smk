@@ -7,7 +7,11 @@ from snakemake.settings.types import DeploymentMethod
 from abovo.cluster.fitting import bounds_of
 from abovo.config import inputs
 from abovo.config.compared import compared_models
-from abovo.config.containers import arguments_with, image_of
+from abovo.config.containers import (
+    arguments_with,
+    image_of,
+    refuse_in_image,
+)
 from abovo.config.engines import launcher
 from abovo.config.load import names
 from abovo.config.overrides import known_keys, refuse_lost
@@ -57,7 +61,8 @@ def environment(name):
 # The image of all jobs, for `--software-deployment-method apptainer`: what `container` in Snakemake's config names
 CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 if CONTAINED:
-    workflow.deployment_settings.apptainer_args = arguments_with(
+    workflow.deployment_settings.apptainer_args = clear(
+        arguments_with,
         workflow.deployment_settings.apptainer_args,
         Path.cwd(),
         (CHECKOUT, Path("results").resolve()),
@@ -322,6 +327,13 @@ def placed(stage):
             "slurm_partition"
         )
 
+    def asked_here(wildcards, attempt):
+        """Refuses several nodes in an image, which has neither srun nor ssh."""
+        found = asked(wildcards, attempt)
+        if CONTAINED and found.nodes > 1:
+            clear(refuse_in_image, wildcards.run)
+        return found.nodes
+
     def of_several(value):
         """What is asked for with several nodes, each of them a task, and with one is not there."""
 
@@ -332,7 +344,7 @@ def placed(stage):
         return told
 
     return {
-        "nodes": lambda wildcards, attempt: asked(wildcards, attempt).nodes,
+        "nodes": asked_here,
         "mpi": of_several(lambda nodes: "srun"),
         "tasks": of_several(lambda nodes: nodes),
         "tasks_per_gpu": of_several(lambda nodes: 0),

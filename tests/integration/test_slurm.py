@@ -104,7 +104,7 @@ def test_what_a_call_asks_for_instead_is_held_against_the_run(cluster, workflow)
     )
     assert done.returncode == 1 and cluster.jobs() == {}
     told = [line for line in done.stdout.splitlines() if line.startswith(("error:", "warning:"))]
-    assert "did you mean pretrain?" in told[0] and "did you mean slurm_account?" in told[1], told
+    assert "did you mean pretrain?" in told[0] and "did you mean slurm_account?" in told[1] and len(told) == 3, told
     assert "asks for 2 nodes, and its engine starts processes for 1; set engine.nodes of the run" in told[-1]
 
 

@@ -71,3 +71,9 @@ def _check_sayable(place: Path, own: str) -> None:
     if found := [letter for letter in own if letter in str(place)]:
         mend = f"name it without, or run without --sdm apptainer ({PAGE})"
         raise AbovoError(f"has a {found[0]!r} in its name, so it cannot be shown to jobs in an image", place, mend)
+
+
+def refuse_in_image(run: str) -> None:
+    """Raise AbovoError: a training on several nodes starts its processes by srun or ssh, which no image has."""
+    raise AbovoError("an image has neither srun nor ssh for several nodes", f"run {run}, key engine.nodes",
+                     "leave --sdm apptainer out, or set nodes to 1")  # fmt: skip
