@@ -175,6 +175,8 @@ def asked(manifest, script, job=None):
         names["below"] = folder_below(names)
         output = Path(manifest.format(**names))
         if output not in ASKED:
+            if CONTAINED and script == "train":
+                clear(refuse_in_image, of_run(wildcards))
             values = clear(deciding_settings, CONFIGURATION, job, names) if job else {}
             hashed = hash_for(script, job, names)
             ASKED[output] = str(clear(ask, output, values, hashed, tell))
@@ -327,13 +329,6 @@ def placed(stage):
             "slurm_partition"
         )
 
-    def asked_here(wildcards, attempt):
-        """Refuses several nodes in an image, which has neither srun nor ssh."""
-        found = asked(wildcards, attempt)
-        if CONTAINED and found.nodes > 1:
-            clear(refuse_in_image, wildcards.run)
-        return found.nodes
-
     def of_several(value):
         """What is asked for with several nodes, each of them a task, and with one is not there."""
 
@@ -344,7 +339,7 @@ def placed(stage):
         return told
 
     return {
-        "nodes": asked_here,
+        "nodes": lambda wildcards, attempt: asked(wildcards, attempt).nodes,
         "mpi": of_several(lambda nodes: "srun"),
         "tasks": of_several(lambda nodes: nodes),
         "tasks_per_gpu": of_several(lambda nodes: 0),

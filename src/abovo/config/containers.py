@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from abovo.errors import AbovoError
+from abovo.settings.run import AnyRun
 
 KEY = "container"
 PAGE = "docs/containers.md"
@@ -73,7 +74,8 @@ def _check_sayable(place: Path, own: str) -> None:
         raise AbovoError(f"has a {found[0]!r} in its name, so it cannot be shown to jobs in an image", place, mend)
 
 
-def refuse_in_image(run: str) -> None:
-    """Raise AbovoError: a training on several nodes starts its processes by srun or ssh, which no image has."""
-    raise AbovoError("an image has neither srun nor ssh for several nodes", f"run {run}, key engine.nodes",
-                     "leave --sdm apptainer out, or set nodes to 1")  # fmt: skip
+def refuse_in_image(run: AnyRun) -> None:
+    """Raise AbovoError for a training on several nodes: it starts its processes by srun or ssh, which no image has."""
+    if run.engine.nodes > 1:
+        what = "an image has neither srun nor ssh for several nodes"
+        raise AbovoError(what, f"run {run.name}, key engine.nodes", "leave --sdm apptainer out, or set it to 1")
