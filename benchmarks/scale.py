@@ -239,6 +239,14 @@ def print_money(jobs: dict[str, Job]) -> None:
           f"USD; {spent:,.1f} hours of a core, for which no price is known here")  # fmt: skip
 
 
+def numbers(text: str) -> list[int]:
+    """An argument type: numbers from one on, with commas between them."""
+    found = [int(word) for word in text.split(",")]
+    if min(found) < 1:
+        raise ValueError
+    return found
+
+
 def print_nodes(jobs: dict[str, Job], nodes: Sequence[int], cluster: Cluster) -> None:
     """Hours to packed rows; what comes after is one job on a GPU."""
     rows = {name: job for name, job in jobs.items() if not job.gpus}
@@ -260,7 +268,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=float, default=50e9, help="tokens of the corpus (default: 50e9)")
     parser.add_argument("--parts", type=int, default=1000, help="files, and parts of the source (default: 1000)")
     parser.add_argument("--duplicate-jobs", type=int, default=4, help="jobs that compare documents (default: 4)")
-    parser.add_argument("--nodes", default="1,2,4,8,64", help="numbers of nodes (default: 1,2,4,8,64)")
+    parser.add_argument(
+        "--nodes", type=numbers, default=[1, 2, 4, 8, 64], help="numbers of nodes (default: 1,2,4,8,64)"
+    )
     parser.add_argument("--cores", type=int, default=32, help="cores of a node (default: 32)")
     parser.add_argument("--memory", type=float, default=128, help="memory of a node (GB, default: 128)")
     parser.add_argument("--disk", type=float, default=2, help="shared disk, reading and writing (GB/s, default: 2)")
@@ -285,7 +295,7 @@ def main() -> None:
     print_rates()
     print_stages(jobs)
     print_money(jobs)
-    print_nodes(jobs, [int(number) for number in options.nodes.split(",")], cluster)
+    print_nodes(jobs, options.nodes, cluster)
     found = limits(jobs, size, cluster, here.start)
     print("\nWhat breaks first, and at how many times this corpus\n")
     for times, what in found:

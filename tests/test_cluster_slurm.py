@@ -65,6 +65,7 @@ def test_what_a_node_has_is_let_through(request_):
         (Request("job", gpus=1), "asks for 1 GPUs on one node, and no node of partition cpu has more than 0"),
         (Request("job", "gpu", gpus=16), "asks for 16 GPUs on one node, and no node of partition gpu has more than 8"),
         (Request("job", "gpu", gpus=8, gpu_type="a100"), "asks for 8 a100 GPUs on one node"),
+        (Request("job", "gpu", gpus=1, gpu_type="A100"), "GPUs of type A100, and partition gpu has a100, h100"),
         (Request("job", memory_mb=600_000), "asks for 600,000 MB of memory on one node"),
         (Request("job", processors=65), "asks for 65 processors on one node"),
         (Request("job", "gpu", nodes=2, gpus=8), "asks for 2 nodes with 8 GPUs"),

@@ -132,7 +132,7 @@ def _seen_from(kind: str, partition: str | None, site: Mapping[str, object], fol
     if kind == "GPU":
         cards = int(seen.get("gpus") or 0)
         yield Row(f"GPUs {where}", f"{cards} with --gpus=1", cards > 0, "ask why nvidia-smi shows none in a job")
-    offline = "not reached; make corpora and models from it on the login node, or set HF_ENDPOINT"
+    offline = "not reached; what docs/cluster.md names is made on the login node first, or set HF_ENDPOINT"
     yield Row(f"hub {where}", "reached" if "hub" in seen else offline)
 
 

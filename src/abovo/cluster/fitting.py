@@ -76,13 +76,13 @@ def refuse_unplaceable(request: Request, nodes: Sequence[Node]) -> None:
 def _why_never(request: Request, own: Sequence[Node]) -> tuple[str, str] | None:
     """Why the nodes of one partition could never do what is asked for, and what mends it; None where they could."""
     where = f"of partition {own[0].partition}"
+    kinds = sorted({kind for node in own for kind in node.gpus if kind})
+    if request.gpus and request.gpu_type and request.gpu_type not in kinds:
+        told = f"asks for GPUs of type {request.gpu_type}, and partition {own[0].partition} has {', '.join(kinds) or 'no types'}"
+        return told, f"set gpu_type in {PROFILE}, or leave it out"
+    spread = "use more nodes in the run's engine"
     needs = (
-        (
-            "GPUs",
-            request.gpus,
-            lambda node: _gpus(node, request.gpu_type),
-            "use more nodes in the run's engine",
-        ),
+        ("GPUs", request.gpus, lambda node: _gpus(node, request.gpu_type), spread),
         ("processors", request.processors, lambda node: node.processors, "set the run's threads lower"),
         ("MB of memory", request.memory_mb, lambda node: node.memory_mb, "set mem_mb of the rule lower"),
     )
