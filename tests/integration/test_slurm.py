@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,8 @@ TARGET, TRAINED = "results/sft/nano/manifest.json", "results/pretrain/nano/manif
 MODEL = "results/pretrain/nano/model/model.safetensors"
 STATE = "results/pretrain/nano/state/metrics.jsonl"
 LOG = "results/logs/pretrain/nano.log"
+# Held by who stops trainers
+PULSE = threading.Lock()
 # Minutes that the training is given at first: SLURM warns it when it has begun, two minutes ahead of this
 SHORT = 3
 
@@ -66,18 +69,40 @@ def driven(workflow, log, *more, target=TARGET):
         process.wait()
 
 
-@contextmanager
-def held(workflow):
-    """The trainers, which do nothing meanwhile: on a fast machine they would be through."""
+def signalled(workflow, number):
+    """The trainers, which got a signal."""
     trainers = workflow.processes(f"{SCRIPTS}train.py")
     for process in trainers:
-        os.kill(process, signal.SIGSTOP)
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+    return trainers
+
+
+@contextmanager
+def held(workflow):
+    """The trainers, which do nothing meanwhile."""
+    with PULSE:
+        yield signalled(workflow, signal.SIGSTOP)
+        signalled(workflow, signal.SIGCONT)
+
+
+@contextmanager
+def slowed(workflow):
+    """Trainers work a third of the time: on a fast machine they would be through before anything happens to them."""
+    ended = threading.Event()
+
+    def pulse():
+        while not ended.wait(0.15):
+            with held(workflow):
+                time.sleep(0.25)
+
+    thread = threading.Thread(target=pulse, daemon=True)
+    thread.start()
     try:
-        yield trainers
+        yield
     finally:
-        for process in trainers:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGCONT)
+        ended.set()
+        thread.join()
 
 
 def is_warned(process):
@@ -218,8 +243,8 @@ def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_snakem
         until(lambda: cluster.job_of("rule_pretrain") not in (None, other), 400, said)
         return cluster.job_of("rule_pretrain")
 
-    began, earlier = time.monotonic(), set(cluster.jobs())
-    with driven(workflow, first, "--set-resources", f"pretrain:runtime={SHORT}") as driver:
+    def through_all_but_the_last():
+        """A time limit, a cancellation and the loss of a node; the last node, the lost one, both jobs."""
         job = trained()
         until(steps, 400, said)
         with held(workflow) as trainers:
@@ -238,9 +263,14 @@ def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_snakem
         for process in [*workflow.processes("\0remote\0"), *workflow.processes(f"{SCRIPTS}train.py")]:
             kill(process)
         other = goes_on(again, elsewhere=lost)
-        trainers = workflow.processes(f"{SCRIPTS}train.py")
-        for process in trainers:  # it shall not end while Snakemake starts
-            os.kill(process, signal.SIGSTOP)
+        return other, lost, job, again
+
+    began, earlier = time.monotonic(), set(cluster.jobs())
+    short = ("--set-resources", f"pretrain:runtime={SHORT}")
+    with driven(workflow, first, *short) as driver:
+        with slowed(workflow):
+            other, lost, job, again = through_all_but_the_last()
+        trainers = signalled(workflow, signal.SIGSTOP)  # it shall not end while Snakemake starts
         driver.kill()
     assert workflow.run("--unlock").returncode == 0
     with driven(workflow, second) as driver:

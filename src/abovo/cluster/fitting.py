@@ -78,8 +78,8 @@ def _why_never(request: Request, own: Sequence[Node]) -> tuple[str, str] | None:
     where = f"of partition {own[0].partition}"
     kinds = sorted({kind for node in own for kind in node.gpus if kind})
     if request.gpus and request.gpu_type and request.gpu_type not in kinds:
-        has = ", ".join(kinds) or "no types"
-        told = f"asks for GPUs of type {request.gpu_type}, and partition {own[0].partition} has {has}"
+        there = ", ".join(kinds) or "no types"
+        told = f"asks for GPUs of type {request.gpu_type}, and partition {own[0].partition} has {there}"
         return told, f"set gpu_type in {PROFILE}, or leave it out"
     spread = "use more nodes in the run's engine"
     needs = (
