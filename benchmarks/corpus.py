@@ -23,6 +23,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
 
+from peers import environment_with  # noqa: E402
+
 DATATROVE = ["datatrove==0.10.1", "xxhash==3.5.0", "orjson", "nltk", "spacy==3.8.7", "tokenizers", "regex", "zstandard"]
 TOKENIZER = {
     "corpus": "benchmark", "vocabulary_size": 4096, "character_coverage": 0.9995, "max_piece_length": 16,
@@ -135,21 +137,10 @@ def json_lines(bench: Bench, path: Path, megabytes: float, longest: int | None =
     return size / 1e6
 
 
-def datatrove_python(work: Path) -> Path:
-    """The interpreter of an environment with datatrove, made at the first call."""
-    place = work / "datatrove-environment"
-    python, mark = place / "bin/python", place / "complete"
-    if not mark.exists():
-        shutil.rmtree(place, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *DATATROVE], check=True, stderr=subprocess.DEVNULL)
-        mark.touch()
-    return python
-
-
 def datatrove(work: Path, tokenizer: Path, splitter: str) -> Figures:
     shutil.rmtree(work / "datatrove", ignore_errors=True)
-    command = [str(datatrove_python(work)), str(ROOT / "benchmarks/datatrove_side.py"), str(work / "sample")]
+    python = environment_with(DATATROVE, work / "datatrove-environment")
+    command = [str(python), str(ROOT / "benchmarks/datatrove_side.py"), str(work / "sample")]
     command += [str(work / "datatrove"), str(tokenizer), splitter]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT / "src"), str(HERE)]
 
+from peers import environment_with  # noqa: E402
+
 WORKERS = 2
 PEERS = ["dask[distributed]==2026.8.0", "ray==2.60.0"]
 CORPUS, SOURCE = "parts", "text"
@@ -105,20 +107,6 @@ def turn(name: str, folder: Path) -> None:
 
 
 # --- the contest
-
-
-def interpreter(work: Path) -> Path:
-    """That of an environment with Dask and Ray, made at the first call; all else it has from the one that runs this."""
-    place = work / "environment"
-    python, mark = place / "bin/python", place / "complete"
-    if not mark.exists():
-        shutil.rmtree(place, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *PEERS], check=True, stderr=subprocess.DEVNULL)
-        (packages,) = place.glob("lib/python*/site-packages")
-        (packages / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-        mark.touch()
-    return python
 
 
 def prepare(folder: Path, source: Path, options: argparse.Namespace, megabytes: float) -> None:
@@ -211,7 +199,9 @@ def main() -> None:
     import texts
 
     options.work.mkdir(parents=True, exist_ok=True)
-    python = interpreter(options.work) if {"dask", "ray"} & set(options.engines) else Path(sys.executable)
+    python = Path(sys.executable)
+    if {"dask", "ray"} & set(options.engines):
+        python = environment_with(PEERS, options.work / "environment", others=True)
     source = (options.input or texts.write_embedded(options.work / "embedded")).resolve()
     result: dict[str, Any] = {}
     print(f"{options.parts} parts, {WORKERS} workers, {options.rounds} rounds; equal hashes of all parts\n")

@@ -147,20 +147,20 @@ def test_apptainer_sees_the_checkout_and_results_elsewhere_and_the_cards(tmp_pat
 
 def test_arguments_are_compared_as_words_not_as_parts_of_them(tmp_path, monkeypatch):
     monkeypatch.setattr(containers, "DRIVER", tmp_path)
-    home, main = Path("/home/p"), Path("/work/main")
-    for given in ("--bind /work/main2", "--env X=--nvme --bind /work/main:/else", "--bind=/work", "--home /work/main"):
-        assert arguments_with(given, home, [main]) == f"{given} --bind /work/main --nv"
-    for given in ("-B /data,/work/main:/work/main:ro --nv", "--nv --bind=/work/main", "--bind '/work/main' --nv"):
+    home, main = Path("/home/p"), Path("/srv/tree")
+    for given in ("--bind /srv/tree2", "--env X=--nvme --bind /srv/tree:/else", "--bind=/srv", "--home /srv/tree"):
+        assert arguments_with(given, home, [main]) == f"{given} --bind /srv/tree --nv"
+    for given in ("-B /data,/srv/tree:/srv/tree:ro --nv", "--nv --bind=/srv/tree", "--bind '/srv/tree' --nv"):
         assert arguments_with(given, home, [main]) == given
 
 
 @pytest.mark.parametrize(
     ("given", "here", "place", "told"),
     [
-        ("", "/home/p", "/work/a,b", "/work/a,b: has a ',' in its name, so it cannot be shown to jobs in an image"),
-        ("", "/home/p", "/work/a:b", "/work/a:b: has a ':' in its name"),
+        ("", "/home/p", "/srv/a,b", "/srv/a,b: has a ',' in its name, so it cannot be shown to jobs in an image"),
+        ("", "/home/p", "/srv/a:b", "/srv/a:b: has a ':' in its name"),
         ("", "/home/p:q", "/home/p:q/main", "/home/p:q: has a ':' in its name"),
-        ("--env 'X=1", "/home/p", "/work/main", '--apptainer-args: "--env \'X=1" cannot be read (No closing'),
+        ("--env 'X=1", "/home/p", "/srv/tree", '--apptainer-args: "--env \'X=1" cannot be read (No closing'),
     ],
 )
 def test_a_folder_that_apptainer_cannot_be_told_of_is_one_line(given, here, place, told):
