@@ -1,5 +1,7 @@
 # What must hold before the first job starts: GPUs that a profile counts are here, nodes of SLURM can take what is asked;
 # and what a job of SLURM does that a local one does not.
+import difflib
+
 from abovo.cluster.cards import check_counted, check_wanted
 from abovo.cluster.driver import (
     refuse_before_submission,
@@ -12,22 +14,13 @@ from abovo.cluster.requeue import survive_warnings
 from abovo.cluster.slurm import nodes
 from abovo.config.engines import gpus_of_node
 from abovo.planning.placement import AHEAD, SIGNAL
-from abovo.settings.names import close
 
-# What a site says under default-resources
-SITE = (
-    *("slurm_account", "slurm_partition", "gpu_partition", "gpu_type", "mem_mb"),
-    *(
-        "runtime",
-        "disk_mb",
-        "tmpdir",
-        "qos",
-        "constraint",
-        "reservation",
-        "slurm_extra",
-        "clusters",
-    ),
-)
+# What Snakemake, its plugin and the rules take under default-resources; a site may have others of its own
+TAKEN = """
+slurm_account slurm_partition slurm_extra slurm_cluster cluster clusters qos constraint reservation gres gpu gpu_model
+gpu_partition gpu_type mem_mb mem_mb_per_cpu disk_mb tmpdir runtime nodes tasks tasks_per_node tasks_per_gpu
+cpus_per_task cpus_per_gpu
+""".split()
 # Calls of Snakemake that submit no job
 QUIET = (
     *("dryrun", "touch", "unlock", "dag", "rulegraph", "filegraph", "summary"),
@@ -89,17 +82,18 @@ def refuse_other_processes(job):
 
 
 def warn_of_names():
-    """What a profile says of rules that are none, or under names that only nearly mean something, changes nothing."""
-    given = workflow.resource_settings
-    known = {
-        "rule": (given.overwrite_resources, {rule.name for rule in workflow.rules}),
-        "resource": (said_by_the_site(), SITE),
-    }
-    for kind, (said, names) in known.items():
+    """Snakemake passes over what a profile says of rules that are none, and under names that only nearly mean something."""
+    asked = workflow.resource_settings.overwrite_resources
+    rules = {rule.name for rule in workflow.rules}
+    for kind, said, names in (
+        ("rule", asked, rules),
+        ("resource", said_by_the_site(), TAKEN),
+    ):
         for name in sorted({*said} - {*names}):
-            tell(
-                f"warning: the profile names a {kind} {name}: {close(name, sorted(names))}"
-            )
+            meant = difflib.get_close_matches(name, names, 1)
+            if meant or kind == "rule":
+                mend = f"did you mean {meant[0]}?" if meant else "there is none"
+                tell(f"warning: the profile names a {kind} {name}: {mend}")
 
 
 def before_the_first_job():
