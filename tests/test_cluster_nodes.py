@@ -71,8 +71,9 @@ def test_fewer_machines_than_nodes_are_told_with_both_ways(named):
 def test_a_shell_elsewhere_gets_folder_and_words_as_they_are_and_no_secret(tmp_path):
     folder = tmp_path / "it's [a] é ;x"
     folder.mkdir()
-    environment = {"HF_TOKEN": "hf_secret", "PATH": os.environ["PATH"], "ABOVO_X": "a 'b' $HOME"}
-    line = remote_line(environment, folder, ["sh", "-c", 'pwd; echo "$ABOVO_X" "$1"', "-", "it's; *"])
+    secrets = {"HF_TOKEN": "hf_secret", "ABOVO_TOKEN": "hf_secret"}
+    environment = {**secrets, "PATH": os.environ["PATH"], "NCCL_X": "a 'b' $HOME"}
+    line = remote_line(environment, folder, ["sh", "-c", 'pwd; echo "$NCCL_X" "$1"', "-", "it's; *"])
     assert "hf_secret" not in line
     told = subprocess.run(
         ["sh", "-c", line.replace("stty", ": ", 1)], capture_output=True, text=True, check=True

@@ -29,7 +29,7 @@ log = logging.getLogger("abovo")
 HOSTS = "ABOVO_HOSTS"
 # What a command over ssh is told of this one's environment; nothing secret, since all may read a command line
 TOLD = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "LD_LIBRARY_PATH", "LANG", "CUDA_HOME", "TMPDIR")
-TOLD_OF = ("PET_", "OMP_", "NCCL_", "GLOO_", "TORCH_", "TORCHINDUCTOR_", "ABOVO_")
+TOLD_OF = ("PET_", "OMP_", "NCCL_", "GLOO_", "TORCH_", "TORCHINDUCTOR_")
 # Ports of a rendezvous; a job's own number keeps those of one machine apart
 FIRST_PORT, PORTS = 20_000, 20_000
 # How often processes are looked after, and how long they are given to end when they are told to: longer than a step and
@@ -131,7 +131,7 @@ def run_by_ssh(hosts: Sequence[str], command: Sequence[str]) -> int:
             for process in running.values():
                 process.kill()
         time.sleep(POLL)
-    return failed or next((abs(process.returncode) for process in running.values() if process.returncode), 0)
+    return abs(failed or next((process.returncode for process in running.values() if process.returncode), 0))
 
 
 def _names_of(hosts: Sequence[str]) -> list[str]:
