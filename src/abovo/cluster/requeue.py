@@ -35,9 +35,9 @@ def put_back(stopped_by: int, steps: int) -> None:
     if not steps:
         log.error("error: no step was made within the time limit of SLURM job %s; ask for a longer runtime", number)
         return
+    # said before it is done: what is put back is ended at once
+    log.warning("SLURM job %s is put back into the queue; it goes on from there", number)
     try:
         ask("scontrol", "requeue", number, mend="Snakemake submits it again, as one of its retries")
     except AbovoError as error:
         log.warning("%s", error)
-        return
-    log.warning("SLURM job %s waits in the queue again; it goes on from there", number)
