@@ -11,7 +11,8 @@ from training_lives import SCRIPT, Data, nano_like
 from abovo.cluster import cards
 from abovo.errors import AbovoError
 
-NAMES = {"0": "GPU-aaaa-1", "1": "GPU-bbbb-2"}
+# Locks of cards lie where all calls on a machine meet: no other call of these tests has cards of these names
+FIRST, SECOND = NAMES = f"GPU-aaaa-{os.getpid()}", f"GPU-bbbb-{os.getpid()}"
 SHOW = "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep({})"
 
 
@@ -20,15 +21,15 @@ def machine(tmp_path, monkeypatch):
     """A machine with two cards, as far as its driver's program tells."""
     program = tmp_path / "bin/nvidia-smi"
     program.parent.mkdir()
-    lines = "\n".join(f"echo 'GPU {number}: NVIDIA H100 80GB HBM3 (UUID: {name})'" for number, name in NAMES.items())
+    lines = "\n".join(f"echo 'GPU {number}: NVIDIA H100 80GB HBM3 (UUID: {name})'" for number, name in enumerate(NAMES))
     program.write_text(f'#!/bin/sh\n[ "$1" = -L ] || exit 1\n{lines}\n')
     program.chmod(0o755)
-    (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path
+    yield tmp_path
+    for name in NAMES:
+        (cards.TEMPORARY / f"abovo-cards-{os.getuid()}" / f"{name}.lock").unlink(missing_ok=True)
 
 
 def job(number, seconds=60.0):
@@ -51,28 +52,29 @@ def jobs():
         one.communicate()
 
 
-def test_two_jobs_have_a_card_each_and_a_third_waits_until_one_is_killed(jobs):
+def test_two_jobs_have_a_card_each_and_a_third_waits_until_one_is_killed(jobs, machine, monkeypatch):
     first = jobs(1)
-    assert first.stdout.readline().strip() == "GPU-aaaa-1"
+    assert first.stdout.readline().strip() == FIRST
+    monkeypatch.setenv("TMPDIR", str(machine))  # the locks do not follow it
     second = jobs(1)
-    assert second.stdout.readline().strip() == "GPU-bbbb-2"
+    assert second.stdout.readline().strip() == SECOND
     third = jobs(1)
     told = third.stderr.readline()
     assert told.startswith("waits for 1 of 2 GPUs: GPU 0: NVIDIA H100 80GB HBM3 is taken by ")
     assert f"(process {first.pid})" in told and f"(process {second.pid})" in told
     second.kill()
-    assert third.stdout.readline().strip() == "GPU-bbbb-2"
+    assert third.stdout.readline().strip() == SECOND
 
 
 def test_a_job_of_two_takes_both_or_none(jobs):
     one = jobs(1, 2.0)
-    assert one.stdout.readline().strip() == "GPU-aaaa-1"
+    assert one.stdout.readline().strip() == FIRST
     both = jobs(2)
     assert "waits for 2 of 2" in both.stderr.readline()
     # what it waits for with does not keep others from the card that is free
     other = jobs(1, 0.0)
-    assert other.stdout.readline().strip() == "GPU-bbbb-2"
-    assert both.stdout.readline().strip() == "GPU-aaaa-1,GPU-bbbb-2"
+    assert other.stdout.readline().strip() == SECOND
+    assert both.stdout.readline().strip() == f"{FIRST},{SECOND}"
 
 
 def test_more_cards_than_there_are_end_with_one_line(jobs):
@@ -86,7 +88,7 @@ def test_more_cards_than_there_are_end_with_one_line(jobs):
     [
         ("1", ["1"]), ("GPU-bbbb", ["GPU-bbbb"]), ("", []), ("0,7,1", ["0"]), ("-1", []),
         ("0,GPU-aaaa,1", ["0", "1"]), ("NoDevFiles", []), ("1,,0", ["1"]),
-        ("MIG-cccc", ["MIG-cccc"]), (None, ["GPU-aaaa-1", "GPU-bbbb-2"]),
+        ("MIG-cccc", ["MIG-cccc"]), (None, [FIRST, SECOND]),
     ],
 )  # fmt: skip
 def test_cards_that_the_environment_hides_are_left_alone(monkeypatch, visible, seen):
@@ -98,7 +100,7 @@ def test_cards_that_the_environment_hides_are_left_alone(monkeypatch, visible, s
 def test_a_number_and_a_name_are_one_card(jobs, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert jobs(1).stdout.readline().strip() == "1"
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bbbb-2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", SECOND)
     assert "waits for 1 of 1" in jobs(1).stderr.readline()
 
 
@@ -122,8 +124,8 @@ def test_a_machine_without_cards_has_none(monkeypatch, machine):
 
 
 def test_a_folder_of_someone_else_is_not_used(monkeypatch, machine):
-    (machine / f"tmp/abovo-cards-{os.getuid()}").symlink_to(machine)
-    monkeypatch.setattr(cards.tempfile, "tempdir", None)
+    (machine / f"abovo-cards-{os.getuid()}").symlink_to(machine)
+    monkeypatch.setattr(cards, "TEMPORARY", machine)
     with pytest.raises(AbovoError, match="is no folder of yours"):
         cards.take_cards(1, "a training")
 
@@ -157,6 +159,6 @@ def test_two_trainings_side_by_side_have_a_card_each_and_equal_bytes(tmp_path):
     told = [one.communicate()[1] for one in started]
     assert [one.returncode for one in started] == [0, 0]
     taken = {line for text in told for line in text.splitlines() if line.startswith("takes ")}
-    assert taken == {f"takes GPU {number}: NVIDIA H100 80GB HBM3" for number in NAMES}
+    assert taken == {f"takes GPU {number}: NVIDIA H100 80GB HBM3" for number in range(2)}
     weights = {(tmp_path / name / "model/model.safetensors").read_bytes() for name in ("one", "two")}
     assert len(weights) == 1

@@ -26,8 +26,6 @@ CHECKPOINTS = "results/pretrain/nano/state/step-*[0-9]"
 LOG = "results/logs/pretrain/nano.log"
 # Held by who stops trainers
 PULSE = threading.Lock()
-# Minutes that the training is given at first: SLURM warns it when it has begun, two minutes ahead of this
-SHORT = 3
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +86,14 @@ def held(workflow):
 
 
 @contextmanager
-def slowed(workflow):
-    """Trainers work a third of the time: on a fast machine they would be through before anything happens to them."""
+def slowed(workflow, pause=0.2):
+    """Trainers rest so many seconds after each 0.15: a fast machine would be through before anything happens."""
     ended = threading.Event()
 
     def pulse():
         while not ended.wait(0.15):
             with held(workflow):
-                time.sleep(0.2)
+                ended.wait(pause)
 
     thread = threading.Thread(target=pulse, daemon=True)
     thread.start()
@@ -211,7 +209,6 @@ def given_data(workflow, whole):
         shutil.copytree(whole.folder / "results" / name, workflow.folder / "results" / name, dirs_exist_ok=True)
 
 
-@pytest.mark.skipif("ABOVO_SLURM" not in os.environ, reason="depends on how fast a machine is; ABOVO_SLURM=1 runs it")
 def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_driver(cluster, workflow, pristine, tmp_path):
     first, second, places = tmp_path / "first.log", tmp_path / "second.log", {}
     given_data(workflow, pristine)
@@ -246,13 +243,18 @@ def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_driver
         return cluster.job_of("rule_pretrain")
 
     def through_all_but_the_last():
-        """A time limit, a cancellation and the loss of a node; the last node, the lost one, both jobs."""
+        """A time limit, a cancellation and the loss of a node; both jobs, the lost node, the last one."""
         job = trained()
-        # the first step has a row; a checkpoint may come after the warning, which no held process would wait for then
-        until((workflow.folder / METRICS).exists, 400, said)
-        with held(workflow) as trainers:
-            until(lambda: any(map(is_warned, trainers)), 400, said)
-        until(lambda: logged(f"SLURM job {job} is put back into the queue"), 400, said)
+        back = f"SLURM job {job} is put back into the queue"
+        until((workflow.folder / METRICS).exists, 400, said)  # which has a row of the first step
+        with slowed(workflow, pause=4):
+            cluster.shorten(job)
+            until(lambda: any(map(is_warned, workflow.processes(f"{SCRIPTS}train.py"))) or logged(back), 400, said)
+        with slowed(workflow):
+            until(lambda: logged(back), 400, said)
+            return job, *through_the_rest(job)
+
+    def through_the_rest(job):
         drained = goes_on(job)
         with held(workflow):
             cluster.restart_controller()
@@ -266,13 +268,11 @@ def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_driver
         for process in [*workflow.processes("\0remote\0"), *workflow.processes(f"{SCRIPTS}train.py")]:
             kill(process)
         other = goes_on(again, elsewhere=lost)
-        return other, lost, job, again
+        return again, lost, other
 
     began, earlier = time.monotonic(), set(cluster.jobs())
-    short = ("--set-resources", f"pretrain:runtime={SHORT}")
-    with driven(workflow, first, *short) as driver:
-        with slowed(workflow):
-            other, lost, job, again = through_all_but_the_last()
+    with driven(workflow, first) as driver:
+        job, again, lost, other = through_all_but_the_last()
         trainers = signalled(workflow, signal.SIGSTOP)  # it shall not end while Snakemake starts
         driver.kill()
     assert workflow.run("--unlock").returncode == 0

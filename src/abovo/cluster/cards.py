@@ -25,6 +25,8 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 POLL, AGAIN = 1.0, 600.0
 # A driver that wakes up its cards answers late (s)
 PATIENCE = 60
+# Where all calls on a machine look for locks
+TEMPORARY = Path("/tmp")
 # Open lock files: a card is a process's as long as the process lives
 _held: list[IO[str]] = []
 
@@ -168,10 +170,14 @@ def _holder(file: Path) -> str:
 
 
 def _folder() -> Path:
-    """Where the locks of this user lie on this machine. Raises AbovoError where the folder is someone else's."""
-    place = Path(tempfile.gettempdir()) / f"abovo-cards-{os.getuid()}"
+    """Where the locks of this user lie on this machine; calls with another TMPDIR meet there.
+
+    Raises AbovoError where the folder is someone else's.
+    """
+    shared = TEMPORARY if os.access(TEMPORARY, os.W_OK) else Path(tempfile.gettempdir())
+    place = shared / f"abovo-cards-{os.getuid()}"
     with contextlib.suppress(FileExistsError):
         place.mkdir(mode=0o700)
     if place.is_symlink() or not place.is_dir() or place.stat().st_uid != os.getuid():
-        raise AbovoError("is no folder of yours", place, "remove it, or set TMPDIR to a folder of your own")
+        raise AbovoError("is no folder of yours", place, "remove it, or have its owner do so")
     return place

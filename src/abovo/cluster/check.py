@@ -25,7 +25,7 @@ cd {folder} && echo folder=yes
 flock -n {fresh} true && echo flock=yes
 {python} -c 'import sys; print("python=" + sys.version.split()[0])'
 echo gpus=$(nvidia-smi -L 2> /dev/null | grep -c ^GPU)
-{python} -c 'import urllib.request; urllib.request.urlopen("{hub}", timeout={reach})' && echo hub=yes
+{python} -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout={reach})' {hub} && echo hub=yes
 true
 """
 
@@ -104,7 +104,7 @@ def _seen_from(kind: str, partition: str | None, site: Mapping[str, object], fol
     """What a node of a partition sees: the folder, its newest file, Python, cards, the hub."""
     where = f"from a {kind} node"
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".slurm-check-") as fresh:
-        hub = os.environ.get("HF_ENDPOINT", HUB)
+        hub = shlex.quote(os.environ.get("HF_ENDPOINT", HUB))
         place = {"folder": shlex.quote(str(folder)), "fresh": shlex.quote(fresh.name)}
         script = PROBE.format(**place, python=shlex.quote(sys.executable), hub=hub, reach=REACH)
         # At SIGTERM srun takes its job out of the queue; killed, it would leave it there
