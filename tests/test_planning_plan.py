@@ -217,9 +217,9 @@ def test_price_stands_beside_the_time_and_machines_that_are_told_the_same_share_
     prices = {"slow": [6.0, 30.0], "fast": [4.0, 20.0], "equal": [4.0, 20.0]}
     lines = describe(plan(settings) | {"hours": spans, "cost_usd": prices})
     assert [line for line in lines if line.startswith("training on")] == [
-        "training on free: 30 min 00 s to 1 h 00 min",
-        "training on fast, equal: 1 h 00 min to 5 h 00 min, 4 to 20 USD",
-        "training on slow: 2 h 00 min to 10 h 00 min, 6 to 30 USD",
+        "training on one free: 30 min 00 s to 1 h 00 min",
+        "training on one fast or equal: 1 h 00 min to 5 h 00 min, 4 to 20 USD",
+        "training on one slow: 2 h 00 min to 10 h 00 min, 6 to 30 USD",
     ]
 
 
@@ -244,4 +244,4 @@ def test_a_corpus_that_phases_draw_more_than_four_times_is_warned_of(settings):
 def test_time_in_words_is_no_finer_than_the_estimate(settings, peak, words):
     machine = Hardware(**MACHINE, peak_flops_per_second=Peak(fp32=peak))
     made = plan(settings) | {"hours": {"here": hours(1e13, machine)}}
-    assert f"training on here: {words}" in describe(made)
+    assert f"training on one here: {words}" in describe(made)

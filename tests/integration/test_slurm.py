@@ -209,7 +209,9 @@ def given_data(workflow, whole):
         shutil.copytree(whole.folder / "results" / name, workflow.folder / "results" / name, dirs_exist_ok=True)
 
 
-def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_driver(cluster, workflow, pristine, tmp_path):
+def test_the_chain_survives_time_limit_preemption_scancel_lost_node_and_killed_driver(
+    cluster, workflow, pristine, tmp_path
+):
     first, second, places = tmp_path / "first.log", tmp_path / "second.log", {}
     given_data(workflow, pristine)
 
@@ -243,7 +245,7 @@ def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_driver
         return cluster.job_of("rule_pretrain")
 
     def through_all_but_the_last():
-        """A time limit, a cancellation and the loss of a node; both jobs, the lost node, the last one."""
+        """A time limit, preemption, a cancellation, the loss of a node; both jobs, the lost node, the last one."""
         job = trained()
         back = f"SLURM job {job} is put back into the queue"
         until((workflow.folder / METRICS).exists, 400, said)  # which has a row of the first step
@@ -255,6 +257,9 @@ def test_the_chain_survives_a_time_limit_scancel_a_lost_node_and_a_killed_driver
             return job, *through_the_rest(job)
 
     def through_the_rest(job):
+        goes_on(job)
+        with held(workflow):
+            cluster.preempt(job)
         drained = goes_on(job)
         with held(workflow):
             cluster.restart_controller()

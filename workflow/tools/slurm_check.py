@@ -30,7 +30,7 @@ def main(options: argparse.Namespace) -> None:
         raise AbovoError("default-resources is a list", path, "write it as keys and values: slurm_partition: gpu")
     rows = check(site, Path.cwd())
     print("\n".join(table(rows)))
-    if not all(row.good for row in rows):
+    if any(row.good is False for row in rows):
         raise SystemExit(1)
 
 

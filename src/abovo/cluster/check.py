@@ -32,12 +32,19 @@ true
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: what was looked at, what was found, whether it will do, and what to do where not."""
+    """A line of the table: what was looked at, what was found, whether it will do, and what to do where not.
+
+    `good` is None where it will do, but not for all that a run may want.
+    """
 
     what: str
     found: str
-    good: bool = True
+    good: bool | None = True
     mend: str = ""
+
+    @property
+    def mark(self) -> str:
+        return {True: "ok", False: "BAD", None: "--"}[self.good]
 
 
 def check(site: Mapping[str, object], folder: Path) -> list[Row]:
@@ -126,20 +133,23 @@ def _seen_from(kind: str, partition: str | None, site: Mapping[str, object], fol
     if "folder" in seen:
         late = "a file written now is not seen yet"
         yield Row(f"files {where}", "seen at once" if "fresh" in seen else late, "fresh" in seen, "raise latency-wait")
-        yield Row(f"flock {where}", "works" if "flock" in seen else "does not; leases keep others out")
+        yield Row(
+            f"flock {where}",
+            "works" if "flock" in seen else "does not; leases keep others out",
+            "flock" in seen or None,
+        )
     python = seen.get("python")
     yield Row(f".venv {where}", f"Python {python}" if python else "does not start", python is not None, shared)
     if kind == "GPU":
         cards = int(seen.get("gpus") or 0)
         yield Row(f"GPUs {where}", f"{cards} with --gpus=1", cards > 0, "ask why nvidia-smi shows none in a job")
     offline = "not reached; what docs/cluster.md names is made on the login node first, or set HF_ENDPOINT"
-    yield Row(f"hub {where}", "reached" if "hub" in seen else offline)
+    yield Row(f"hub {where}", "reached" if "hub" in seen else offline, "hub" in seen or None)
 
 
 def table(rows: Sequence[Row]) -> list[str]:
     """The rows as lines for a person."""
     width = max(len(row.what) for row in rows)
     return [
-        f"{'ok ' if row.good else 'BAD'}  {row.what:{width}}  {row.found}{'' if row.good else f' -> {row.mend}'}"
-        for row in rows
+        f"{row.mark:3}  {row.what:{width}}  {row.found}{f' -> {row.mend}' if row.good is False else ''}" for row in rows
     ]

@@ -198,7 +198,7 @@ def _times(plan: Mapping[str, Any]) -> list[str]:
         if name in plan["cost_usd"] and words != SHORT:
             words += ", {:.2g} to {:.2g} USD".format(*plan["cost_usd"][name])
         told.setdefault(words, []).append(name)
-    return [f"training on {', '.join(names)}: {words}" for words, names in told.items()]
+    return [f"training on one {' or '.join(names)}: {words}" for words, names in told.items()]
 
 
 def _span(low: float, high: float) -> str:
