@@ -58,7 +58,7 @@ def request_of(job):
         partition=asked.get("slurm_partition"),
         nodes=count,
         processors=number("cpus_per_task", number("_cores", 1)),
-        gpus=number("gpu") // count,
+        gpus=-(-number("gpu") // count),
         gpu_type=asked.get("gpu_model"),
         memory_mb=number("mem_mb"),
         minutes=number("runtime"),
@@ -74,10 +74,17 @@ def refuse_other_processes(job):
     """What a call asks for in place of the rule must be what the launcher starts, or SLURM refuses it in the middle."""
     asked = request_of(job)
     refuse_contradiction(asked, of_run(job.wildcards), job.threads)
-    if "--signal" not in str(job.resources.get("slurm_extra", "")):
+    extra = str(job.resources.get("slurm_extra", ""))
+    if "--signal" not in extra:
         tell(
             f"warning: {asked.job}: slurm_extra lacks --signal={SIGNAL}@{AHEAD}, so a time limit ends it without a"
             " checkpoint of its last step, as a failure"
+        )
+    own = ":".join(filter(None, (asked.gpu_type, str(asked.gpus))))
+    if asked.nodes > 1 and asked.gpus and f"--gpus-per-node={own}" not in extra.split():
+        sys.exit(
+            f"error: {asked.job}: slurm_extra lacks --gpus-per-node={own}, without which GPUs could lie on its"
+            " nodes in other numbers; say it where set-resources of the profile says slurm_extra or gpu_model"
         )
 
 

@@ -100,16 +100,16 @@ def settings_for(job):
     return settings
 
 
+def place_of(script):
+    """The path of a script from where Snakemake runs."""
+    path, here = CHECKOUT / "workflow/scripts" / f"{script}.py", Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def path_of(script):
-    """A params function: the path of a script from where Snakemake runs. Snakemake compares nothing that a function of
-    `input` gives, so a checkout that moves reruns nothing."""
-    path = CHECKOUT / "workflow/scripts" / f"{script}.py"
-
-    def place(wildcards, input):
-        here = Path.cwd()
-        return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-    return place
+    """The same as a params function: Snakemake compares nothing that a function of `input` gives, so a checkout that
+    moves reruns nothing."""
+    return lambda wildcards, input: place_of(script)
 
 
 def state_beside(wildcards, output):
@@ -289,9 +289,9 @@ def threads_of_process(wildcards):
     return clear(CONFIGURATION.scored, wildcards.run).threads
 
 
-def launcher_of_run(wildcards):
+def launcher_of_run(wildcards, input):
     run = of_run(wildcards)
-    return launcher(run.engine, run.threads)
+    return launcher(run.engine, run.threads, place_of)
 
 
 # The nodes of SLURM, once they are asked for
@@ -352,21 +352,37 @@ def placed(stage):
         "gpu_model": lambda wildcards, attempt: (
             site("gpu_type") if asked(wildcards, attempt).gpus else None
         ),
-        "slurm_extra": lambda wildcards, attempt: " ".join(
-            filter(None, [site("slurm_extra"), asked(wildcards, attempt).more])
-        )
-        or None,
+        "slurm_extra": lambda wildcards, attempt: asked(wildcards, attempt).options(
+            site("slurm_extra"), site("gpu_type")
+        ),
     }
+
+
+def grown(number, attempt, most):
+    """Half as much more after each failure, at most `most` where that is known, and never less than at first."""
+    return max(number, min(number * (1 + attempt) // 2, most or number * attempt))
 
 
 def hours(number):
     """The longest that a job may take, where the partition allows it; what a partition cuts off fails there."""
 
-    def minutes(wildcards):
+    def minutes(wildcards, attempt):
         _, longest = bounds_of(site("slurm_partition"), NODES)
-        return min(60 * number, longest or 60 * number)
+        found = grown(60 * number, attempt, longest)
+        return min(found, longest or found)
 
     return minutes
+
+
+def megabytes(number):
+    """Memory that a job is given at first; `number` may be a function of its wildcards."""
+
+    def memory(wildcards, attempt):
+        most, _ = bounds_of(site("slurm_partition"), NODES)
+        least = number(wildcards) if callable(number) else number
+        return grown(least, attempt, most)
+
+    return memory
 
 
 def memory_of_deduplication(wildcards):

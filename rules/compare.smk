@@ -21,7 +21,7 @@ rule compare:
         environment("reporting")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=megabytes(1000),
         runtime="10m",
     params:
         evaluations=named_evaluations,

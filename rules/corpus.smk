@@ -14,7 +14,7 @@ rule plan_corpus:
         environment("data")
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=megabytes(2000),
         runtime="1h",
     params:
         settings=settings_for("corpus"),
@@ -45,7 +45,7 @@ rule read_source:
         environment("data")
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=megabytes(2000),
         runtime=hours(24),
     params:
         settings=settings_for("corpus"),
@@ -77,7 +77,7 @@ rule find_duplicates:
         environment("data")
     threads: 1
     resources:
-        mem_mb=memory_of_deduplication,
+        mem_mb=megabytes(memory_of_deduplication),
         runtime=hours(12),
     params:
         settings=settings_for("corpus"),
@@ -109,7 +109,7 @@ rule assemble_corpus:
         environment("data")
     threads: 1
     resources:
-        mem_mb=memory_of_deduplication,
+        mem_mb=megabytes(memory_of_deduplication),
         runtime=hours(12),
     params:
         settings=settings_for("corpus"),
@@ -138,7 +138,7 @@ rule write_text:
         environment("data")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=megabytes(1000),
         runtime="2h",
     params:
         script=path_of("write_text"),

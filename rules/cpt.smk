@@ -14,7 +14,7 @@ rule inspect_data:
         environment("data")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=megabytes(1000),
         runtime="1h",
     params:
         settings=settings_for("inspection"),

@@ -17,7 +17,7 @@ rule index_evaluation_sets:
         environment("data")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=megabytes(1000),
         runtime="1h",
     params:
         settings=settings_for("decontamination"),

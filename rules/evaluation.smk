@@ -18,7 +18,7 @@ rule prepare_evaluation:
         environment("data")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=megabytes(1000),
         runtime="1h",
     params:
         settings=settings_for("evaluation_sets"),
@@ -43,7 +43,7 @@ rule prepare_task:
         environment("data")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=megabytes(1000),
         runtime="1h",
     params:
         settings=settings_for("task"),
@@ -70,7 +70,7 @@ rule describe_model:
         environment("data")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=megabytes(1000),
         runtime="1h",
     params:
         model=option_of_model,
@@ -139,7 +139,7 @@ rule assemble_evaluation:
         environment("evaluation")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=megabytes(1000),
         runtime="1h",
     params:
         script=path_of("assemble_evaluation"),
@@ -168,7 +168,7 @@ rule measure_overlap:
         environment("data")
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=megabytes(2000),
         runtime=hours(12),
     params:
         settings=settings_for("overlap"),
@@ -205,7 +205,7 @@ rule assemble_results:
         environment("reporting")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=megabytes(1000),
         runtime="10m",
     params:
         models=named_models,

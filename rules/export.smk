@@ -16,7 +16,7 @@ rule export_model:
         environment("export")
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=megabytes(4000),
         runtime="4h",
     params:
         results=option_of_results,
@@ -42,7 +42,7 @@ rule push_export:
         environment("export")
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=megabytes(2000),
         runtime=hours(12),
     params:
         settings=settings_for("push"),

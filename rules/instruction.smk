@@ -20,7 +20,7 @@ rule prepare_instruction:
         environment("data")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=megabytes(1000),
         runtime="2h",
     params:
         corpus=option_of_corpus,

@@ -24,7 +24,7 @@ rule pack:
         environment("data")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=megabytes(1000),
         runtime=hours(24),
     params:
         script=path_of("pack"),

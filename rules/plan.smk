@@ -13,7 +13,7 @@ rule plan:
         environment("reporting")
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=megabytes(500),
         runtime="5m",
     params:
         settings=settings_for("plan"),

@@ -68,7 +68,7 @@ rule show_kept:
         environment("reporting")
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=megabytes(500),
         runtime="10m",
     params:
         settings=settings_for("checkpoint"),
@@ -95,7 +95,7 @@ rule list_kept:
         environment("reporting")
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=megabytes(500),
         runtime="10m",
     params:
         script=path_of("list_kept"),

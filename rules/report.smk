@@ -19,7 +19,7 @@ rule draw_composition:
         environment("reporting")
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=megabytes(500),
         runtime="5m",
     params:
         script=path_of("draw_composition"),
@@ -50,7 +50,7 @@ rule show_tokenizer:
         environment("reporting")
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=megabytes(500),
         runtime="5m",
     params:
         script=path_of("show_tokenizer"),
@@ -81,7 +81,7 @@ rule show_instruction:
         environment("reporting")
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=megabytes(500),
         runtime="5m",
     params:
         script=path_of("show_instruction"),
@@ -136,7 +136,7 @@ rule draw_loss:
         environment("reporting")
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=megabytes(500),
         runtime="5m",
     params:
         title=title_of_training,
@@ -176,7 +176,7 @@ rule draw_learning:
         environment("reporting")
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=megabytes(500),
         runtime="5m",
     params:
         script=path_of("draw_learning"),
@@ -208,7 +208,7 @@ rule show_results:
         environment("reporting")
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=megabytes(500),
         runtime="5m",
     params:
         titles=titles_of_models,

@@ -22,7 +22,7 @@ rule train_tokenizer:
         environment("data")
     threads: 2
     resources:
-        mem_mb=3000,
+        mem_mb=megabytes(3000),
         runtime="4h",
     params:
         settings=settings_for("tokenizer"),
@@ -55,7 +55,7 @@ rule adopt_tokenizer:
         environment("training")
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=megabytes(2000),
         runtime="30m",
     params:
         settings=settings_for("tokenizer"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -33,7 +34,7 @@ def machine(tmp_path, monkeypatch):
 
 
 def job(number, seconds=60.0):
-    command = [sys.executable, "-m", "abovo.cluster.on_cards", str(number), sys.executable, "-c", SHOW.format(seconds)]
+    command = [sys.executable, "workflow/scripts/on_cards.py", str(number), sys.executable, "-c", SHOW.format(seconds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -80,7 +81,10 @@ def test_a_job_of_two_takes_both_or_none(jobs):
 def test_more_cards_than_there_are_end_with_one_line(jobs):
     out, told = jobs(3).communicate(timeout=30)
     assert not out
-    assert told == "error: engine.processes: 3 GPUs are wanted, 2 are here; set it to the number of GPUs\n"
+    assert told == (
+        f"error: engine.processes: 3 GPUs are wanted on {socket.gethostname()}, 2 are there;"
+        " set it to the number of GPUs of all its nodes\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,11 @@ def test_processes_of_an_engine_reach_the_launcher_and_the_request_for_gpus():
     overrides = "small.engine=zero2,small.engine.processes=8,small.training.optimizer.kind=adamw"
     engine = Configuration(Path("config"), overrides).run("small").engine
     assert gpus(engine) == 8
-    assert launcher(engine, 2).startswith("python -m abovo.cluster.on_cards 8 torchrun --standalone ")
-    assert "--nproc-per-node 8" in launcher(engine, 2)
+    assert launcher(engine, 2, str).startswith("python on_cards 8 torchrun --standalone ")
+    assert "--nproc-per-node 8" in launcher(engine, 2, str)
     assert gpus(replace(engine, device="cpu")) == 0
-    assert launcher(replace(engine, device="cpu"), 2).startswith("torchrun --standalone ")
-    assert launcher(replace(engine, processes=1), 2) == "python"
+    assert launcher(replace(engine, device="cpu"), 2, str).startswith("torchrun --standalone ")
+    assert launcher(replace(engine, processes=1), 2, str) == "python"
 
 
 def test_an_engine_that_cannot_train_a_run_is_told_with_who_named_it(root, tmp_path):

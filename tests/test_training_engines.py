@@ -23,7 +23,8 @@ STEPS = 12
 
 def command(processes, *words, program=PROGRAM):
     """Started as a rule starts it."""
-    return [*launcher(Engine(kind="torch", processes=processes), 1).split(), str(program), *map(str, words)]
+    started = launcher(Engine(kind="torch", processes=processes), 1, "workflow/scripts/{}.py".format)
+    return [*started.split(), str(program), *map(str, words)]
 
 
 def run(processes, folder, *words):

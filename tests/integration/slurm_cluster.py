@@ -52,8 +52,8 @@ SlurmctldTimeout=30
 SlurmdTimeout=30
 KillWait=10
 PropagateResourceLimits=NONE
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port=17101 CPUs=4 RealMemory=16000 Gres=gpu:2 State=UNKNOWN
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port=17102 CPUs=4 RealMemory=16000 Gres=gpu:2 State=UNKNOWN
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port=17101 CPUs=4 RealMemory=16000 Gres=gpu:a100:2 State=UNKNOWN
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port=17102 CPUs=4 RealMemory=16000 Gres=gpu:a100:2 State=UNKNOWN
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=1-00:00:00 State=UP
 PartitionName=gpu Nodes=ALL MaxTime=1-00:00:00 State=UP
 PreemptType=preempt/partition_prio
@@ -94,7 +94,7 @@ def _runs(file: Path) -> bool:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A SLURM that runs; its nodes are n1 and n2, each with 4 processors and two GPUs, which are no GPUs."""
+    """A SLURM that runs; its nodes are n1 and n2, each with 4 processors and two GPUs of a type, which are no GPUs."""
 
     folder: Path
 
@@ -115,7 +115,7 @@ class Cluster:
             for number in (0, 1):  # a character device; the number at its end becomes CUDA_VISIBLE_DEVICES
                 device = self.folder / f"{node}-gpu{number}"
                 os.mknod(device, stat.S_IFCHR | 0o600, os.makedev(1, 3))
-                gres.append(f"NodeName={node} Name=gpu File={device}\n")
+                gres.append(f"NodeName={node} Name=gpu Type=a100 File={device}\n")
         (self.folder / "gres.conf").write_text("".join(gres))
         SYSTEM.mkdir(exist_ok=True)
         for name in ("slurm.conf", "gres.conf"):

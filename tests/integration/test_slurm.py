@@ -49,7 +49,7 @@ def workflow(cluster, tmp_path_factory) -> Workflow:
     made = Workflow(copy_of_the_tree(tmp_path_factory.mktemp("slurm") / "tree"), REDUCED)
     path = made.folder / "profiles/slurm/config.yaml"
     profile = yaml.safe_load(path.read_text())
-    profile["default-resources"] |= {"slurm_partition": "cpu", "gpu_partition": "gpu"}
+    profile["default-resources"] |= {"slurm_partition": "cpu", "gpu_partition": "gpu", "gpu_type": "a100"}
     profile |= {"slurm-init-seconds-before-status-checks": 10, "latency-wait": 10}
     path.write_text(yaml.safe_dump(profile))
     return made
@@ -117,7 +117,7 @@ def test_what_no_node_could_do_is_refused_before_the_first_job(cluster, workflow
     done = Workflow(workflow.folder, settings).run("--profile", "slurm", "results/pretrain/small/manifest.json")
     told = [line for line in done.stdout.splitlines() if line.startswith("error:")]
     assert done.returncode == 1 and len(told) == 1
-    assert "asks for 8 GPUs on one node, and no node of partition gpu has more than 2" in told[0]
+    assert "asks for 8 a100 GPUs on one node, and no node of partition gpu has more than 2" in told[0]
     assert cluster.jobs() == {}
 
 

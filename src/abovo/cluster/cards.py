@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import socket
 import subprocess
 import tempfile
 import time
@@ -88,8 +89,8 @@ def check_wanted(wanted: int) -> None:
     """Raise AbovoError where a training has more processes on a machine than this one has GPUs."""
     here = len(cards())
     if 0 < here < wanted and not Path("/dev/kfd").exists():
-        what = f"{wanted} GPUs are wanted, {here} are here"
-        raise AbovoError(what, "engine.processes", "set it to the number of GPUs")
+        what = f"{wanted} GPUs are wanted on {socket.gethostname()}, {here} are there"
+        raise AbovoError(what, "engine.processes", "set it to the number of GPUs of all its nodes")
 
 
 def leave_cards() -> None:
@@ -108,8 +109,8 @@ def take_cards(number: int, work: str, idle: Callable[[], bool] = bool) -> list[
     if not known:
         return []
     check_wanted(number)
-    place, said = _folder(), -AGAIN
-    while len(taken := _try(known, number, work, place)) < number:
+    said = -AGAIN
+    while len(taken := _try(known, number, work, place := _folder())) < number:
         if said < 0 and idle():
             return []
         if time.monotonic() - said >= AGAIN:
@@ -119,6 +120,7 @@ def take_cards(number: int, work: str, idle: Callable[[], bool] = bool) -> list[
         time.sleep(POLL)
     chosen = list(taken)
     _held.extend(taken.values())
+    _keep(place)
     os.environ[VISIBLE] = ",".join(card.visible for card in chosen)
     log.info("takes %s", ", ".join(card.title for card in chosen))
     return chosen
@@ -155,6 +157,15 @@ def _try(known: Sequence[Card], number: int, work: str, folder: Path) -> Mapping
         file.write(json.dumps({"process": os.getpid(), "work": work}))
         file.flush()
     return taken
+
+
+def _keep(folder: Path) -> None:
+    """Lock the folder, too, until this process or what it becomes ends: what cleans /tmp (systemd-tmpfiles) then passes
+    over it, and a card whose file is gone would be free."""
+    place = os.open(folder, os.O_RDONLY)
+    os.set_inheritable(place, True)
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(place, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def _file(folder: Path, card: Card) -> Path:

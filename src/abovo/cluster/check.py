@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from abovo.errors import AbovoError
 FREE, REACH = 60, 10
 # How long a probe may take in all (s): srun itself waits on where a plugin, a prolog or a node does not answer
 ALL = 180
+# What srun may take to end (s)
+LAST = 20
 HUB = "https://huggingface.co"
 PROBE = """
 cd {folder} && echo folder=yes
@@ -114,18 +117,14 @@ def _seen_from(kind: str, partition: str | None, site: Mapping[str, object], fol
         hub = shlex.quote(os.environ.get("HF_ENDPOINT", HUB))
         place = {"folder": shlex.quote(str(folder)), "fresh": shlex.quote(fresh.name)}
         script = PROBE.format(**place, python=shlex.quote(sys.executable), hub=hub, reach=REACH)
-        # At SIGTERM srun takes its job out of the queue; killed, it would leave it there
-        words = ["timeout", "--kill-after=20", str(ALL)]
-        words += ["srun", f"--immediate={FREE}", "--nodes=1", "--ntasks=1", "--time=5", "--chdir=/"]
+        words = ["srun", f"--immediate={FREE}", "--nodes=1", "--ntasks=1", "--time=5", "--chdir=/"]
         words += [f"--partition={partition}"] if partition else []
         words += [f"--account={site['slurm_account']}"] if "slurm_account" in site else []
         if kind == "GPU":
             words.append(f"--gpus={site['gpu_type']}:1" if "gpu_type" in site else "--gpus=1")
-        done = subprocess.run([*words, "bash", "-c", script], capture_output=True, text=True, check=False)
-    seen = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+        out, told = _answer([*words, "bash", "-c", script])
+    seen = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
     if not seen:
-        told = " ".join(done.stderr.split())[-200:] or "nothing was printed"
-        told = f"no node answered within {ALL} s" if done.returncode in (124, 137) else told
         yield Row(where, told, False, "try again when a node is free; ask what sbatch wants of a job")
         return
     shared = "put the checkout where all nodes see it, as a home or a project folder"
@@ -145,6 +144,24 @@ def _seen_from(kind: str, partition: str | None, site: Mapping[str, object], fol
         yield Row(f"GPUs {where}", f"{cards} with --gpus=1", cards > 0, "ask why nvidia-smi shows none in a job")
     offline = "not reached; what docs/cluster.md names is made on the login node first, or set HF_ENDPOINT"
     yield Row(f"hub {where}", "reached" if "hub" in seen else offline, "hub" in seen or None)
+
+
+def _answer(words: Sequence[str]) -> tuple[str, str]:
+    """What srun prints, and why where it prints nothing."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        try:
+            out, told = process.communicate(timeout=ALL)
+            return out, " ".join(told.split())[-200:] or "nothing was printed"
+        except subprocess.TimeoutExpired:
+            return "", f"no node answered within {ALL} s"
+        finally:  # after a Ctrl-C, too: at SIGTERM srun takes its job out of the queue; killed, it would leave it there
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LAST)
+            process.kill()
 
 
 def table(rows: Sequence[Row]) -> list[str]:

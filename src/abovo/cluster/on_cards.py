@@ -1,10 +1,7 @@
-"""Turn a command into one that has GPUs of its own: wait for free ones, hide all others, and become it.
+"""Turn a command into one that has GPUs of its own."""
 
-python -m abovo.cluster.on_cards 2 torchrun --standalone --nproc-per-node 2 -- SCRIPT ...
-"""
-
+import argparse
 import logging
-import sys
 from collections.abc import Sequence
 
 from abovo.cluster.cards import keep_over_exec, take_cards
@@ -12,19 +9,19 @@ from abovo.cluster.launched import become, end, word_after
 from abovo.errors import AbovoError
 
 
-def main(words: Sequence[str]) -> None:
+def main(arguments: Sequence[str], description: str) -> None:
+    """Wait for free GPUs, hide all others, and become the command that follows their number."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    number, *command = words or ("",)
-    if not number.isdigit() or not command:
-        sys.exit("error: wants a number of GPUs and a command: python -m abovo.cluster.on_cards 2 torchrun ...")
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("gpus", type=int, help="GPUs that it waits for")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="what is started then")
+    words = parser.parse_args(arguments)
+    if words.gpus < 1 or not words.command:
+        parser.error("wants a number of GPUs and a command")
     try:
         # others are told of the artifact that it makes, where it names one
-        take_cards(int(number), word_after("--output", command) or command[0])
+        take_cards(words.gpus, word_after("--output", words.command) or words.command[0])
         keep_over_exec()
-        become(command)
+        become(words.command)
     except AbovoError as error:
-        end(error, command)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+        end(error, words.command)

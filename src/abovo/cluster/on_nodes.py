@@ -1,10 +1,6 @@
 """Turn a command into the same command on each of several machines, as processes that find each other on the first.
 
-python -m abovo.cluster.on_nodes --nodes 2 --processors 8 --gpus 4 torchrun --nnodes 2 --rdzv-backend c10d -- SCRIPT ...
-
-In a job of SLURM its nodes are the machines, and srun starts the commands. Elsewhere the machines are those that
-ABOVO_HOSTS names, and ssh starts them: names as ssh knows them, with commas between, of machines that see this folder
-under the same path. torchrun is told by its own variables where the others are.
+srun starts them in a job of SLURM, ssh elsewhere. torchrun is told by its own variables where the others are.
 """
 
 import argparse
@@ -28,10 +24,12 @@ from abovo.errors import AbovoError
 log = logging.getLogger("abovo")
 HOSTS = "ABOVO_HOSTS"
 # What a command over ssh is told of this one's environment; nothing secret, since all may read a command line
-TOLD = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "LD_LIBRARY_PATH", "LANG", "CUDA_HOME", "TMPDIR")
-TOLD_OF = ("PET_", "OMP_", "NCCL_", "GLOO_", "TORCH_", "TORCHINDUCTOR_")
-# Ports of a rendezvous; a job's own number keeps those of one machine apart
-FIRST_PORT, PORTS = 20_000, 20_000
+TOLD = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "LD_LIBRARY_PATH", "LANG", "CUDA_HOME", "TMPDIR",
+        "CUDA_VISIBLE_DEVICES", "WANDB_PROJECT", "WANDB_MODE")  # fmt: skip
+TOLD_OF = ("PET_", "OMP_", "NCCL_", "GLOO_", "TORCH_", "TORCHINDUCTOR_", "PYTORCH_", "UCX_", "FI_")
+# Ports of a rendezvous, below those that Linux gives to connections (32,768); a job's own number keeps those of one
+# machine apart
+FIRST_PORT, PORTS = 20_000, 12_000
 # How often processes are looked after, and how long they are given to end when they are told to: longer than a step and
 # its checkpoint take, which torchrun waits for (s)
 POLL, PATIENCE = 0.2, 660
@@ -45,9 +43,10 @@ MARK = "abovo runs on "
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str], description: str) -> None:
+    """Become the step of SLURM that starts the command on its nodes, or start it by ssh and end with its status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, required=True, help="machines")
     parser.add_argument("--processors", type=int, required=True, help="processors of each that the command may use")
     parser.add_argument("--gpus", type=int, required=True, help="GPUs of each that it may use")
@@ -75,7 +74,9 @@ def step(number: int, nodes: int, processors: int, gpus: int) -> list[str]:
     """The step of a SLURM job that runs a command once on each of its nodes, and ends when one of them fails."""
     words = ["srun", f"--jobid={number}", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
     words += [f"--cpus-per-task={processors}", "--kill-on-bad-exit=1"]
-    return words + ([f"--gpus-per-node={gpus}"] if gpus else [])
+    # as the job asked for them: SLURM takes GPUs of a type and of any for two kinds
+    asked = os.environ.get("SLURM_GPUS_PER_NODE", gpus)
+    return words + ([f"--gpus-per-node={asked}"] if gpus else [])
 
 
 def met_at(host: str, number: int) -> dict[str, str]:
@@ -87,8 +88,11 @@ def met_at(host: str, number: int) -> dict[str, str]:
 def hosts_of(environment: Mapping[str, str], nodes: int) -> list[str]:
     """The first `nodes` of the machines that are named. Raises AbovoError where there are fewer."""
     hosts = [name for name in map(str.strip, environment.get(HOSTS, "").split(",")) if name]
-    if len(hosts) < nodes or len(set(hosts)) < len(hosts):
-        what = f"{len(set(hosts))} machines are named for {nodes} nodes"
+    for name in hosts:
+        if hosts.count(name) > 1:
+            raise AbovoError(f"{name} is named twice", HOSTS, "name each machine once")
+    if len(hosts) < nodes:
+        what = f"{len(hosts)} machines are named for {nodes} nodes"
         mend = f"{HOSTS}=first,second names them as ssh knows them; or submit to SLURM, with --profile slurm"
         raise AbovoError(what, f"engine.nodes and {HOSTS}", mend)
     for name in hosts:
@@ -116,15 +120,16 @@ def run_by_ssh(hosts: Sequence[str], command: Sequence[str]) -> int:
         )
         for host in hosts
     }
-    failed, told_at = 0, 0.0
+    failed, told_at, told = 0, 0.0, 0
     while None in [process.poll() for process in running.values()]:
         ended = [(host, process.returncode) for host, process in running.items() if process.returncode]
         if ended and not failed:
             host, failed = ended[0]
             if not stopped:
                 log.error("error: the processes on %s ended with status %d", host, failed)
-        if (stopped or failed) and not told_at:
-            told_at = time.monotonic()
+        wanted = len(stopped) or bool(failed)
+        if wanted > told:  # a second Ctrl-C ends at once what the first let save its work
+            told, told_at = wanted, told_at or time.monotonic()
             for process in running.values():
                 _interrupt(process)
         elif told_at and time.monotonic() - told_at > PATIENCE:
@@ -174,7 +179,3 @@ def _interrupt(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(OSError):
         process.stdin.write(b"\x03")
         process.stdin.flush()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,5 +1,8 @@
 """Turn a run's engine into what starts its processes and what they ask of the machine, or refuse what cannot train."""
 
+import shlex
+from collections.abc import Callable
+
 from abovo.errors import AbovoError
 from abovo.settings.engine import Engine
 from abovo.settings.training import Training
@@ -8,8 +11,12 @@ from abovo.settings.training import Training
 STRATEGIES = {"torch": ("none", "ddp", "fsdp"), "deepspeed": ("zero1", "zero2", "zero3")}
 # On SIGUSR1, too, the workers get to write a checkpoint; torchrun would die of it and they with it.
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+# The scripts that wait for GPUs, and that start a command on several nodes
+CARDS, NODES = "on_cards", "on_nodes"
 # What a step and its checkpoint may take before torchrun kills workers that were told to stop (s)
 GRACE = 600
+# How long a node waits for the others, whose GPUs may not be free yet (s)
+MEETING = 3600
 
 
 def check_engine(engine: Engine, recipe: Training, where: str = "engine") -> None:
@@ -29,8 +36,8 @@ def check_engine(engine: Engine, recipe: Training, where: str = "engine") -> Non
         raise AbovoError("an offloaded optimizer cannot have fp16", where, "set training.precision to bf16 or fp32")
 
 
-def launcher(engine: Engine, threads: int) -> str:
-    """What starts a training script with `threads` for each process.
+def launcher(engine: Engine, threads: int, place_of: Callable[[str], str]) -> str:
+    """What starts a training script with `threads` for each process; `place_of` gives the path of another script.
 
     | processes | nodes | |
     |---|---|---|
@@ -41,13 +48,16 @@ def launcher(engine: Engine, threads: int) -> str:
     if engine.processes == 1:
         return "python"
     cards, own = gpus_of_node(engine), engine.processes // engine.nodes
-    met = "--standalone" if engine.nodes == 1 else f"--nnodes {engine.nodes} --rdzv-backend c10d"
+    met = "--standalone"
+    if engine.nodes > 1:
+        patience = f"--rdzv-conf join_timeout={MEETING},read_timeout={MEETING}"
+        met = f"--nnodes {engine.nodes} --rdzv-backend c10d {patience}"
     words = f"torchrun {met} --signals-to-handle {SIGNALS} --shutdown-timeout {GRACE} --nproc-per-node {own}"
     if cards:
-        words = f"python -m abovo.cluster.on_cards {cards} {words}"
+        words = f"python {shlex.quote(place_of(CARDS))} {cards} {words}"
     if engine.nodes > 1:
         asked = f"--nodes {engine.nodes} --processors {own * threads} --gpus {cards}"
-        words = f"python -m abovo.cluster.on_nodes {asked} {words}"
+        words = f"python {shlex.quote(place_of(NODES))} {asked} {words}"
     return f"{words} --"
 
 

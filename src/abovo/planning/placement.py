@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from abovo.config.engines import gpus, gpus_of_node
+from abovo.config.engines import gpus
 from abovo.config.jobs import JOBS
 from abovo.config.runs import Configuration
 from abovo.config.tokenizers import vocabulary_of
@@ -48,14 +48,25 @@ SIGNAL, AHEAD = "USR1", 120
 class Placement:
     """What a job asks for, as the resources of its rule: nodes, GPUs of them all, memory of each (MB), time (minutes).
 
-    `more` are further words for sbatch.
+    `signal` is what a training that goes on by itself asks of sbatch.
     """
 
     nodes: int
     gpus: int
     memory_mb: int
     minutes: int
-    more: str = ""
+    signal: str = ""
+
+    def options(self, site: str | None = None, gpu_type: str | None = None) -> str | None:
+        """What sbatch is told beyond resources that have names: what the site says, the signal ahead of a time limit,
+        and GPUs of each of several nodes, which else could lie on them in any numbers.
+
+        They are of the type that the job's GPUs are of: for SLURM those of any type are others.
+        """
+        words = [site, self.signal]
+        if self.nodes > 1 and self.gpus:
+            words.append(f"--gpus-per-node={':'.join(filter(None, (gpu_type, str(self.gpus // self.nodes))))}")
+        return " ".join(filter(None, words)) or None
 
     def grown(self, attempt: int, most_mb: int | None = None, longest: int | None = None) -> "Placement":
         """What is asked for after `attempt` - 1 failures: half as much memory and time more for each, up to the most
@@ -66,7 +77,7 @@ class Placement:
         factor = 1 + (attempt - 1) / 2
         memory, minutes = math.ceil(self.memory_mb * factor), math.ceil(self.minutes * factor)
         memory = max(self.memory_mb, min(memory, most_mb or memory))
-        minutes = max(0 if self.more else self.minutes, min(minutes, longest or minutes))
+        minutes = max(0 if self.signal else self.minutes, min(minutes, longest or minutes))
         return replace(self, memory_mb=memory, minutes=minutes)
 
 
@@ -75,15 +86,12 @@ def training_placement(configuration: Configuration, run: str, stage: str) -> Pl
     found = _stages(configuration, run)[stage]
     engine, on_gpu = found.engine, own_place(found.recipe, found.engine).on_gpu
     own = engine.processes // engine.nodes
-    more = f"--signal={SIGNAL}@{AHEAD}"
-    if engine.nodes > 1 and on_gpu:  # GPUs of all nodes together could lie on them in any numbers
-        more += f" --gpus-per-node={gpus_of_node(engine)}"
     return Placement(
         nodes=engine.nodes,
         gpus=gpus(engine),
         memory_mb=SCHEDULED + own * (PROGRAM_ON_GPU if on_gpu else PROGRAM) + _held(found),
         minutes=_minutes(found, machines_of(found.family, _hardware(configuration)), on_gpu=on_gpu),
-        more=more,
+        signal=f"--signal={SIGNAL}@{AHEAD}",
     )
 
 

@@ -113,7 +113,7 @@ def open_world(engine: Engine, threads: int) -> Iterator[World]:
     """
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     if size != engine.processes:
-        mend = f"start it with torchrun --standalone --nproc-per-node {engine.processes}, as the rule does"
+        mend = "start it as snakemake -np shows for the run"
         raise AbovoError(f"{size} processes were started, the engine wants {engine.processes}", "engine", mend)
     device = prepare_device(engine, threads)
     if device.type == "cuda":
@@ -121,7 +121,7 @@ def open_world(engine: Engine, threads: int) -> Iterator[World]:
         if device.index >= torch.cuda.device_count():
             here = engine.processes // engine.nodes
             what = f"there are {torch.cuda.device_count()} GPUs for {here} processes"
-            raise AbovoError(what, "engine.processes", "set it to the number of GPUs")
+            raise AbovoError(what, "engine.processes", "set it to the number of GPUs of all its nodes")
         torch.cuda.set_device(device)
     if size == 1 and engine.kind == "torch" and engine.strategy in ALONE:
         yield World(0, 1, device)
