@@ -106,6 +106,7 @@ def test_changed_training_seed_reruns_training_and_what_follows_but_no_data_stag
     assert "results/pretrain/nano/manifest.json: is made again, because seed changed from 42 to 43" in text
 
 
+@pytest.mark.slow
 def test_changed_packing_code_with_equal_bytes_runs_no_optimizer_step(whole):
     names = DATA + MODELS
     before = hashes(whole, names[:5] + MODELS)
@@ -207,6 +208,7 @@ def with_quizzes(workflow: Workflow, *names: str) -> Workflow:
     return Workflow(folder, f"{workflow.settings},nano.evaluation.tasks=[{','.join(names)}]")
 
 
+@pytest.mark.slow
 def test_a_kill_costs_the_task_under_way_and_a_file_that_is_gone_its_own_task(whole, tmp_path):
     """SIGKILL while the third of five tasks is scored: three are scored afterwards. Then one task's rows are gone."""
     copy = tmp_path / "copy"
