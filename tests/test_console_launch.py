@@ -62,21 +62,35 @@ def test_a_full_disk_is_told_with_the_folder_and_what_is_free(tmp_path):
     assert str(place) in line or os.environ.get("TMPDIR", "/tmp") in line
 
 
-def test_a_terminal_that_is_gone_stops_no_work(tmp_path):
+PROGRESS = """
+import sys
+from abovo.console.progress import Progress
+progress = Progress("training", 0)
+assert progress.terminal
+progress.update("step 1")
+sys.stdin.readline()
+progress.update("step 2"), progress.close("done")
+open(sys.argv[1], "w").write("whole")
+"""
+LOG = (
+    SCRIPT
+    % """import logging
+    logging.getLogger("abovo").info("step 1")
+    input()
+    logging.getLogger("abovo").info("step 2")
+    options.output.write_text("whole")
+"""
+)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(("program", "words"), [(PROGRESS, ()), (LOG, ("--output",))], ids=["progress", "log"])
+def test_a_terminal_that_is_gone_stops_no_work(tmp_path, program, words, unbuffered):
     """As when a connection to the machine is lost."""
-    program = (
-        "import os, sys, time\n"
-        "from abovo.console.progress import Progress\n"
-        "progress = Progress('training', 0)\n"
-        "assert progress.terminal\n"
-        "progress.update('step 1')\n"
-        "sys.stdin.readline()\n"
-        "progress.update('step 2'), progress.close('done')\n"
-        "open(sys.argv[1], 'w').write('whole')\n"
-    )
     ours, theirs = os.openpty()
-    command = [sys.executable, "-c", program, str(tmp_path / "end")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=theirs) as process:
+    command = [sys.executable, "-c", program, *words, str(tmp_path / "end")]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=theirs, env=environment) as process:
         os.close(theirs)
         assert b"step 1" in os.read(ours, 1000)
         os.close(ours)

@@ -15,9 +15,10 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from abovo.console.job_log import JobLog
+from abovo.console.progress import throw_away
 from abovo.errors import AbovoError
 from abovo.settings.keys import build
 from abovo.settings.strict_yaml import read_yaml
@@ -79,7 +80,7 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     An AbovoError becomes one line on stderr and in the log file, and status 1. Anything unexpected leaves its
     traceback in the log file (on stderr where there is none) and one line on stderr, status 1 as well.
     """
-    atexit.register(_reader_left)
+    atexit.register(lambda: [_reader_left(stream) for stream in (sys.__stdout__, sys.__stderr__)])
     try:
         options = parser.parse_args()
     except AbovoError as error:
@@ -98,7 +99,7 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
         log.error("interrupted; the same command begins again")
         _leave(130)
     except OSError as error:
-        if isinstance(error, BrokenPipeError) and _reader_left():
+        if isinstance(error, BrokenPipeError) and _reader_left(sys.__stdout__):
             _leave(BROKEN_PIPE)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             log.error("error: %s", _no_space(error, getattr(options, "output", None)))
@@ -124,15 +125,16 @@ def _leave(status: int) -> None:
         sys.exit(status)
 
 
-def _reader_left() -> bool:
-    """Whether nobody reads what is printed any more, as `head` or a pager leaves; what is to come is thrown away."""
-    if sys.__stdout__ is None:
+def _reader_left(stream: TextIO | None) -> bool:
+    """Whether nobody reads a stream any more, as `head` or a pager leaves, or a lost connection; what is to come is
+    thrown away."""
+    if stream is None:
         return False
     poll = select.poll()
-    poll.register(sys.__stdout__.fileno(), 0)
+    poll.register(stream.fileno(), 0)
     left = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
     if left:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+        throw_away(stream)
     return left
 
 

@@ -1,9 +1,10 @@
 """Print the state of a long job as one line that is rewritten on a terminal and repeated now and then elsewhere."""
 
-import contextlib
 import logging
+import os
 import sys
 import time
+from typing import TextIO
 
 log = logging.getLogger("abovo")
 
@@ -43,9 +44,16 @@ class Progress:
 
 def _show(text: str) -> None:
     """Write to the terminal; a terminal that is gone stops no work."""
-    with contextlib.suppress(OSError):
+    try:
         sys.stderr.write(text)
         sys.stderr.flush()
+    except OSError:
+        throw_away(sys.stderr)
+
+
+def throw_away(stream: TextIO) -> None:
+    """Let a stream that nobody reads lead nowhere: what waits in it would fail again as the process ends (status 120)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def several(count: int, thing: str) -> str:
