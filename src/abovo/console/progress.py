@@ -52,7 +52,7 @@ def _show(text: str) -> None:
 
 
 def throw_away(stream: TextIO) -> None:
-    """Let a stream that nobody reads lead nowhere: what waits in it would fail again as the process ends (status 120)."""
+    """Let a stream that nobody reads lead nowhere: what waits in it would fail again as the process ends (120)."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
