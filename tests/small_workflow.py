@@ -40,6 +40,8 @@ onerror:
         atexit.register(print, line, file=sys.stderr)
 """
 
+SCRIPTS = ROOT / "workflow/scripts"
+
 
 @dataclass(frozen=True)
 class SmallWorkflow:
@@ -58,7 +60,7 @@ class SmallWorkflow:
         (self.folder / "settings.json").write_text(json.dumps(values))
         values = {
             "source": str(ROOT / "src"), "script": SCRIPT, "tokenizer": self.data.tokenizer, "packed": self.data.packed,
-            "launcher": launcher(Engine(kind="torch", processes=self.processes), 1, "workflow/scripts/{}.py".format),
+            "launcher": launcher(Engine(kind="torch", processes=self.processes), 1, f"{SCRIPTS}/{{}}.py".format),
         }  # fmt: skip
         (self.folder / "Snakefile").write_text(SNAKEFILE.format(**values))
 
