@@ -45,7 +45,7 @@ push: setup ## The export to the hub: RUN=nano, with export.repository in its fi
 	@snakemake --cores $(CORES) "results/export/$${RUN:-nano}/pushed.json"
 
 test: setup check ## Lint, formats, types and every test that takes seconds
-	pytest -m "not slow"
+	OMP_NUM_THREADS=1 pytest -m "not slow"
 
 test-all: setup check ## The same with the slow tests; what CI runs
 	@bash tests/run_all.sh
