@@ -45,10 +45,10 @@ push: setup ## The export to the hub: RUN=nano, with export.repository in its fi
 	@snakemake --cores $(CORES) "results/export/$${RUN:-nano}/pushed.json"
 
 test: setup check ## Lint, formats, types and every test that takes seconds
-	OMP_NUM_THREADS=1 pytest -m "not slow"
+	@bash tests/run_all.sh -m "not slow"
 
 test-all: setup check ## The same with the slow tests; what CI runs
-	@bash tests/run_all.sh
+	@bash tests/run_all.sh --durations=25
 
 check: setup ## Lint, formats and types alone
 	ruff check
