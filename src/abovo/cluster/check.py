@@ -119,9 +119,9 @@ def _seen_from(kind: str, partition: str | None, site: Mapping[str, object], fol
         script = PROBE.format(**place, python=shlex.quote(sys.executable), hub=hub, reach=REACH)
         words = ["srun", f"--immediate={FREE}", "--nodes=1", "--ntasks=1", "--time=5", "--chdir=/"]
         words += [f"--partition={partition}"] if partition else []
-        words += [f"--account={site['slurm_account']}"] if "slurm_account" in site else []
+        words += [f"--account={site['slurm_account']}"] if site.get("slurm_account") else []
         if kind == "GPU":
-            words.append(f"--gpus={site['gpu_type']}:1" if "gpu_type" in site else "--gpus=1")
+            words.append(f"--gpus={site['gpu_type']}:1" if site.get("gpu_type") else "--gpus=1")
         out, told = _answer([*words, "bash", "-c", script])
     seen = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
     if not seen:

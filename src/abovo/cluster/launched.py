@@ -18,7 +18,7 @@ PARENT_DEATH_SIGNAL = 1
 def become(command: Sequence[str]) -> NoReturn:
     """Go on as another program. Raises AbovoError where it cannot be started."""
     try:
-        os.execvp(command[0], list(command))
+        os.execvp(command[0] or " ", list(command))
     except OSError as error:
         raise not_started(command[0], error) from None
 

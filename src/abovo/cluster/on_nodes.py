@@ -38,6 +38,8 @@ SSH = (
     *("ssh", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=20"),
     *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
 )
+# How long machines are given to say their names (s)
+ANSWER = 60
 # Before the name that a machine says
 MARK = "abovo runs on "
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
@@ -120,8 +122,9 @@ def run_by_ssh(hosts: Sequence[str], command: Sequence[str]) -> int:
         )
         for host in hosts
     }
-    failed, told_at, told = 0, 0.0, 0
-    while None in [process.poll() for process in running.values()]:
+    failed, told_at, told, working = 0, 0.0, 0, True
+    while working:
+        working = None in [process.poll() for process in running.values()]
         ended = [(host, process.returncode) for host, process in running.items() if process.returncode]
         if ended and not failed:
             host, failed = ended[0]
@@ -135,8 +138,9 @@ def run_by_ssh(hosts: Sequence[str], command: Sequence[str]) -> int:
         elif told_at and time.monotonic() - told_at > PATIENCE:
             for process in running.values():
                 process.kill()
-        time.sleep(POLL)
-    return abs(failed or next((process.returncode for process in running.values() if process.returncode), 0))
+        if working:
+            time.sleep(POLL)
+    return abs(failed)
 
 
 def _names_of(hosts: Sequence[str]) -> list[str]:
@@ -146,21 +150,31 @@ def _names_of(hosts: Sequence[str]) -> list[str]:
     """
     # whatever else a shell says when it starts
     words, pipe = f'echo "{MARK}$(hostname)"', subprocess.PIPE
+    hang_up = partial(die_with_parent, signal.SIGTERM, os.getpid())
+    asked: dict[str, subprocess.Popen[str]] = {}
+    names, end = [], time.monotonic() + ANSWER
     try:
-        asked = [
-            subprocess.Popen([*SSH, host, words], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
-            for host in hosts
-        ]
+        for host in hosts:
+            asked[host] = subprocess.Popen(
+                [*SSH, host, words],
+                stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, preexec_fn=hang_up,
+            )  # fmt: skip
+        for host, process in asked.items():
+            out, told = process.communicate(timeout=max(0.0, end - time.monotonic()))
+            name = next((line.removeprefix(MARK) for line in out.splitlines() if line.startswith(MARK)), "")
+            if process.returncode or not name:
+                mend = f"look at {HOSTS}: ssh must reach it without a password"
+                raise AbovoError(f"ssh says: {' '.join(told.split())[-300:]}", host, mend)
+            names.append(name)
     except OSError as error:
         raise not_started(SSH[0], error) from None
-    names = []
-    for host, process in zip(hosts, asked, strict=True):
-        out, told = process.communicate()
-        name = next((line.removeprefix(MARK) for line in out.splitlines() if line.startswith(MARK)), "")
-        if process.returncode or not name:
-            mend = f"look at {HOSTS}: ssh must reach it without a password"
-            raise AbovoError(f"ssh says: {' '.join(told.split())[-300:]}", host, mend)
-        names.append(name)
+    except subprocess.TimeoutExpired:
+        silent = next(host for host, process in asked.items() if process.poll() is None)
+        mend = "see whether a shell there, or the folder of its user, hangs"
+        raise AbovoError(f"says nothing within {ANSWER} s", silent, mend) from None
+    finally:
+        for process in asked.values():
+            process.kill()
     return names
 
 
