@@ -27,7 +27,11 @@ from abovo.config.stages import (
 )
 from abovo.config.tuning import weights_of
 from abovo.console.last_words import last_words
-from abovo.planning.placement import evaluation_placement, training_placement
+from abovo.planning.placement import (
+    evaluation_placement,
+    grown,
+    training_placement,
+)
 from abovo.provenance.code import code_hash
 from abovo.provenance.hashing import sha256_file
 from abovo.provenance.requests import ask, hand_over, level_clocks
@@ -356,11 +360,6 @@ def placed(stage):
             site("slurm_extra"), site("gpu_type")
         ),
     }
-
-
-def grown(number, attempt, most):
-    """Half as much more after each failure, at most `most` where that is known, and never less than at first."""
-    return max(number, min(number * (1 + attempt) // 2, most or number * attempt))
 
 
 def hours(number):

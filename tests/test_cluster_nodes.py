@@ -11,6 +11,7 @@ import pytest
 from ssh_hosts import NAMES, Hosts, why_not
 from test_training_engines import PROGRAM, STEPS, outcome, run, same_to_the_bit, workers
 
+from abovo.cluster import on_nodes
 from abovo.cluster.on_nodes import HOSTS, hosts_of, met_at, remote_line, step
 from abovo.config.engines import check_engine, gpus, gpus_of_node, launcher
 from abovo.config.jobs import deciding_settings
@@ -154,6 +155,25 @@ def test_the_failure_of_any_machine_is_told_and_ends_the_others(hosts, tmp_path)
     started = [sys.executable, "workflow/scripts/on_nodes.py", "--nodes", "2", "--processors", "1", "--gpus", "0"]
     done = subprocess.run([*started, "sh", "-c", script, str(place)], env=hosts, capture_output=True, text=True)
     assert done.returncode == 7 and "ended with status 7" in done.stderr and time.monotonic() - begun < 30
+
+
+@pytest.mark.slow
+def test_a_failure_of_all_machines_at_once_is_told(hosts):
+    started = [sys.executable, "workflow/scripts/on_nodes.py", "--nodes", "2", "--processors", "1", "--gpus", "0"]
+    done = subprocess.run([*started, "sh", "-c", "kill -9 $$"], env=hosts, capture_output=True, text=True)
+    told = [f"error: the processes on {name} ended with status {done.returncode}" for name in NAMES]
+    assert done.returncode and any(line in done.stderr for line in told), done.stdout + done.stderr
+
+
+def test_a_machine_that_says_nothing_is_named_and_no_longer_asked(monkeypatch):
+    """As where a login hangs: ssh has its connection, and no word comes."""
+    monkeypatch.setattr(
+        on_nodes, "SSH", ("sh", "-c", 'case "$0" in one) echo "abovo runs on one";; *) exec sleep 77.5; esac')
+    )
+    monkeypatch.setattr(on_nodes, "ANSWER", 1.0)
+    with pytest.raises(AbovoError, match=r"two: says nothing within 1\.0 s"):
+        on_nodes._names_of(["one", "two"])
+    assert subprocess.run(["pgrep", "-f", "sleep 77.5"], capture_output=True).returncode == 1
 
 
 @pytest.mark.slow

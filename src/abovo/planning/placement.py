@@ -44,6 +44,12 @@ EVALUATION = 4 * 60
 SIGNAL, AHEAD = "USR1", 120
 
 
+def grown(number: int, attempt: int, most: int | None) -> int:
+    """Half as much more after each failure, at most `most` where that is known, and never less than at first."""
+    more = -(-number * (1 + attempt) // 2)
+    return max(number, min(more, most or more))
+
+
 @dataclass(frozen=True)
 class Placement:
     """What a job asks for, as the resources of its rule: nodes, GPUs of them all, memory of each (MB), time (minutes).
@@ -74,11 +80,10 @@ class Placement:
 
         A training that goes on by itself takes no more time than allowed, whatever it was reckoned to take.
         """
-        factor = 1 + (attempt - 1) / 2
-        memory, minutes = math.ceil(self.memory_mb * factor), math.ceil(self.minutes * factor)
-        memory = max(self.memory_mb, min(memory, most_mb or memory))
-        minutes = max(0 if self.signal else self.minutes, min(minutes, longest or minutes))
-        return replace(self, memory_mb=memory, minutes=minutes)
+        minutes = grown(self.minutes, attempt, longest)
+        if self.signal and longest:
+            minutes = min(minutes, longest)
+        return replace(self, memory_mb=grown(self.memory_mb, attempt, most_mb), minutes=minutes)
 
 
 def training_placement(configuration: Configuration, run: str, stage: str) -> Placement:
